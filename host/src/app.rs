@@ -3,11 +3,11 @@
 //! The only module that names the concrete engines, renderers and sandbox. Other modules use the control plane, the
 //! document service, and the functions below, which return plain values.
 
+mod child_process;
 mod engines;
 mod models;
 mod status_snapshot;
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,6 +24,7 @@ use lector_serving::{DocumentService, GuestLoader};
 use crate::config::{Config, DocumentsConfig, HttpConfig, SandboxPolicy};
 use crate::http::AppState;
 use crate::metrics::Metrics;
+use child_process::command_of;
 use status_snapshot::HostStatus;
 
 /// The running server without its HTTP gateway.
@@ -92,7 +93,7 @@ async fn timed<T>(step: &'static str, work: impl Future<Output = T>) -> T {
 fn documents(config: &DocumentsConfig) -> anyhow::Result<DocumentConfig> {
     Ok(DocumentConfig {
         pdfium_dir: config.pdfium_dir.clone(),
-        worker_command: myself("render-worker")?,
+        worker_command: command_of("render-worker")?,
         workers: config.workers,
         open_timeout: config.open_timeout,
         text_timeout: config.text_timeout,
@@ -115,16 +116,9 @@ fn sandbox(policy: SandboxPolicy) -> Policy {
     }
 }
 
-/// Returns the command line that runs this program in another role, in a process that may crash.
-fn myself(role: &str) -> anyhow::Result<Vec<OsString>> {
-    let program =
-        std::env::current_exe().with_context(|| format!("finding the program that becomes the {role}"))?;
-    Ok(vec![program.into_os_string(), OsString::from(role)])
-}
-
 fn runtime(config: &Config) -> anyhow::Result<RuntimeConfig> {
     let compiler = CompilerConfig {
-        command: myself("component-compiler")?,
+        command: command_of("component-compiler")?,
         cpu_time: config.guests.compile_cpu,
         timeout: config.guests.compile_timeout,
         memory_bytes: config.guests.compile_memory_bytes,
@@ -168,7 +162,7 @@ pub struct GuestReport {
     /// Lines to print.
     pub report: String,
     /// Whether this server can run it.
-    pub verdict: Result<(), Fault>,
+    pub check: Result<(), Fault>,
 }
 
 /// Inspects a component without running it. Fails if the bytes are not a component.
@@ -186,8 +180,8 @@ pub fn inspect_guest(wasm: &[u8]) -> Result<GuestReport, Fault> {
         imports.concat(),
     );
     let bytes_max = RuntimeConfig::default().component_bytes_max;
-    let verdict = inspection.check().and_then(|()| component_within(inspection.bytes, bytes_max));
-    Ok(GuestReport { report, verdict })
+    let check = inspection.check().and_then(|()| component_within(inspection.bytes, bytes_max));
+    Ok(GuestReport { report, check })
 }
 
 pub use engines::{

@@ -6,6 +6,8 @@
 mod backup;
 mod config;
 mod engines;
+mod failure;
+mod files;
 mod guest;
 mod healthcheck;
 mod keys;
@@ -14,7 +16,9 @@ mod manage;
 mod models;
 mod ocr;
 mod renamed;
+mod runtime;
 mod serve;
+mod server_client;
 mod terminal;
 
 use std::path::PathBuf;
@@ -22,8 +26,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, Effective, Origin, Sources};
+use crate::config::{Config, Effective, Origin, Sources};
 use crate::telemetry;
+use failure::Failure;
 
 /// OCR server that runs sandboxed pipelines
 #[derive(Debug, Parser)]
@@ -106,26 +111,6 @@ enum Command {
     /// Process that compiles one component; started by the server
     #[command(hide = true)]
     ComponentCompiler,
-}
-
-/// A failed command, as far as the exit code is concerned.
-enum Failure {
-    /// Invalid arguments or configuration.
-    Usage(anyhow::Error),
-    /// A failure while the command ran.
-    Work(anyhow::Error),
-}
-
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Self {
-        Self::Work(error)
-    }
-}
-
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        Self::Usage(error.into())
-    }
 }
 
 /// Runs the command of the arguments, and returns the exit code of the process.
@@ -215,22 +200,4 @@ fn ephemeral(mut config: Config) -> Config {
     config.serving.tenant_held_bytes_max = config.serving.held_bytes_max;
     config.control.tenant_images_bytes_max = 0;
     config
-}
-
-/// Runs the work of a command on a runtime of its own, with logging started.
-fn block_on<T>(config: &Config, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    telemetry::init(&config.log, None)?;
-    on_runtime(work)
-}
-
-/// Runs work on a runtime without starting a log.
-fn on_runtime<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| anyhow::Error::from(error).context("starting the async runtime"))?;
-    let answer = runtime.block_on(work);
-    // A thread that is still busy (a guest that computes) must not delay the exit.
-    runtime.shutdown_background();
-    answer
 }

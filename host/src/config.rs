@@ -10,6 +10,8 @@ mod compat;
 mod env;
 mod error;
 mod layers;
+mod load;
+mod origin;
 mod paths;
 mod print;
 mod raw;
@@ -28,7 +30,8 @@ use lector_serving::ServingConfig;
 pub use compat::{CompatConfig, Dialect};
 pub use env::cache_root;
 pub use error::ConfigError;
-pub use layers::{Effective, Origin};
+pub use layers::{Effective, Sources};
+pub use origin::Origin;
 
 /// The validated configuration.
 #[derive(Clone, Debug)]
@@ -224,24 +227,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
-}
-
-/// Sources besides the defaults and the environment.
-#[derive(Clone, Debug, Default)]
-pub struct Sources {
-    /// Path from `--config`; the file must exist.
-    pub file: Option<PathBuf>,
-    /// Values from flags: (dotted key, text as in the environment, name of the flag).
-    pub flags: Vec<(String, String, &'static str)>,
-}
-
-impl Config {
-    /// Reads, merges and validates all sources. `Effective` holds the source of each value.
-    pub fn load(sources: &Sources) -> Result<(Self, Effective), ConfigError> {
-        let effective = Effective::gather(sources, env::Environment::of_process())?;
-        let config = validate::raise(&effective)?;
-        Ok((config, effective))
-    }
 }
 
 #[cfg(test)]

@@ -1,21 +1,22 @@
-//! File descriptors of this process: as many as the system allows, and connections no more than they bear.
+//! File descriptors of this process: raises their limit, and bounds the connections by it.
 //!
-//! A process without a free descriptor cannot even refuse a connection, and what fails then is a document in the middle of
-//! its reading. So the bound on connections leaves room for everything else. Called once, by `lector serve`.
+//! A process without a free descriptor cannot refuse a connection, and fails in the middle of documents instead. The
+//! bound on connections leaves room for all other files. Called once, by `lector serve`.
 
 use anyhow::ensure;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Beyond this nothing is gained; some systems allow a billion, and tables are sized by it.
+/// Highest limit that is set: some systems allow a billion, and the kernel sizes tables by the limit.
 const RAISED_MAX: u64 = 1 << 20;
-/// Libraries, models, the store, render workers, pipes, the log: 50 or so are open in an idle house.
+/// Files of the server itself: libraries, models, the store, render workers, pipes, the log. An idle server has about 50
+/// open.
 const SERVER: u64 = 128;
-/// A document's bytes, its pages' pixels, a worker's channel.
+/// Files of a document in flight: its bytes, the pixels of its pages, the channel to its worker.
 const PER_DOCUMENT: u64 = 4;
-/// Fewer connections than this are no server.
+/// Fewest connections with which a server starts.
 const CONNECTIONS_MIN: u64 = 8;
 
-/// Raises the limit of open files as far as is allowed, and gives it.
+/// Raises the limit of open files as far as the system allows, and returns it.
 pub fn raise() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.unwrap_or(RAISED_MAX).min(RAISED_MAX);
@@ -26,7 +27,8 @@ pub fn raise() -> u64 {
     wanted
 }
 
-/// How many connections fit beside the house's own descriptors: `wanted` of them, or fewer. An error where hardly any do.
+/// Returns the number of connections that fit beside the other files of the server, at most `wanted`. Fails if fewer
+/// than [`CONNECTIONS_MIN`] fit.
 pub fn connections_within(limit: u64, wanted: usize, documents_max: usize) -> anyhow::Result<usize> {
     let documents = (documents_max as u64).saturating_mul(PER_DOCUMENT);
     let room = limit.saturating_sub(SERVER.saturating_add(documents));

@@ -4,6 +4,7 @@
 //! registry. Events (requests, pages) are recorded when they occur; state (queues, workers, memory) is sampled on each
 //! scrape, see `metrics/samples.rs`. Recorded by `http/`; served at `/metrics`.
 
+mod family;
 mod lanes;
 mod process;
 mod samples;
@@ -22,10 +23,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-pub use samples::{
-    EngineSample, GpuSample, GuestsSample, HistogramSample, LaneSample, StatusSource, VariantSample,
-    WorkersSample,
-};
+pub use lanes::{HistogramSample, LaneSample};
+pub use samples::{EngineSample, GpuSample, GuestsSample, StatusSource, VariantSample, WorkersSample};
 
 /// `Content-Type` of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -7,7 +7,7 @@ use lector_tests::{Answer, Gateway, process};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::server::{ask, component, deploy, until};
+use crate::server::{ask, component, deploy, metric, until};
 
 /// Tiny models for the aliases of the standard steps.
 const CONFIG: &str = r#"
@@ -21,13 +21,6 @@ settings = { tier = "tiny", page_orientation = false, line_orientation = false }
 detection-tiny = "pp-ocrv6-tiny-det"
 recognition-tiny = "pp-ocrv6-tiny-rec"
 "#;
-
-/// Returns the value of a metric's series; 0 if it is missing.
-async fn metric(gateway: &Gateway, series: &str) -> f64 {
-    let text = gateway.get("/metrics").await.text();
-    let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
-    value.unwrap_or(0.0)
-}
 
 async fn plans(gateway: &Gateway, outcome: &str) -> f64 {
     metric(gateway, &format!("lector_batching_plans_total{{outcome=\"{outcome}\"}}")).await

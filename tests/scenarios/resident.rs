@@ -7,10 +7,11 @@ use lector_tests::{Gateway, process, quantile};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::server::{ask, component, deploy, says, unseen};
+use crate::server::{ask, component, deploy, metric, says, unseen, until};
 
-/// `cargo xtask bench deploys` runs it long and asserts the targets of a deploy; in the suite it is short, the figures
-/// are only printed, and every revision must read after a restart.
+/// In the suite it asserts counts: revisions of one component share it in memory, each other component is one more, and
+/// after a restart every revision is back with the same components, and reads. Times and bytes are only printed there;
+/// `cargo xtask bench deploys` runs it long and asserts the targets of a deploy.
 #[tokio::test]
 async fn a_deploy_and_a_server_of_many_revisions() {
     let strict = std::env::var_os("LECTOR_BENCH").is_some_and(|name| name == "deploys");
@@ -26,6 +27,7 @@ async fn a_deploy_and_a_server_of_many_revisions() {
     builder().start().await.stop().await;
     let cold_s = began.elapsed().as_secs_f64();
     let gateway = builder().start().await;
+    let loaded = metric(&gateway, "lector_components").await;
     let put = async |name: &str, wasm: Option<Vec<u8>>, settings: serde_json::Value| {
         let began = Instant::now();
         let options = json!({ "settings": settings, "promote": true });
@@ -50,14 +52,22 @@ async fn a_deploy_and_a_server_of_many_revisions() {
     eprintln!("deploy of the standard guest, cold code cache {cold:.3} s ({stages})");
     eprintln!("deploy with a warm code cache, median of 5: {:.3} s", quantile(&warm, 0.5));
 
+    let same_as_configured = async || metric(&gateway, "lector_components").await == loaded;
+    until("the replaced component is freed", same_as_configured).await;
     let before = process::resident(gateway.pid());
     for number in 0..revisions {
         put(&format!("same-{number}"), None, json!({})).await;
     }
+    assert_eq!(metric(&gateway, "lector_components").await, loaded, "revisions of one component share it");
     let same = process::resident(gateway.pid());
     for number in 0..builds {
         put(&format!("build-{number}"), Some(unseen("standard", &format!("b{number}"))), json!({})).await;
     }
+    assert_eq!(
+        metric(&gateway, "lector_components").await,
+        loaded + builds as f64,
+        "one more for each build"
+    );
     let different = process::resident(gateway.pid());
     let each = |from: u64, to: u64, count: usize| (to as f64 - from as f64) / 1024.0 / count as f64;
     eprintln!(
@@ -77,6 +87,7 @@ async fn a_deploy_and_a_server_of_many_revisions() {
         process::resident(gateway.pid()) >> 20,
     );
     // Every revision came back, and reads.
+    assert_eq!(metric(&gateway, "lector_components").await, loaded + builds as f64, "after the restart");
     let listed = ask(&gateway, "", Method::GET, "/api/v1/deployments", None).await.ok();
     let named = |prefix: &str| {
         let names = listed["deployments"].as_array().unwrap().iter().filter_map(|of| of["name"].as_str());

@@ -73,6 +73,13 @@ pub fn unseen(component: &str, name: &str) -> Vec<u8> {
     wasm
 }
 
+/// Returns the value of a metric's series; 0 if it is missing.
+pub async fn metric(gateway: &Gateway, series: &str) -> f64 {
+    let text = gateway.get("/metrics").await.text();
+    let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+    value.unwrap_or(0.0)
+}
+
 /// Opens a connection for requests that no client library would send.
 pub async fn connect(gateway: &Gateway) -> TcpStream {
     TcpStream::connect(gateway.base.trim_start_matches("http://")).await.expect("a connection")

@@ -8,7 +8,7 @@ use lector_tests::{Gateway, process, quantile};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::server::{self, unseen};
+use crate::server::{self, metric, unseen, until};
 
 /// Text of every page of the load; the result shows which revision read it, by the mask or the plain text.
 const SECRET: &str = "jane.doe@example.com";
@@ -36,8 +36,10 @@ struct Revision {
     mark: String,
 }
 
-/// `cargo xtask bench swap` runs it long (1,000 swaps) and asserts the targets; in the suite it is short, and the times
-/// are only printed.
+/// In the suite it asserts counts: every request got a response from one revision, the first document after a promotion
+/// is read by the promoted revision, the server counts each document as completed, and it keeps only the live component
+/// in memory, and no lease on another revision. Times are only printed there; `cargo xtask bench swap` runs it long
+/// (1,000 swaps) and asserts the target of the first document.
 #[tokio::test]
 async fn a_thousand_swaps_lose_nothing() {
     let strict = std::env::var_os("LECTOR_BENCH").is_some_and(|name| name == "swap");
@@ -54,6 +56,7 @@ async fn a_thousand_swaps_lose_nothing() {
         .set("guests.code_cache_dir", code.display())
         .start()
         .await;
+    let (documents, components) = (outcomes(&gateway).await, metric(&gateway, "lector_components").await);
     let mut revisions =
         vec![deploy(&gateway, "standard", None).await, deploy(&gateway, "redact", Some('*')).await];
     promote(&gateway, revisions[0].number).await;
@@ -71,11 +74,11 @@ async fn a_thousand_swaps_lose_nothing() {
     let over = AtomicBool::new(false);
     let began = Instant::now();
     let swaps = async {
-        let figures = swap(&gateway, &extent, &mut revisions).await;
+        let measured = swap(&gateway, &extent, &mut revisions).await;
         over.store(true, Ordering::Relaxed);
-        figures
+        measured
     };
-    let (figures, latencies) = tokio::join!(swaps, load(&gateway, &over));
+    let (measured, latencies) = tokio::join!(swaps, load(&gateway, &over));
     let (requests, took_s) = (latencies.len(), began.elapsed().as_secs_f64());
     eprintln!(
         "{} swaps in {took_s:.1} s ({} builds), requests beside them {requests}: none failed, none mixed; their p50 {:.1} ms, p99 {:.1} ms",
@@ -84,7 +87,7 @@ async fn a_thousand_swaps_lose_nothing() {
         quantile_ms(&latencies, 0.5),
         quantile_ms(&latencies, 0.99),
     );
-    let Figures { promotes, firsts, memory } = figures;
+    let Measured { promotes, firsts, memory } = measured;
     let first_p99 = quantile_ms(&firsts, 0.99);
     eprintln!(
         "promote p50 {:.1} ms, p99 {:.1} ms; first document on the new revision after the answer p50 {:.1} ms, p99 {first_p99:.1} ms",
@@ -96,18 +99,35 @@ async fn a_thousand_swaps_lose_nothing() {
     let grown = (to as i64 - from as i64) / (1 << 20);
     eprintln!("resident memory after {WARM_SWAPS} swaps {} MiB, at the end {} MiB", from >> 20, to >> 20);
     assert!(requests >= extent.swaps / 4, "the load was none: {requests} requests");
+    let all = (alone_count + requests + firsts.len()) as f64;
+    let [completed, others] = outcomes(&gateway).await;
+    assert_eq!([completed - documents[0], others - documents[1]], [all, 0.0], "documents completed, and not");
+    assert_eq!(firsts.len(), extent.swaps);
+    assert_eq!(revisions.len(), 2 + extent.swaps / extent.new_build_every);
+    let loaded = async || metric(&gateway, "lector_components").await - components;
+    until("only the live component stays in memory", async || loaded().await == 1.0).await;
+    let last = expected(extent.swaps, &revisions).number;
+    until("no lease on a revision that is not live", async || {
+        let shown = server::ask(&gateway, "", Method::GET, "/api/v1/deployments/swapped", None).await.ok();
+        let of = |revision: &Value| (revision["number"] == last, revision["leases"].as_u64().unwrap_or(0));
+        let revisions = shown["revisions"].as_array().unwrap().iter().map(of);
+        let weights = shown["weights"].as_array().unwrap();
+        assert_eq!((weights.len(), &weights[0]["revision"]), (1, &json!(last)), "{shown}");
+        revisions.filter(|(live, leases)| !live && *leases > 0).count() == 0
+    })
+    .await;
     assert!(grown < 200, "memory grew by {grown} MiB");
     assert!(!strict || first_p99 <= 50.0, "first page after {first_p99:.1} ms");
 }
 
-struct Figures {
+struct Measured {
     promotes: Vec<Duration>,
     firsts: Vec<Duration>,
     /// Resident bytes after the warm-up, and at the end.
     memory: (u64, u64),
 }
 
-async fn swap(gateway: &Gateway, extent: &Extent, revisions: &mut Vec<Revision>) -> Figures {
+async fn swap(gateway: &Gateway, extent: &Extent, revisions: &mut Vec<Revision>) -> Measured {
     let (mut promotes, mut firsts) = (Vec::new(), Vec::new());
     let mut warm = process::resident(gateway.pid());
     // Block characters: a mask is not a letter, digit or space.
@@ -117,12 +137,7 @@ async fn swap(gateway: &Gateway, extent: &Extent, revisions: &mut Vec<Revision>)
             let letter = letters[revisions.len() % letters.len()];
             revisions.push(deploy(gateway, "redact", Some(letter)).await);
         }
-        // Standard, redact, the newest build, and so on.
-        let next = match number % 3 {
-            0 => revisions.last(),
-            n => revisions.get(n - 1),
-        };
-        let next = next.unwrap().clone();
+        let next = expected(number, revisions).clone();
         let began = Instant::now();
         promote(gateway, next.number).await;
         let promoted = Instant::now();
@@ -137,7 +152,24 @@ async fn swap(gateway: &Gateway, extent: &Extent, revisions: &mut Vec<Revision>)
             warm = process::resident(gateway.pid());
         }
     }
-    Figures { promotes, firsts, memory: (warm, process::resident(gateway.pid())) }
+    Measured { promotes, firsts, memory: (warm, process::resident(gateway.pid())) }
+}
+
+/// Returns the revision of a swap: standard, redact, the newest build, and so on.
+fn expected(swap: usize, revisions: &[Revision]) -> &Revision {
+    match swap % 3 {
+        0 => revisions.last().unwrap(),
+        n => &revisions[n - 1],
+    }
+}
+
+/// Returns the numbers of documents that were completed, and that were not.
+async fn outcomes(gateway: &Gateway) -> [f64; 2] {
+    let of = async |outcome: &str| {
+        metric(gateway, &format!("lector_documents_total{{outcome=\"{outcome}\"}}")).await
+    };
+    let others = of("failed").await + of("abandoned").await + of("rejected").await;
+    [of("completed").await, others]
 }
 
 /// Runs the steady load; returns the times of its requests.

@@ -182,7 +182,7 @@ pub fn copy_hashed(mut from: impl Read, mut to: impl Write) -> io::Result<String
         hash.update(bytes);
         to.write_all(bytes)?;
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(base16ct::lower::encode_string(&hash.finalize()))
 }
 
 /// Returns whether the file exists and has this sha256.

@@ -1,6 +1,7 @@
 //! Repository rules that the compiler and clippy cannot check. Each rule reads one file (path and text) or the list of
 //! files, and is a function with a table of cases below.
 
+mod references;
 mod words;
 
 use std::fs;
@@ -32,6 +33,8 @@ const TOP_LEVEL: &[&str] = &[
 const LINES_MAX: usize = 600;
 /// Maximum size of a file in git: model weights do not belong there.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// The document for readers who do not know the code yet, and the number of lines below which it stays.
+const OVERVIEW: (&str, usize) = ("host/ARCHITECTURE.md", 150);
 
 /// Written in two halves, so that this table does not match itself.
 const BANNED: &[(&str, &str)] = &[
@@ -61,6 +64,7 @@ pub fn run(places: &Places) -> Result<()> {
             found.extend(of_text(path, &text));
         }
     }
+    found.extend(references::violations(places, &files));
     found.extend(words::violations(places, &files));
     found.extend(wit::violations(&places.repo("wit"))?);
     found.extend(dependency_rule::violations(places)?);
@@ -111,6 +115,11 @@ fn of_text(path: &str, text: &str) -> Vec<String> {
         && !text.contains("[lints]\nworkspace = true")
     {
         found.push(format!("{path}: the package does not use the workspace's lints"));
+    }
+    let (overview, lines) = (OVERVIEW, text.lines().count());
+    if path == overview.0 && lines >= overview.1 {
+        found
+            .push(format!("{path}: {lines} lines; keep it under {}: details belong in host/adr", overview.1));
     }
     for (n, line) in text.lines().enumerate() {
         if let Some(machine) = MACHINE_PATHS.iter().find(|machine| names_root(line, machine)) {

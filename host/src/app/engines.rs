@@ -16,7 +16,7 @@ use lector_inference::{
     PreferredProvider, Provider, Step, VariantState, VariantStatus, gpu,
 };
 
-use super::myself;
+use super::child_process::command_of;
 use crate::config::EnginesConfig;
 use crate::metrics::{EngineSample, GpuSample, VariantSample};
 
@@ -44,7 +44,7 @@ pub(super) fn config(config: &EnginesConfig) -> anyhow::Result<InferenceConfig> 
         model_providers: single.collect::<anyhow::Result<_>>()?,
         cache_dir: config.cache_dir.clone(),
         cache_bytes_max: config.cache_bytes_max,
-        builder_command: if config.build { myself(BUILDER)? } else { Vec::new() },
+        builder_command: if config.build { command_of(BUILDER)? } else { Vec::new() },
         build_timeout: config.build_timeout,
         gpu_memory_bytes_max: config.gpu_memory_bytes_max,
         queue_items_max: config.queue_items_max,
@@ -143,7 +143,7 @@ pub struct EngineOrder {
 
 /// Returns an engine plane that loads nothing and builds engines on request, even if the configuration disables builds.
 pub(super) fn orderer(config: &EnginesConfig) -> anyhow::Result<Arc<Inference>> {
-    let plane = InferenceConfig { builder_command: myself(BUILDER)?, ..self::config(config)? };
+    let plane = InferenceConfig { builder_command: command_of(BUILDER)?, ..self::config(config)? };
     Inference::start(plane).context("starting the engines")
 }
 
@@ -222,7 +222,7 @@ fn variant_sample(status: VariantStatus) -> VariantSample {
         bytes: built.as_ref().map(|built| built.bytes),
         build: built.as_ref().map(|built| built.build),
         acceptance: built.as_ref().map(|built| built.acceptance),
-        verdict: built.map(|built| built.summary),
+        acceptance_summary: built.map(|built| built.summary),
     }
 }
 
@@ -238,7 +238,7 @@ pub(super) fn gpu_sample(gpu: lector_inference::gpu::GpuSample) -> GpuSample {
         ("lector_gpu_clock_megahertz", gpu.clock_mhz.map(f64::from)),
     ];
     let known = figures.into_iter().filter_map(|(name, figure)| Some((name, figure?)));
-    GpuSample { device: format!("{} {}", gpu.number, gpu.name), figures: known.collect() }
+    GpuSample { device: format!("{} {}", gpu.number, gpu.name), values: known.collect() }
 }
 
 /// GPUs of this machine, and missing libraries.

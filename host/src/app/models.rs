@@ -90,14 +90,14 @@ pub fn model_sheet(config: &EnginesConfig, name: &str) -> anyhow::Result<Vec<(&'
         .with_context(|| format!("reading the engine cache in {}", config.cache_dir.display()))?;
     let own = entries.iter().filter(|(_, manifest)| manifest.key.model == name);
     let engines = own.map(|(dir, manifest)| {
-        let verdict = match manifest.acceptance.accepted {
+        let outcome = match manifest.acceptance.accepted {
             _ if manifest.key.model_sha256 != entry.weights.sha256.as_str() => "of other weights",
             true => "accepted",
             false => "refused",
         };
         let (folder, variant) = (dir.file_name().unwrap_or_default().to_string_lossy(), manifest.key.variant);
         let (megabytes, summary) = (manifest.bytes() as f64 / 1e6, manifest.acceptance.summary());
-        ("engine", format!("{variant} {verdict}, {megabytes:.1} MB, {folder}: {summary}"))
+        ("engine", format!("{variant} {outcome}, {megabytes:.1} MB, {folder}: {summary}"))
     });
     sheet.extend(engines);
     Ok(sheet)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lector_core::batching::plan::BatchingPolicyStatus;
 use lector_document::DocumentWorkers;
 use lector_inference::Inference;
-use lector_inference::meter::{BOUNDS_ROWS, BOUNDS_S, HistogramStatus};
+use lector_inference::lane_counters::{BOUNDS_ROWS, BOUNDS_S, HistogramStatus};
 use lector_runtime::Runtime;
 use lector_sandbox::SandboxReport;
 

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use lector_control::store::backup as copies;
 
-use super::{Failure, terminal};
+use super::failure::Failure;
+use super::terminal;
 use crate::app;
 use crate::config::Config;
 

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::{Failure, terminal};
+use super::failure::Failure;
+use super::terminal;
 use crate::config::Effective;
 
 pub(super) fn run(effective: &Effective) -> Result<ExitCode, Failure> {

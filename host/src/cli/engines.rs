@@ -11,8 +11,10 @@ use lector_inference::build::Task;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
-use super::manage::{self, ApiCommand, Server};
-use super::{Failure, terminal};
+use super::failure::Failure;
+use super::manage::{self, ApiCommand};
+use super::server_client::Server;
+use super::terminal;
 use crate::app::{self, EngineOrder};
 use crate::config::Config;
 use crate::telemetry;
@@ -227,10 +229,10 @@ fn order(config: &Config, which: Which, task: Task) -> Result<ExitCode, Failure>
         let line = match outcome {
             Ok(done) => {
                 bad += usize::from(!done.accepted);
-                let verdict = if done.accepted { "accepted" } else { "refused" };
+                let outcome = if done.accepted { "accepted" } else { "refused" };
                 let how = if done.found { "was there" } else { "built" };
                 format!(
-                    "{model} {variant}: {verdict}, {how}, {:.1} MB, build {:.1} s, acceptance {:.1} s: {}\n",
+                    "{model} {variant}: {outcome}, {how}, {:.1} MB, build {:.1} s, acceptance {:.1} s: {}\n",
                     megabytes(done.bytes),
                     done.build_ms as f64 / 1e3,
                     done.acceptance_ms as f64 / 1e3,

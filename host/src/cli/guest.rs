@@ -20,7 +20,8 @@ use std::process::ExitCode;
 
 use lector_core::DeploymentName;
 
-use super::{Failure, terminal};
+use super::failure::Failure;
+use super::terminal;
 use crate::config::Config;
 use project::Project;
 

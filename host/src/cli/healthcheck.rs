@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
-use super::Failure;
+use super::failure::Failure;
 
 /// The server reads a smoke-test page for its answer; a slower server is not ready.
 const TIMEOUT: Duration = Duration::from_secs(15);

@@ -12,76 +12,22 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH};
-use reqwest::multipart::{Form, Part};
-use reqwest::{Client, Method, RequestBuilder, Response};
+use reqwest::header::IF_NONE_MATCH;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::ocr::bytes_of;
-use super::ocr::remote::accepted;
-use super::{Failure, terminal};
-use crate::config::{ClientConfig, Config};
+use super::failure::Failure;
+use super::files::bytes_of;
+use super::runtime::block_on;
+use super::server_client::Server;
+use super::terminal;
+use crate::config::Config;
 
 pub(super) use deployments::{Canary, Deploy, Promote, Revisions, Rollback, Shadow, Undeploy, revisions};
 pub(super) use logs::{Logs, logs};
 
 /// Largest file that is sent; the server's limit for a component.
 const FILE_BYTES_MAX: u64 = 64 << 20;
-
-/// Returns an HTTP client that sends the configured key.
-pub(super) fn client(config: &ClientConfig) -> anyhow::Result<Client> {
-    let mut headers = HeaderMap::new();
-    if let Some(key) = &config.key {
-        let mut value = HeaderValue::from_str(&format!("Bearer {key}"))
-            .context("client.key is not a valid header value")?;
-        value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
-    }
-    if let Some(tenant) = &config.tenant {
-        let value = HeaderValue::from_str(tenant).context("client.tenant is not a valid header value")?;
-        headers.insert(HeaderName::from_static("x-lector-tenant"), value);
-    }
-    Client::builder().default_headers(headers).build().context("creating an HTTP client")
-}
-
-/// The server that commands call.
-pub(super) struct Server<'a> {
-    client: Client,
-    config: &'a ClientConfig,
-}
-
-impl<'a> Server<'a> {
-    /// Returns the configured server.
-    pub(super) fn of(config: &'a ClientConfig) -> anyhow::Result<Self> {
-        Ok(Self { client: client(config)?, config })
-    }
-
-    /// Sends a request, and returns the response if its status is one of success.
-    pub(super) async fn answer(&self, request: RequestBuilder) -> anyhow::Result<Response> {
-        let answer = request.send().await.with_context(|| format!("asking {}", self.config.server))?;
-        accepted(answer).await
-    }
-
-    /// Sends a request, and returns the JSON of its response; `None` for an empty one.
-    pub(super) async fn json(&self, request: RequestBuilder) -> anyhow::Result<Option<Value>> {
-        let bytes = self.answer(request).await?.bytes().await.context("receiving the answer")?;
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        serde_json::from_slice(&bytes).map(Some).context("the response of the server is not JSON")
-    }
-
-    /// Builds the request for a new revision of a deployment, with the options of a deploy.
-    pub(super) fn deploy(&self, deployment: &str, options: &Value, component: Vec<u8>) -> RequestBuilder {
-        let form = Form::new().text("options", options.to_string());
-        let request = self.at(Method::PUT, &format!("/deployments/{deployment}"));
-        request.multipart(form.part("component", Part::bytes(component)))
-    }
-
-    pub(super) fn at(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}/api/v1{path}", self.config.server))
-    }
-}
 
 /// A command that is one request.
 pub(super) trait ApiCommand: Sized {
@@ -96,7 +42,7 @@ pub(super) trait ApiCommand: Sized {
 
 /// Sends the request of a command, and prints the response.
 pub(super) fn run(command: impl ApiCommand, config: &Config) -> Result<ExitCode, Failure> {
-    super::block_on(config, async {
+    block_on(config, async {
         let server = Server::of(&config.client)?;
         let whole = command.is_whole_list();
         let request = command.request(&server).await?;

@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Failure, terminal};
+use super::failure::Failure;
+use super::terminal;
 use crate::app::{self, ModelOrder};
 use crate::config::Config;
 use crate::telemetry;

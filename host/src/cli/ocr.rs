@@ -6,22 +6,24 @@
 mod local;
 mod output;
 mod progress;
-pub(super) mod remote;
+mod remote;
+mod request;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use lector_core::{DeploymentName, Fault, PageRequest, TextLayerPolicy};
 use lector_export::Format;
 use lector_serving::PageSelection;
 
-use super::{Failure, block_on, terminal};
+use super::failure::Failure;
+use super::files::is_stdin;
+use super::runtime::block_on;
 use crate::config::Config;
 use output::Output;
-pub(super) use output::write_whole;
 use progress::Progress;
+use request::Request;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -84,52 +86,31 @@ fn dpi(text: &str) -> Result<f32, String> {
         .ok_or_else(|| "must be a number from 18 to 2400".to_owned())
 }
 
-/// The options for every document.
-#[derive(Clone, Debug)]
-struct Request {
-    format: &'static dyn Format,
-    pages: PageSelection,
-    /// The selection of pages as given, for a server.
-    pages_text: Option<String>,
-    options: PageRequest,
-    deployment: Option<DeploymentName>,
-    password: Option<String>,
-}
-
-impl Request {
-    fn of(args: &Args) -> Result<Self, Fault> {
-        let text_layer = args.text_layer.map(|policy| match policy {
-            TextLayer::Auto => TextLayerPolicy::Auto,
-            TextLayer::Never => TextLayerPolicy::Never,
-            TextLayer::Only => TextLayerPolicy::Only,
-        });
-        Ok(Self {
-            format: args.format,
-            pages: args.pages.as_deref().map_or(Ok(PageSelection::All), PageSelection::parse)?,
-            pages_text: args.pages.clone(),
-            options: PageRequest {
-                dpi: args.dpi,
-                text_layer,
-                words: args.words || args.format.info().needs_words,
-                ..PageRequest::default()
-            },
-            deployment: args.deployment.as_deref().map(DeploymentName::from),
-            password: args.password.clone(),
-        })
-    }
-}
-
-/// The outcome of one document.
-struct Read {
-    /// Output in the requested format; `None` if there is nothing to write, or it was written already.
-    bytes: Option<Vec<u8>>,
-    /// Failures, one message each.
-    failures: Vec<String>,
+/// Returns the request that the arguments describe.
+fn request(args: &Args) -> Result<Request, Fault> {
+    let text_layer = args.text_layer.map(|policy| match policy {
+        TextLayer::Auto => TextLayerPolicy::Auto,
+        TextLayer::Never => TextLayerPolicy::Never,
+        TextLayer::Only => TextLayerPolicy::Only,
+    });
+    Ok(Request {
+        format: args.format,
+        pages: args.pages.as_deref().map_or(Ok(PageSelection::All), PageSelection::parse)?,
+        pages_text: args.pages.clone(),
+        options: PageRequest {
+            dpi: args.dpi,
+            text_layer,
+            words: args.words || args.format.info().needs_words,
+            ..PageRequest::default()
+        },
+        deployment: args.deployment.as_deref().map(DeploymentName::from),
+        password: args.password.clone(),
+    })
 }
 
 pub(super) fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
     let usage = |error: anyhow::Error| Failure::Usage(error);
-    let request = Request::of(&args).map_err(|fault| usage(fault.into()))?;
+    let request = request(&args).map_err(|fault| usage(fault.into()))?;
     if args.files.iter().filter(|file| is_stdin(file)).count() > 1 {
         return Err(usage(anyhow::anyhow!("`-` is given twice, but standard input can be read once")));
     }
@@ -144,45 +125,4 @@ pub(super) fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
         }
     })?;
     Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
-}
-
-fn is_stdin(file: &Path) -> bool {
-    file.as_os_str() == "-"
-}
-
-/// Returns the name of a file in results and messages.
-fn name_of(file: &Path) -> String {
-    if is_stdin(file) { "standard input".to_owned() } else { file.display().to_string() }
-}
-
-/// Reads a file or standard input, at most `bytes_max` bytes.
-pub(super) async fn bytes_of(file: &Path, bytes_max: u64) -> anyhow::Result<Vec<u8>> {
-    use tokio::io::AsyncReadExt;
-    let too_large = || format!("holds more than {bytes_max} bytes: raise platform.held_bytes_max");
-    let mut bytes = Vec::new();
-    if is_stdin(file) {
-        // One byte beyond the limit shows that the input is too large.
-        let mut input = tokio::io::stdin().take(bytes_max.saturating_add(1));
-        input.read_to_end(&mut bytes).await.context("reading standard input")?;
-    } else {
-        let file = tokio::fs::File::open(file).await.context("opening it")?;
-        let length = file.metadata().await.context("reading its size")?.len();
-        if length > bytes_max {
-            bail!(too_large());
-        }
-        bytes.reserve_exact(usize::try_from(length).unwrap_or(0));
-        file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).await.context("reading it")?;
-    }
-    if bytes.len() as u64 > bytes_max {
-        bail!(too_large());
-    }
-    Ok(bytes)
-}
-
-/// Prints the failures of a document. Returns whether there were any.
-fn report(read: &Read, progress: &Progress) -> bool {
-    for failure in &read.failures {
-        progress.pause(|| terminal::print_error(failure));
-    }
-    !read.failures.is_empty()
 }

@@ -10,7 +10,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Failure, on_runtime};
+use super::failure::Failure;
+use super::files::write_whole;
+use super::runtime::on_runtime;
 use crate::app::Host;
 use crate::config::{Config, HttpConfig};
 use crate::shutdown::Signals;
@@ -72,7 +74,7 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
     };
-    if let Err(error) = who_may_come(&host, config, address).await {
+    if let Err(error) = check_access(&host, config, address).await {
         host.stop().await;
         return Err(error.into());
     }
@@ -99,7 +101,7 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     if let Some(listener) = metrics_listener {
         let address = listener.local_addr().context("reading the address of the socket")?;
         tracing::info!(listening = %format!("http://{address}"), "metrics, without a key");
-        // Ends with the server: nobody waits for a scrape.
+        // Ends with the server: no client waits for a scrape.
         tokio::spawn(http::serve_metrics(listener, state.clone(), stop.clone()));
     }
     let server = http::serve(listener, state, stop.clone());
@@ -162,7 +164,7 @@ fn bounded_by_descriptors(config: &Config) -> anyhow::Result<HttpConfig> {
 
 /// Refuses a server without keys on an address that is not loopback, unless the configuration allows it. Creates the
 /// first administrator's key if the configuration names a file for it and there is no key.
-async fn who_may_come(host: &Host, config: &Config, address: SocketAddr) -> anyhow::Result<()> {
+async fn check_access(host: &Host, config: &Config, address: SocketAddr) -> anyhow::Result<()> {
     let control = &host.control;
     if let (true, Some(file)) = (control.is_open(), &config.admin_key_file) {
         super::keys::first_admin_key(control, file).await?;
@@ -189,5 +191,5 @@ async fn who_may_come(host: &Host, config: &Config, address: SocketAddr) -> anyh
 /// Writes the file atomically: a process that waits for it may read it as soon as it exists.
 fn write_port_file(file: &Path, address: SocketAddr) -> anyhow::Result<()> {
     let content = serde_json::json!({ "listening": format!("http://{address}") });
-    super::ocr::write_whole(file, content.to_string().as_bytes()).context("writing the port file")
+    write_whole(file, content.to_string().as_bytes()).context("writing the port file")
 }

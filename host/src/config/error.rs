@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::layers::Origin;
+use super::origin::Origin;
 
 /// Reason why the configuration is invalid.
 #[derive(Debug, thiserror::Error)]

@@ -3,14 +3,13 @@
 //! The defaults are also the schema: a key is known if it has a default, and takes a value of the default's type.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::Sources;
 use super::env::{self, Environment};
 use super::error::ConfigError;
+use super::origin::Origin;
 use super::raw::RawConfig;
 use super::renamed;
 
@@ -19,28 +18,13 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// File that is read if neither a flag nor the environment names one, and it exists.
 const FILE_IN_WORKING_DIR: &str = "lector.toml";
 
-/// Source of a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// The built-in default.
-    Default,
-    /// The configuration file.
-    File(PathBuf),
-    /// An environment variable.
-    Environment(String),
-    /// A flag of the command line.
-    Flag(&'static str),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File(path) => write!(f, "file {}", path.display()),
-            Self::Environment(variable) => write!(f, "environment {variable}"),
-            Self::Flag(flag) => write!(f, "flag {flag}"),
-        }
-    }
+/// Sources besides the defaults and the environment.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Path from `--config`; the file must exist.
+    pub file: Option<PathBuf>,
+    /// Values from flags: (dotted key, text as in the environment, name of the flag).
+    pub flags: Vec<(String, String, &'static str)>,
 }
 
 /// All sources merged into one table, with the origin of each value.

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use toml::{Table, Value};
 
 use super::error::ConfigError;
-use super::layers::{Effective, Origin, table_of};
+use super::layers::{Effective, table_of};
+use super::origin::Origin;
 
 impl Effective {
     /// Returns a TOML text that parses to this configuration, except for the API key. A comment after each value names

@@ -16,7 +16,7 @@ use lector_control::{Admin, Credentials, Principal};
 use lector_core::Fault;
 
 use super::AppState;
-use super::listen::Peer;
+use super::connection_table::Peer;
 use super::middleware::RequestCtx;
 use super::problem::{self, Problem, option_invalid};
 

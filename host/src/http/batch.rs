@@ -15,7 +15,7 @@ use axum::response::Response;
 use lector_control::Reservation;
 use lector_core::{Fault, Kind};
 use lector_export::ndjson;
-use lector_serving::{Clock, EventStream, Session, UploadSlot};
+use lector_serving::{EventStream, Session, TimeoutStart, UploadSlot};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -64,7 +64,7 @@ pub(super) async fn batch(
     let (parts, body) = request.into_parts();
     let options = options(&state, Endpoint::Batch, &principal, &parts, named)?;
     // The timeout applies to each document, from its arrival.
-    let session = session(&state, &ctx, &principal, &options, Clock::PerDocument)?;
+    let session = session(&state, &ctx, &principal, &options, TimeoutStart::PerDocument)?;
     let files = if is_form(&parts.headers) { state.config.batch_files_max } else { 1 };
     let bytes_max = session.bytes_max(state.config.body_bytes_max);
     let body = LimitedBody::new(&parts.headers, body, body_limits(&state, &ctx, &options, bytes_max, files))?;

@@ -25,6 +25,10 @@ pub(super) fn client_address(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The address of the client of a request, for limits by address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
+
 /// The requests in progress on one connection.
 #[derive(Debug)]
 pub(super) struct Activity {

@@ -110,7 +110,7 @@ fn variant(variant: VariantSample) -> Value {
         "bytes": variant.bytes,
         "build_ms": variant.build.map(millis),
         "acceptance_ms": variant.acceptance.map(millis),
-        "acceptance": variant.verdict,
+        "acceptance": variant.acceptance_summary,
     })
 }
 

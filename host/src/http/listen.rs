@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use super::connection_table::{Activity, ConnectionTable, OnConnection, Slot, client_address};
+use super::connection_table::{Activity, ConnectionTable, OnConnection, Peer, Slot, client_address};
 use super::delivery::Deliveries;
 use super::socket::{Protocol, Socket, sniff};
 use super::{AppState, router};
@@ -59,10 +59,6 @@ pub struct Drained {
     /// Number of connections that were closed at the drain timeout.
     pub cut_off: usize,
 }
-
-/// The address of the client of a request, for limits by address.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) IpAddr);
 
 /// Serves until `stop` is cancelled, then lets the open connections finish within the drain timeout.
 pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationToken) -> Drained {

@@ -17,7 +17,7 @@ use lector_control::Principal;
 use lector_core::port::DocumentHint;
 use lector_core::{Fault, Kind};
 use lector_export::{ExportError, Pieces};
-use lector_serving::{Clock, DocumentRequest, DocumentResult, Event, PageResult, Session, Upload};
+use lector_serving::{DocumentRequest, DocumentResult, Event, PageResult, Session, TimeoutStart, Upload};
 use serde_json::json;
 
 use super::AppState;
@@ -94,7 +94,7 @@ pub(super) fn session(
     ctx: &RequestCtx,
     principal: &Principal,
     options: &Options,
-    clock: Clock,
+    timeout_start: TimeoutStart,
 ) -> Result<Session, Fault> {
     let request = DocumentRequest {
         request: ctx.id.clone(),
@@ -107,7 +107,7 @@ pub(super) fn session(
         timeout: options.timeout,
         order: options.order,
     };
-    state.service.begin(principal, request, clock)
+    state.service.begin(principal, request, timeout_start)
 }
 
 /// Returns the upload of a document that was received completely.
@@ -147,7 +147,7 @@ pub(super) async fn ocr(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let options = options(&state, Endpoint::Whole, &principal, &parts, named)?;
-    let session = session(&state, &ctx, &principal, &options, Clock::Since(ctx.began))?;
+    let session = session(&state, &ctx, &principal, &options, TimeoutStart::Since(ctx.began))?;
     let bytes_max = session.bytes_max(state.config.body_bytes_max);
     let body = LimitedBody::new(&parts.headers, body, body_limits(&state, &ctx, &options, bytes_max, 1))?;
     let slot = session.receive(declared_bytes(&parts.headers))?;

@@ -8,5 +8,7 @@ mod answers;
 mod app;
 mod batches;
 mod compat;
+mod declared;
 mod limits;
+mod problems;
 mod revisions;

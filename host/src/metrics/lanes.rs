@@ -4,13 +4,71 @@
 //! suffix `_total`, so that their OpenMetrics type is `unknown`; `rate()` accepts that.
 
 use std::fmt;
+use std::time::Duration;
 
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{self, DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::samples::{HistogramSample, LaneSample, family};
+use super::family::family;
+
+/// A sample of the lane in front of one engine.
+#[derive(Clone, Debug, Default)]
+pub struct LaneSample {
+    /// Name of the model.
+    pub model: String,
+    /// Execution provider of its engine, for example `cpu`.
+    pub provider: String,
+    /// Precision of its engine, for example `f32`.
+    pub precision: String,
+    /// Number of sessions.
+    pub sessions: usize,
+    /// Items in the queue.
+    pub queue_depth: usize,
+    /// Items in progress.
+    pub in_flight: usize,
+    /// Runs so far.
+    pub runs: u64,
+    /// Rows so far.
+    pub rows: u64,
+    /// Items by outcome: `ok`, `failed`, `expired`, `cancelled`, ...
+    pub items: Vec<(&'static str, u64)>,
+    /// Items that shared a run with other items.
+    pub items_merged: u64,
+    /// Maximum rows of one run.
+    pub rows_max: u32,
+    /// Pixels of all runs, including padding.
+    pub pixels: u64,
+    /// Padding pixels of all runs.
+    pub padded_pixels: u64,
+    /// Predicted time until the queued items have run.
+    pub backlog: Duration,
+    /// Time from the submission of an item to the start of its run, in seconds.
+    pub queue_wait: HistogramSample,
+    /// Times of runs in seconds.
+    pub run: HistogramSample,
+    /// Rows per run.
+    pub batch_rows: HistogramSample,
+    /// Total time of all runs.
+    pub busy: Duration,
+}
+
+/// A sample of a histogram.
+#[derive(Clone, Debug, Default)]
+pub struct HistogramSample {
+    /// Upper bound and count of each bucket, not cumulative; the last bound is infinite.
+    pub buckets: Vec<(f64, u64)>,
+    /// Sum of all values.
+    pub sum: f64,
+}
+
+impl HistogramSample {
+    pub(super) fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let count = self.buckets.iter().map(|(_, count)| count).sum();
+        encoder.encode_histogram::<encoding::NoLabelSet>(self.sum, count, &self.buckets, None)
+    }
+}
 
 type Read = fn(&LaneSample) -> f64;
 type ReadHistogram = fn(&LaneSample) -> &HistogramSample;

@@ -9,7 +9,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
-use super::samples::gauge;
+use super::family::gauge;
 
 /// Clock ticks per second in `/proc/self/stat`: 100 on every Linux (`getconf CLK_TCK`).
 const TICKS_PER_S: f64 = 100.0;

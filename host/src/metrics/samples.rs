@@ -1,4 +1,5 @@
-//! Samples of the server's state on each scrape: document service, lanes, engines, render workers, guests.
+//! Samples of the server's state on each scrape: document service, engines, render workers, guests; those of lanes are
+//! in `lanes.rs`.
 //!
 //! Owns the plain types in which `app.rs` passes the state of crates on which this module must not depend.
 
@@ -9,67 +10,12 @@ use std::time::Duration;
 
 use lector_serving::{DocumentService, PredictionError};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{self, DescriptorEncoder, EncodeCounterValue, EncodeMetric, MetricEncoder};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
 
-/// A sample of the lane in front of one engine.
-#[derive(Clone, Debug, Default)]
-pub struct LaneSample {
-    /// Name of the model.
-    pub model: String,
-    /// Execution provider of its engine, for example `cpu`.
-    pub provider: String,
-    /// Precision of its engine, for example `f32`.
-    pub precision: String,
-    /// Number of sessions.
-    pub sessions: usize,
-    /// Items in the queue.
-    pub queue_depth: usize,
-    /// Items in progress.
-    pub in_flight: usize,
-    /// Runs so far.
-    pub runs: u64,
-    /// Rows so far.
-    pub rows: u64,
-    /// Items by outcome: `ok`, `failed`, `expired`, `cancelled`, ...
-    pub items: Vec<(&'static str, u64)>,
-    /// Items that shared a run with other items.
-    pub items_merged: u64,
-    /// Maximum rows of one run.
-    pub rows_max: u32,
-    /// Pixels of all runs, including padding.
-    pub pixels: u64,
-    /// Padding pixels of all runs.
-    pub padded_pixels: u64,
-    /// Predicted time until the queued items have run.
-    pub backlog: Duration,
-    /// Time from the submission of an item to the start of its run, in seconds.
-    pub queue_wait: HistogramSample,
-    /// Times of runs in seconds.
-    pub run: HistogramSample,
-    /// Rows per run.
-    pub batch_rows: HistogramSample,
-    /// Total time of all runs.
-    pub busy: Duration,
-}
-
-/// A sample of a histogram.
-#[derive(Clone, Debug, Default)]
-pub struct HistogramSample {
-    /// Upper bound and count of each bucket, not cumulative; the last bound is infinite.
-    pub buckets: Vec<(f64, u64)>,
-    /// Sum of all values.
-    pub sum: f64,
-}
-
-impl HistogramSample {
-    pub(super) fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        let count = self.buckets.iter().map(|(_, count)| count).sum();
-        encoder.encode_histogram::<encoding::NoLabelSet>(self.sum, count, &self.buckets, None)
-    }
-}
+use super::family::{counter, family, gauge, labeled_counter, labeled_gauge};
+use super::lanes::{self, LaneSample};
 
 /// A sample of a model and its engine variants.
 #[derive(Clone, Debug, Default)]
@@ -120,7 +66,7 @@ pub struct VariantSample {
     /// Acceptance time.
     pub acceptance: Option<Duration>,
     /// Result of acceptance.
-    pub verdict: Option<String>,
+    pub acceptance_summary: Option<String>,
 }
 
 /// A sample of a GPU.
@@ -129,7 +75,7 @@ pub struct GpuSample {
     /// Number and name.
     pub device: String,
     /// Values by metric name; values that the device does not report are omitted.
-    pub figures: Vec<(&'static str, f64)>,
+    pub values: Vec<(&'static str, f64)>,
 }
 
 /// A sample of the render workers: the processes that open documents.
@@ -205,7 +151,7 @@ impl fmt::Debug for ServerStatus {
 impl Collector for ServerStatus {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.service(&mut encoder)?;
-        super::lanes::encode(&self.parts.lanes(), &mut encoder)?;
+        lanes::encode(&self.parts.lanes(), &mut encoder)?;
         self.engines(&mut encoder)?;
         let workers = self.parts.workers();
         gauge(&mut encoder, "lector_render_workers", "Render worker processes alive", workers.alive)?;
@@ -528,53 +474,15 @@ impl ServerStatus {
             }
         }
         let gpus = self.parts.gpus();
-        let names: BTreeSet<&str> = gpus.iter().flat_map(|gpu| gpu.figures.iter().map(|f| f.0)).collect();
+        let names: BTreeSet<&str> = gpus.iter().flat_map(|gpu| gpu.values.iter().map(|f| f.0)).collect();
         for name in names {
             let mut values = family(encoder, name, "As reported by NVML", MetricType::Gauge)?;
             for gpu in &gpus {
-                for (_, value) in gpu.figures.iter().filter(|figure| figure.0 == name) {
+                for (_, value) in gpu.values.iter().filter(|figure| figure.0 == name) {
                     labeled_gauge(&mut values, &[("device", gpu.device.as_str())], *value)?;
                 }
             }
         }
         Ok(())
     }
-}
-
-pub(super) fn family<'e>(
-    encoder: &'e mut DescriptorEncoder<'_>,
-    name: &'e str,
-    help: &str,
-    kind: MetricType,
-) -> Result<MetricEncoder<'e>, fmt::Error> {
-    encoder.encode_descriptor(name, help, None, kind)
-}
-
-pub(super) fn gauge(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    value: impl encoding::EncodeGaugeValue,
-) -> fmt::Result {
-    ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
-}
-
-fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
-    ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
-}
-
-fn labeled_counter<N: EncodeCounterValue>(
-    family: &mut MetricEncoder<'_>,
-    labels: &[(&str, &str); 1],
-    value: N,
-) -> fmt::Result {
-    ConstCounter::new(value).encode(family.encode_family(labels)?)
-}
-
-fn labeled_gauge<const N: usize>(
-    family: &mut MetricEncoder<'_>,
-    labels: &[(&str, &str); N],
-    value: f64,
-) -> fmt::Result {
-    ConstGauge::new(value).encode(family.encode_family(labels)?)
 }

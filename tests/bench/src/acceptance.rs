@@ -206,7 +206,7 @@ impl Reading<'_> {
             let Ok(text) = fs::read_to_string(dir.join("manifest.json")) else { continue };
             let manifest: Value = serde_json::from_str(&text).context("a manifest is not JSON")?;
             if manifest["key"]["model"] == model && manifest["key"]["variant"] == "openvino/bf16" {
-                measures = manifest["verdict"]["measures"].as_array().cloned();
+                measures = manifest["acceptance"]["measures"].as_array().cloned();
             }
         }
         shell::remove_folder(&out)?;

@@ -217,8 +217,8 @@ async fn directory(
     };
     let tenant = |record: TenantRecord| {
         let counts = used.get(&record.name).copied().unwrap_or_default();
-        let meter = Arc::new(UsageCounters::resumed(clock.clone(), today, counts));
-        (record.name.clone(), Tenant::new(record, meter, config.tenant_images_bytes_max))
+        let usage = Arc::new(UsageCounters::resumed(clock.clone(), today, counts));
+        (record.name.clone(), Tenant::new(record, usage, config.tenant_images_bytes_max))
     };
     for deployment in deployments.values_mut() {
         load(deployment, revision_cache).await;

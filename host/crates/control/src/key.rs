@@ -7,12 +7,11 @@
 
 use std::fmt;
 
+use base16ct::lower::encode_string;
 use lector_core::TenantName;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
-
-use crate::digest::hex;
 
 /// Prefix of tenant keys.
 const TENANT_PREFIX: &str = "lk_";
@@ -126,7 +125,7 @@ pub(crate) fn make(scope: Scope, label: String, now_ms: u64) -> Result<NewKey, g
     let (mut id, mut secret) = ([0; ID_BYTES], [0; SECRET_BYTES]);
     getrandom::fill(&mut id)?;
     getrandom::fill(&mut secret)?;
-    let (id, secret) = (hex(&id), hex(&secret));
+    let (id, secret) = (encode_string(&id), encode_string(&secret));
     let prefix = if scope == Scope::Admin { ADMIN_PREFIX } else { TENANT_PREFIX };
     let text = KeyText(format!("{prefix}{id}_{secret}"));
     let record = KeyRecord {
@@ -152,7 +151,7 @@ pub(crate) fn parts(text: &str) -> Option<(KeyId, &str)> {
 }
 
 fn hash(secret: &str) -> String {
-    hex(&Sha256::digest(secret.as_bytes()))
+    encode_string(&Sha256::digest(secret.as_bytes()))
 }
 
 #[cfg(test)]

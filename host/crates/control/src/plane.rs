@@ -166,13 +166,13 @@ impl ControlPlane {
         let directory = self.directory.load_full();
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         let rows = |tenant: &Arc<Tenant>| -> Vec<UsageRow> {
-            let taken = tenant.meter.take().into_iter();
+            let taken = tenant.usage.take().into_iter();
             taken.map(|(day, counts)| UsageRow { tenant: tenant.name().clone(), day, counts }).collect()
         };
         let mut taken: Vec<UsageRow> = directory.tenants.values().flat_map(rows).collect();
         left.retain(|tenant| {
             // Looked at before the counts are taken: a document that ends in between is counted by the next flush.
-            let in_flight = Arc::strong_count(tenant) > 1 || Arc::strong_count(&tenant.meter) > 1;
+            let in_flight = Arc::strong_count(tenant) > 1 || Arc::strong_count(&tenant.usage) > 1;
             taken.extend(rows(tenant));
             in_flight
         });

@@ -324,25 +324,25 @@ pub struct Tenant {
     /// Its stored form.
     pub record: TenantRecord,
     /// Kept when the record changes.
-    pub meter: Arc<UsageCounters>,
+    pub usage: Arc<UsageCounters>,
     /// Permits for pages and for their bytes. A new limit applies to later documents; documents in progress keep the
     /// old one.
-    pub places: TenantLimits,
+    pub permits: TenantLimits,
     /// Its own limit or the default; 0: none.
     images_bytes_max: u64,
 }
 
 impl Tenant {
-    /// Makes a tenant that continues with the counters `meter`. `images_bytes_max`: for a tenant without a limit of its
+    /// Makes a tenant that continues with the counters `usage`. `images_bytes_max`: for a tenant without a limit of its
     /// own; 0: none.
-    pub fn new(record: TenantRecord, meter: Arc<UsageCounters>, images_bytes_max: u64) -> Arc<Self> {
+    pub fn new(record: TenantRecord, usage: Arc<UsageCounters>, images_bytes_max: u64) -> Arc<Self> {
         let limits = &record.policy.limits;
         let images_bytes_max = match limits.images_bytes_max {
             0 => images_bytes_max,
             own => own,
         };
-        let places = TenantLimits::new(limits.pages_concurrent, images_bytes_max);
-        Arc::new(Self { record, meter, places, images_bytes_max })
+        let permits = TenantLimits::new(limits.pages_concurrent, images_bytes_max);
+        Arc::new(Self { record, usage, permits, images_bytes_max })
     }
 
     /// Returns the budget of a page; its image bytes are bounded by the limit of all pages of the tenant.
@@ -372,10 +372,10 @@ impl Tenant {
 
     /// Admits one request. Fault: `rate_limited`, with the time until the next one would be admitted.
     pub fn enter(&self, now: Instant) -> Result<(), Fault> {
-        match self.meter.rate(self.limits().requests_per_s, self.limits().burst, now) {
+        match self.usage.rate(self.limits().requests_per_s, self.limits().burst, now) {
             Ok(()) => Ok(()),
             Err(after) => {
-                self.meter.rejected();
+                self.usage.rejected();
                 let rate = self.limits().requests_per_s;
                 let message = format!(
                     "The tenant sends more than {rate} requests a second, its limit: try again in {} s.",

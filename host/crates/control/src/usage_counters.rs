@@ -63,7 +63,7 @@ impl UsageCounts {
 /// of the day from which they were reserved.
 #[derive(Debug)]
 pub struct QuotaReservation {
-    meter: Arc<UsageCounters>,
+    counters: Arc<UsageCounters>,
     day: u32,
     left: u64,
 }
@@ -77,7 +77,7 @@ impl QuotaReservation {
 
 impl Drop for QuotaReservation {
     fn drop(&mut self) {
-        let mut state = self.meter.today();
+        let mut state = self.counters.today();
         if state.day == self.day {
             state.pages_today = state.pages_today.saturating_sub(self.left);
         }
@@ -202,7 +202,7 @@ impl UsageCounters {
             return Err(Fault::new(Kind::Busy, "quota_exceeded", message).retry_after(until_next.min(DAY)));
         }
         state.pages_today = after;
-        Ok(QuotaReservation { meter: self.clone(), day: state.day, left: pages })
+        Ok(QuotaReservation { counters: self.clone(), day: state.day, left: pages })
     }
 
     /// Counts a finished page, with or without an error.
@@ -273,85 +273,85 @@ mod tests {
 
     #[test]
     fn the_rate_limit_admits_a_burst_and_then_the_rate() {
-        let (meter, clock) = counters(0);
+        let (counters, clock) = counters(0);
         let start = clock.now();
         let at = |ms: u64| start + Duration::from_millis(ms);
         for _ in 0..3 {
-            assert_eq!(meter.rate(2.0, 3, start), Ok(()));
+            assert_eq!(counters.rate(2.0, 3, start), Ok(()));
         }
-        assert_eq!(meter.rate(2.0, 3, start), Err(Duration::from_millis(500)));
-        assert_eq!(meter.rate(2.0, 3, at(250)), Err(Duration::from_millis(250)));
-        assert_eq!(meter.rate(2.0, 3, at(500)), Ok(()));
-        assert!(meter.rate(2.0, 3, at(500)).is_err());
+        assert_eq!(counters.rate(2.0, 3, start), Err(Duration::from_millis(500)));
+        assert_eq!(counters.rate(2.0, 3, at(250)), Err(Duration::from_millis(250)));
+        assert_eq!(counters.rate(2.0, 3, at(500)), Ok(()));
+        assert!(counters.rate(2.0, 3, at(500)).is_err());
         for _ in 0..3 {
-            assert_eq!(meter.rate(2.0, 3, at(60_000)), Ok(()), "rest fills the bucket, and no further");
+            assert_eq!(counters.rate(2.0, 3, at(60_000)), Ok(()), "rest fills the bucket, and no further");
         }
-        assert!(meter.rate(2.0, 3, at(60_000)).is_err());
-        assert_eq!(meter.rate(0.0, 0, at(60_000)), Ok(()), "no bound");
+        assert!(counters.rate(2.0, 3, at(60_000)).is_err());
+        assert_eq!(counters.rate(0.0, 0, at(60_000)), Ok(()), "no bound");
     }
 
     #[test]
     fn pages_of_the_day_are_reserved_completely_or_not_at_all() {
-        let (meter, _clock) = counters(5);
-        let _first = meter.reserve(3, 10).unwrap();
-        let fault = meter.reserve(3, 10).unwrap_err();
+        let (counters, _clock) = counters(5);
+        let _first = counters.reserve(3, 10).unwrap();
+        let fault = counters.reserve(3, 10).unwrap_err();
         assert_eq!(fault.code, "quota_exceeded");
         assert_eq!(fault.retry_after, Some(12 * HOUR), "midnight");
-        let mut second = meter.reserve(2, 10).unwrap();
-        assert!(meter.reserve(1, 10).is_err());
+        let mut second = counters.reserve(2, 10).unwrap();
+        assert!(counters.reserve(1, 10).is_err());
         second.begun();
         drop(second);
-        let _third = meter.reserve(1, 10).unwrap();
-        assert!(meter.reserve(1, 10).is_err(), "of the two pages one was tried");
-        let _unbounded = meter.reserve(1_000_000, 0).unwrap();
+        let _third = counters.reserve(1, 10).unwrap();
+        assert!(counters.reserve(1, 10).is_err(), "of the two pages one was tried");
+        let _unbounded = counters.reserve(1_000_000, 0).unwrap();
     }
 
     #[test]
     fn a_new_day_has_its_whole_quota_and_no_page_of_the_day_before() {
-        let (meter, clock) = counters(0);
-        let mut late = meter.reserve(10, 10).unwrap();
+        let (counters, clock) = counters(0);
+        let mut late = counters.reserve(10, 10).unwrap();
         late.begun();
         clock.advance(12 * HOUR);
-        let today = meter.reserve(10, 10).unwrap();
+        let today = counters.reserve(10, 10).unwrap();
         drop(late);
-        assert!(meter.reserve(1, 10).is_err(), "nine pages of yesterday are not returned to today");
+        assert!(counters.reserve(1, 10).is_err(), "nine pages of yesterday are not returned to today");
         drop(today);
-        assert!(meter.reserve(10, 10).is_ok());
+        assert!(counters.reserve(10, 10).is_ok());
     }
 
     #[test]
     fn a_clock_set_back_does_not_reset_the_quota() {
-        let (meter, clock) = counters(10);
-        meter.rejected();
+        let (counters, clock) = counters(10);
+        counters.rejected();
         clock.step_back(24 * HOUR);
-        let fault = meter.reserve(1, 10).unwrap_err();
+        let fault = counters.reserve(1, 10).unwrap_err();
         assert_eq!(fault.retry_after, Some(24 * HOUR), "{fault}");
         clock.advance(24 * HOUR - Duration::from_secs(1));
-        assert!(meter.reserve(1, 10).is_err(), "the same day for the second time");
+        assert!(counters.reserve(1, 10).is_err(), "the same day for the second time");
         clock.advance(13 * HOUR);
-        assert!(meter.reserve(10, 10).is_ok(), "the next day");
-        let days: Vec<u32> = meter.take().into_iter().map(|(day, _)| day).collect();
+        assert!(counters.reserve(10, 10).is_ok(), "the next day");
+        let days: Vec<u32> = counters.take().into_iter().map(|(day, _)| day).collect();
         assert_eq!(days, [day_of(clock.now_ms()) - 1], "usage stays with the day that was counted");
     }
 
     #[test]
     fn a_clock_that_was_far_ahead_delays_the_quota_by_a_day_at_most() {
-        let (meter, clock) = counters(10);
+        let (counters, clock) = counters(10);
         let right = clock.civil();
         clock.set_civil(right + 1000 * 24 * HOUR);
-        let _all = meter.reserve(10, 10).unwrap();
+        let _all = counters.reserve(10, 10).unwrap();
         clock.set_civil(right);
         clock.advance(23 * HOUR);
-        assert!(meter.reserve(1, 10).is_err());
+        assert!(counters.reserve(1, 10).is_err());
         clock.advance(HOUR);
-        assert!(meter.reserve(10, 10).is_ok());
+        assert!(counters.reserve(10, 10).is_ok());
     }
 
     #[test]
     fn usage_is_taken_once() {
-        let (meter, _clock) = counters(0);
-        meter.rejected();
-        assert_eq!(meter.take()[0].1.rejections, 1);
-        assert!(meter.take().is_empty());
+        let (counters, _clock) = counters(0);
+        counters.rejected();
+        assert_eq!(counters.take()[0].1.rejections, 1);
+        assert!(counters.take().is_empty());
     }
 }

@@ -6,7 +6,6 @@
 use lector_core::{Fault, Kind};
 use tokio::sync::Mutex;
 
-use crate::digest::hex;
 use crate::store::{FlushId, Store, UsageRow};
 
 /// Writes usage; at most one flush runs at a time.
@@ -35,7 +34,11 @@ impl UsageFlusher {
             let message = "The operating system returned no random bytes, which the usage counters need: restart the server.";
             Fault::new(Kind::Unavailable, "no_randomness", message).with_detail(error)
         })?;
-        Ok(Self(Mutex::new(Flushes { series: hex(&series), made: 0, waiting: None })))
+        Ok(Self(Mutex::new(Flushes {
+            series: base16ct::lower::encode_string(&series),
+            made: 0,
+            waiting: None,
+        })))
     }
 
     /// Writes the rows from `take`, after the rows that earlier flushes could not write.

@@ -319,4 +319,70 @@ mod tests {
         (0..150).for_each(|_| costs.learn(LETTER, truth(LETTER, 0.0) / 3.0));
         near(costs.by_crops(LETTER), truth(LETTER, 0.0) / 3.0, 0.15);
     }
+
+    /// Returns the prediction errors as shares of the work: of the mean, of a mean per megapixel of the page and of its
+    /// crops, of the fit over pixels, and of the fit over pixels and crops. Each page is predicted before it is learned;
+    /// the first 20 do not count.
+    fn errors(page: impl Fn(u64) -> (PageSize, f64)) -> [f64; 5] {
+        let (mut mean, mut per_pixels, mut per_crops) = (Mean::default(), Mean::default(), Mean::default());
+        let mut costs = PageCosts::default();
+        let (mut wrong, mut work) = ([0.0; 5], 0.0);
+        for n in 0..620 {
+            let (size, ms) = page(n);
+            let (pixels, crops) = scaled(size);
+            if n >= 20 {
+                let rate = |mean: &Mean| mean.value().unwrap_or(0.0);
+                let predictions = [
+                    rate(&mean),
+                    rate(&per_pixels) * pixels,
+                    rate(&per_crops) * crops,
+                    costs.by_pixels(size.pixels).unwrap(),
+                    costs.by_crops(size).unwrap(),
+                ];
+                wrong
+                    .iter_mut()
+                    .zip(predictions)
+                    .for_each(|(wrong, predicted)| *wrong += (predicted - ms).abs());
+                work += ms;
+            }
+            mean.learn(ms);
+            for (mean, amount) in [(&mut per_pixels, pixels), (&mut per_crops, crops)] {
+                if amount > 0.0 {
+                    mean.learn(ms / amount);
+                }
+            }
+            costs.learn(size, ms);
+        }
+        wrong.map(|wrong| wrong / work)
+    }
+
+    /// The figures of decision record 0088.
+    #[test]
+    fn a_fit_is_better_than_a_mean_per_megapixel() {
+        let crops = |n: u64| 500_000 + n.wrapping_mul(0x9E37_79B9) % 600_000;
+        let of = |pixels: u64, crops: u64, n: u64| {
+            let size = PageSize { pixels, crops };
+            (size, truth(size, noise(n)))
+        };
+        let resolutions = errors(|n| of([930_000, 3_700_000, 8_400_000][n as usize % 3], crops(n), n));
+        let sizes = errors(|n| match n % 4 {
+            0 => of(POSTER.pixels, crops(n) * 8, n),
+            _ => of(LETTER.pixels, crops(n), n),
+        });
+        let density = errors(|n| of(LETTER.pixels, crops(n) * (n % 5) / 2, n));
+        let embedded = errors(|n| match n % 2 {
+            0 => of(0, 0, n),
+            _ => of(LETTER.pixels, crops(n), n),
+        });
+        let mixes =
+            [("resolutions", resolutions), ("sizes", sizes), ("density", density), ("embedded", embedded)];
+        for (mix, [mean, per_pixels, _, by_pixels, by_crops]) in mixes {
+            // The noise of these pages alone is an error of 10 %.
+            assert!(by_crops < 0.11, "{mix}: {by_crops}");
+            assert!(by_crops + 0.05 < mean.min(per_pixels), "{mix}: {by_crops}, {mean}, {per_pixels}");
+            assert!(by_pixels < mean.min(per_pixels), "{mix}: {by_pixels}, {mean}, {per_pixels}");
+        }
+        let better = mixes.iter().filter(|(_, [_, _, per_crops, _, by_crops])| by_crops + 0.05 < *per_crops);
+        assert_eq!(better.count(), 3, "a mean per megapixel of crops is as good in one mix: {mixes:?}");
+    }
 }

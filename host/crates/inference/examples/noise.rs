@@ -45,12 +45,13 @@ fn main() {
     let judged = |sigma: f32| {
         let noisy = noisy(weights.clone(), sigma);
         assert!(sigma == 0.0 || noisy != weights, "the weights are stored where the noise does not reach");
-        let verdict = inference.agreement(&plan.model.as_str().into(), noisy.clone()).expect("a verdict");
+        let acceptance =
+            inference.agreement(&plan.model.as_str().into(), noisy.clone()).expect("an acceptance report");
         if let Some(out) = &plan.out {
             catalog(&plan, &out.join(format!("{sigma}")), &noisy);
         }
-        println!("{}", serde_json::json!({ "sigma": sigma, "measures": verdict.measures }));
-        verdict.measures[0].value
+        println!("{}", serde_json::json!({ "sigma": sigma, "measures": acceptance.measures }));
+        acceptance.measures[0].value
     };
     if plan.sigmas.is_empty() {
         let rising = std::iter::successors(Some(FIRST), |sigma| Some(sigma * FACTOR)).take(STEPS_MAX);

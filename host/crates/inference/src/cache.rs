@@ -108,14 +108,14 @@ impl EngineCache {
     pub fn find(&self, key: &EngineKey) -> io::Result<Found> {
         let dir = self.folder(key);
         let Some(held) = hold(&dir)? else { return Ok(Found::Nothing) };
-        let verdict = Manifest::read(&dir).and_then(|manifest| {
+        let outcome = Manifest::read(&dir).and_then(|manifest| {
             if manifest.key != *key {
                 return Err("it is the engine of another key".to_owned());
             }
             manifest.check_files(&dir)?;
             Ok(manifest)
         });
-        match verdict {
+        match outcome {
             Ok(manifest) => {
                 touch(&dir.join(USED));
                 Ok(Found::Entry(Entry { dir, manifest: Arc::new(manifest), _held: Arc::new(held) }))
@@ -199,7 +199,7 @@ impl EngineCache {
     }
 
     /// Replaces an entry's manifest by one rename. The entry may be in use: a process that has loaded it keeps the old
-    /// verdict.
+    /// acceptance.
     pub(crate) fn rewrite(&self, dir: &Path, manifest: &Manifest) -> io::Result<()> {
         let draft = self.draft(&manifest.key)?;
         manifest.write(draft.dir())?;

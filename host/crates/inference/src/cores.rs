@@ -64,9 +64,10 @@ pub(crate) struct Cores {
     changed: Condvar,
 }
 
-#[derive(Default)]
 struct State {
     free: usize,
+    /// [`HOLD`]; another time in simulations.
+    hold: Duration,
     next_id: u64,
     /// In the order of arrival; at most one for each owner thread.
     waiting: Vec<Waiter>,
@@ -94,7 +95,7 @@ pub(crate) struct Permit<'a> {
 
 impl Cores {
     pub(crate) fn new(total: usize) -> Self {
-        Self { total, state: Mutex::new(State { free: total, ..State::default() }), changed: Condvar::new() }
+        Self { total, state: Mutex::new(State::new(total, HOLD)), changed: Condvar::new() }
     }
 
     /// Waits for `count` permits, or for all permits where `count` is greater.
@@ -144,18 +145,37 @@ impl Cores {
 }
 
 impl State {
+    fn new(free: usize, hold: Duration) -> Self {
+        Self {
+            free,
+            hold,
+            next_id: 0,
+            waiting: Vec::new(),
+            granted: Vec::new(),
+            shares: Shares::default(),
+            ended: Vec::new(),
+        }
+    }
+
+    /// Charges a tenant for a run that has ended.
+    fn charge(&mut self, tenant: TenantName, weight: u32, ms: f64, now: Instant) {
+        self.shares.charge(&tenant, weight, ms);
+        self.ended.retain(|(known, _)| *known != tenant);
+        self.ended.push((tenant, now));
+    }
+
     /// Handles returned permits: resets the shares where no waiter is left and all cores are free, and grants.
-    fn settle(&mut self, total: usize) {
+    fn settle(&mut self, total: usize, now: Instant) -> Option<Instant> {
         if self.waiting.is_empty() && self.free == total {
             self.shares.rest();
         }
-        self.grant(Instant::now());
+        self.grant(now)
     }
 
     /// Grants permits to the waiters that are next while there are free cores. Returns the time until which cores are
     /// held for another tenant, where that blocks the next waiter.
     fn grant(&mut self, now: Instant) -> Option<Instant> {
-        self.ended.retain(|(_, at)| now.saturating_duration_since(*at) < HOLD);
+        self.ended.retain(|(_, at)| now.saturating_duration_since(*at) < self.hold);
         while let Some((at, claim)) = self.first() {
             let waiter = self.waiting.get(at).filter(|waiter| waiter.count <= self.free)?;
             if let Some(until) = self.held_from(&claim) {
@@ -181,7 +201,7 @@ impl State {
             }
             Claim::Background => true,
         };
-        self.ended.iter().filter(|(tenant, _)| behind(tenant)).map(|(_, at)| *at + HOLD).max()
+        self.ended.iter().filter(|(tenant, _)| behind(tenant)).map(|(_, at)| *at + self.hold).max()
     }
 
     /// Returns the position and the claim of the next waiter: that of the tenant with the smallest share used.
@@ -219,9 +239,7 @@ impl<'a> Permit<'a> {
     fn give_back(&mut self, state: &mut State) {
         let ms = self.since.elapsed().as_secs_f64() * 1e3 * self.count as f64;
         for (tenant, weight, part) in self.charges.drain(..) {
-            state.shares.charge(&tenant, weight, ms * part);
-            state.ended.retain(|(known, _)| *known != tenant);
-            state.ended.push((tenant, Instant::now()));
+            state.charge(tenant, weight, ms * part, Instant::now());
         }
         state.free += std::mem::take(&mut self.count);
     }
@@ -234,11 +252,14 @@ impl Drop for Permit<'_> {
         }
         let mut state = self.cores.lock();
         self.give_back(&mut state);
-        state.settle(self.cores.total);
+        state.settle(self.cores.total, Instant::now());
         drop(state);
         self.cores.changed.notify_all();
     }
 }
+
+#[cfg(test)]
+mod simulation;
 
 #[cfg(test)]
 mod tests {
@@ -302,13 +323,13 @@ mod tests {
 
     #[test]
     fn the_tenant_with_the_least_use_is_next_over_all_lanes() {
-        let mut state = State::default();
+        let mut state = State::new(0, HOLD);
         assert_eq!(order(&mut state, &["a", "a", "a", "b", "c"]), ["a", "b", "c", "a", "a"]);
     }
 
     #[test]
     fn background_work_comes_after_all_others() {
-        let mut state = State { free: 1, ..State::default() };
+        let mut state = State::new(1, HOLD);
         state.waiting.push(Waiter { id: 1, count: 1, claimant: Arc::new(Behind) });
         state.waiting.push(Waiter { id: 2, count: 1, claimant: Arc::new(Of("a")) });
         state.shares.charge(&"a".into(), 1, 1e6);
@@ -352,7 +373,7 @@ mod tests {
     fn a_gap_in_a_page_is_held_for_it_and_no_longer() {
         let waiter = |id, tenant| Waiter { id, count: 1, claimant: Arc::new(Of(tenant)) };
         let ended = Instant::now();
-        let mut state = State { free: 1, ..State::default() };
+        let mut state = State::new(1, HOLD);
         state.shares.charge(&"noise".into(), 1, 1e6);
         state.ended.push(("victim".into(), ended));
         state.waiting.push(waiter(1, "noise"));
@@ -372,7 +393,7 @@ mod tests {
         assert_eq!(state.grant(ended + HOLD), None);
         assert_eq!(state.granted, [2, 1]);
         // Tenants whose shares are level do not wait.
-        let mut state = State { free: 1, ..State::default() };
+        let mut state = State::new(1, HOLD);
         state.ended.push(("a".into(), ended));
         assert!(state.held_from(&Claim::Tenant("b".into(), 1)).is_none());
     }
@@ -444,7 +465,7 @@ mod tests {
 
     #[test]
     fn a_run_that_needs_all_cores_is_not_overtaken() {
-        let mut state = State { free: 1, ..State::default() };
+        let mut state = State::new(1, HOLD);
         state.waiting.push(Waiter { id: 1, count: 2, claimant: Arc::new(Of("a")) });
         state.waiting.push(Waiter { id: 2, count: 1, claimant: Arc::new(Of("a")) });
         state.grant(Instant::now());
@@ -456,7 +477,7 @@ mod tests {
 
     #[test]
     fn a_claimant_without_items_does_not_block_others() {
-        let mut state = State { free: 1, ..State::default() };
+        let mut state = State::new(1, HOLD);
         state.waiting.push(Waiter { id: 1, count: 1, claimant: Arc::new(Of("a")) });
         state.waiting.push(Waiter { id: 2, count: 1, claimant: Arc::new(NoTenant) });
         state.grant(Instant::now());

@@ -25,7 +25,7 @@ use crate::config::SessionConfig;
 use crate::cores::Cores;
 use crate::engine::{Engine, InstalledEngine, Slot};
 use crate::error::InferenceError;
-use crate::meter::{LaneStatus, Meter};
+use crate::lane_counters::{LaneCounters, LaneStatus};
 use crate::provider::{EngineVariant, Provider};
 use item::{Bounds, Ticket};
 use queue::{Queue, Refusal};
@@ -63,7 +63,7 @@ pub(crate) struct Lane {
     /// One for each owner thread.
     slots: Vec<Arc<Slot>>,
     queue: Arc<Queue>,
-    meter: Arc<Meter>,
+    counters: Arc<LaneCounters>,
     owners: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -91,7 +91,7 @@ impl Lane {
             session_config: SessionConfig { sessions: slots.len(), ..session_config },
             slots,
             queue: Arc::new(Queue::new(bounds)),
-            meter: Arc::default(),
+            counters: Arc::default(),
             owners: Mutex::default(),
             info,
         };
@@ -101,7 +101,7 @@ impl Lane {
                 slot: slot.clone(),
                 model: lane.info.name.clone(),
                 queue: lane.queue.clone(),
-                meter: lane.meter.clone(),
+                counters: lane.counters.clone(),
                 cores: cores.clone(),
                 calibration: std::mem::take(&mut calibration),
                 calibration_outputs: outputs.clone(),
@@ -142,7 +142,7 @@ impl Lane {
     /// Checks an item and puts it into the queue. Never waits.
     pub(crate) fn offer(&self, item: WorkItem) -> Result<Answer, Fault> {
         check(&self.info, &self.limits, &item.inputs, &item.outputs)
-            .inspect_err(|_| Meter::add(&self.meter.refused_invalid, 1))?;
+            .inspect_err(|_| LaneCounters::add(&self.counters.refused_invalid, 1))?;
         let (reply, answer) = oneshot::channel();
         let ticket = Ticket {
             bucket: queue::bucket(&item.inputs, &item.outputs),
@@ -154,11 +154,11 @@ impl Lane {
             id: 0,
             planned: Planned::Free,
         };
-        match self.queue.offer(ticket, &self.meter) {
+        match self.queue.offer(ticket, &self.counters) {
             Ok(()) => Ok(answer),
             Err(Refusal::Closed) => Err(queue::closed(&self.info.name)),
             Err(Refusal::Full { waiting, backlog }) => {
-                Meter::add(&self.meter.refused_full, 1);
+                LaneCounters::add(&self.counters.refused_full, 1);
                 Err(queue::full(&self.info.name, waiting, backlog))
             }
         }
@@ -184,9 +184,9 @@ impl Lane {
     }
 
     pub(crate) fn status(&self) -> LaneStatus {
-        let meter = &*self.meter;
+        let counters = &*self.counters;
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let (variant, run) = (self.variant(), meter.run.status());
+        let (variant, run) = (self.variant(), counters.run.status());
         LaneStatus {
             model: self.info.name.clone(),
             provider: variant.provider.as_str(),
@@ -195,23 +195,23 @@ impl Lane {
             threads_per_session: self.session_config.threads,
             queue_items_max: self.queue.items_max(),
             queue_depth: self.queue.depth(),
-            in_flight: get(&meter.in_flight),
+            in_flight: get(&counters.in_flight),
             runs: run.count,
-            rows: get(&meter.rows),
-            failures: get(&meter.failures),
-            skipped_cancelled: get(&meter.skipped_cancelled),
-            skipped_expired: get(&meter.skipped_expired),
-            refused_full: get(&meter.refused_full),
-            refused_invalid: get(&meter.refused_invalid),
+            rows: get(&counters.rows),
+            failures: get(&counters.failures),
+            skipped_cancelled: get(&counters.skipped_cancelled),
+            skipped_expired: get(&counters.skipped_expired),
+            refused_full: get(&counters.refused_full),
+            refused_invalid: get(&counters.refused_invalid),
             busy: run.sum,
-            queue_wait: meter.queue_wait.status(),
+            queue_wait: counters.queue_wait.status(),
             run,
-            items: get(&meter.items),
-            shared_items: get(&meter.shared_items),
-            merged_failures: get(&meter.merged_failures),
-            batch_rows: meter.batch_rows.status(),
-            pixels: get(&meter.pixels),
-            padded_pixels: get(&meter.padded_pixels),
+            items: get(&counters.items),
+            shared_items: get(&counters.shared_items),
+            merged_failures: get(&counters.merged_failures),
+            batch_rows: counters.batch_rows.status(),
+            pixels: get(&counters.pixels),
+            padded_pixels: get(&counters.padded_pixels),
             rows_max: self.queue.rows_max(),
             backlog: self.queue.backlog(),
         }

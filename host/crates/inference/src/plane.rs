@@ -33,7 +33,7 @@ use crate::cores::Cores;
 use crate::engine_builder::EngineBuilder;
 use crate::error::InferenceError;
 use crate::lane::{Answer, Lane};
-use crate::meter::LaneStatus;
+use crate::lane_counters::LaneStatus;
 use crate::provider::EngineVariant;
 use crate::provider_preference::ProviderPreference;
 pub use engine_states::{BuiltStatus, EngineStatus, ServingStatus, VariantState, VariantStatus};

@@ -17,7 +17,7 @@ use crate::cores::Cores;
 use crate::engine::Engine;
 use crate::error::InferenceError;
 use crate::lane::{Lane, LaneParts};
-use crate::meter::LaneStatus;
+use crate::lane_counters::LaneStatus;
 use crate::provider::EngineVariant;
 
 /// Columns of input and output for a bench that wants one bucket.

@@ -340,7 +340,7 @@ fn a_partly_wrong_engine_is_accepted_or_refused_by_the_threshold() {
     assert!(measured.accepted, "{measured:?}");
     let manifest = std::fs::read(stage.config.cache_dir.join(&measured.entry).join("manifest.json")).unwrap();
     let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
-    let value = manifest["verdict"]["measures"][0]["value"].as_f64().unwrap();
+    let value = manifest["acceptance"]["measures"][0]["value"].as_f64().unwrap();
     assert!((0.05..0.93).contains(&value), "partly wrong: {value}");
     assert!(judge(value).accepted);
     let refused = judge(value + 1e-9);

@@ -11,7 +11,7 @@ use lector_core::cost::Mean;
 use lector_core::fair::{Acquire, FairSemaphore, Permit, Request};
 use lector_core::{Fault, Kind, TenantName};
 
-use crate::meter::processor_time;
+use crate::compute_meter::processor_time;
 
 /// Operations that read and write fewer bytes run on the calling thread: they take less time (about 20 us) than a
 /// switch to another thread and back.

@@ -13,9 +13,9 @@ use crate::abort::AbortReason;
 use crate::bindings::lector::ocr::model;
 use crate::bindings::lector::types::errors;
 use crate::call_deadline::CallDeadline;
+use crate::compute_meter::{ComputeMeter, processor_time};
 use crate::log::GuestLog;
 use crate::log_rate::LogRates;
-use crate::meter::{Meter, processor_time};
 use crate::resource_accounting::{Reservation, ResourceAccounting};
 use crate::{answer, convert};
 
@@ -41,7 +41,7 @@ pub struct CallState {
     pub call: CallCtx,
     pub deadline: Arc<CallDeadline>,
     pub accounting: Arc<ResourceAccounting>,
-    pub meter: Arc<Meter>,
+    pub meter: Arc<ComputeMeter>,
     pub log: Arc<GuestLog>,
     pub timing: Timing,
     /// Whether a fault's message for the client contains the guest's panic message: for those who deploy the guest or ask
@@ -59,7 +59,7 @@ impl CallState {
         Self {
             deadline,
             accounting: ResourceAccounting::new(budget),
-            meter: Meter::new(budget.compute),
+            meter: ComputeMeter::new(budget.compute),
             log: GuestLog::new(&call, log_rates),
             timing: Timing::default(),
             tells_panics: false,

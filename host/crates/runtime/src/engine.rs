@@ -7,7 +7,6 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 
 use crate::batching_policy::POLICY_INSTANCES_MAX;
 use crate::config::RuntimeConfig;
-use crate::inspect::hex;
 
 /// Bytes of a linear memory that stay mapped in an idle slot and are reset in place. The rest is unmapped, and the next
 /// guest pays page faults for it. If the kernel reports written pages (Linux 6.7, `PAGEMAP_SCAN`), only those are
@@ -104,7 +103,7 @@ pub fn fingerprint(engine: &Engine) -> String {
     }
     let mut sink = Sink(Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut sink);
-    let mut name = hex(&sink.0.finalize());
+    let mut name = base16ct::lower::encode_string(&sink.0.finalize());
     // 64 bits distinguish the configurations of one host.
     name.truncate(16);
     name

@@ -217,7 +217,7 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, Fault> {
         (interface == PIPELINE).then(|| version.to_owned())
     });
     let unknown_imports = imports.iter().filter(|name| !is_known(name)).cloned().collect();
-    let sha256 = hex(&Sha256::digest(wasm));
+    let sha256 = base16ct::lower::encode_string(&Sha256::digest(wasm));
     Ok(Inspection { sha256, bytes: wasm.len() as u64, imports, exports, world, unknown_imports })
 }
 
@@ -258,15 +258,6 @@ fn is_known(import: &str) -> bool {
             .any(|(package, names)| interface.strip_prefix(package).is_some_and(|name| names.contains(&name)))
     };
     (version.starts_with(WORLD_SERIES) && among(&OWN)) || (version.starts_with("0.2.") && among(&WASI))
-}
-
-/// Returns the bytes as lower-case hex digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 #[cfg(test)]

@@ -15,11 +15,11 @@ use crate::bindings;
 use crate::bindings::GuestPre;
 use crate::bindings::lector::types::errors;
 use crate::call_deadline::CallDeadline;
+use crate::compute_meter::{self, ComputeMeter};
 use crate::convert;
 use crate::epoch_ticker::Running;
 use crate::executor::Executor;
 use crate::handles::{HeldTranscripts, PageHandle};
-use crate::meter::{self, Meter};
 use crate::resource_accounting::ResourceAccounting;
 use crate::state::HostState;
 use crate::threads::{self, CpuSlice};
@@ -35,7 +35,7 @@ pub struct Invocation {
     pub store: Store<HostState>,
     pub exports: bindings::Guest,
     executor: Arc<Executor>,
-    meter: Arc<Meter>,
+    meter: Arc<ComputeMeter>,
     cpu_slice: Arc<CpuSlice>,
     accounting: Arc<ResourceAccounting>,
     began: Instant,
@@ -216,7 +216,7 @@ fn new_store(
         if computed < threads::LONG {
             return Ok(UpdateDeadline::Yield(SLICE_EPOCHS));
         }
-        let wait = meter::cpu_slice(&cpu_slice, &store.data().call_state.accounting, computed);
+        let wait = compute_meter::cpu_slice(&cpu_slice, &store.data().call_state.accounting, computed);
         Ok(UpdateDeadline::YieldCustom(SLICE_EPOCHS, wait))
     });
     // In one call, a guest may pass its result, or the pixels of an image that it made.
@@ -232,7 +232,7 @@ fn new_store(
 /// Polls `work` under the meter until the deadline. The wait for the deadline surrounds `run_concurrent`: a timeout inside it may
 /// not fire (wasmtime issues 11869 and 11870).
 async fn bounded<R>(
-    meter: &Arc<Meter>,
+    meter: &Arc<ComputeMeter>,
     cpu_slice: &Arc<CpuSlice>,
     accounting: &Arc<ResourceAccounting>,
     deadline: &CallDeadline,

@@ -131,7 +131,7 @@ impl Admission {
             tenant: tenant.name(),
             weight: tenant.record.policy.weight,
             wait_max: self.bounds.wait_max.min(time_left),
-            page_ms: tenant.meter.page_ms(),
+            page_ms: tenant.usage.page_ms(),
         }
     }
 
@@ -156,30 +156,30 @@ impl Admission {
     }
 
     /// Counts `more` bytes as held, for a document of the tenant that holds `own` bytes already.
-    fn hold(&self, meter: &UsageCounters, own_max: u64, own: u64, more: u64) -> Result<(), Fault> {
-        if !meter.held_bytes.try_take(more, own_max) {
+    fn hold(&self, usage: &UsageCounters, own_max: u64, own: u64, more: u64) -> Result<(), Fault> {
+        if !usage.held_bytes.try_take(more, own_max) {
             return Err(over_bytes(self.load.wait(), own_max));
         }
         if !self.held_bytes.try_take(more, self.bounds.held_bytes_max) {
-            meter.held_bytes.give_back(more);
+            usage.held_bytes.give_back(more);
             return Err(
                 self.server_overloaded("as many bytes of documents and results as it may hold at once")
             );
         }
-        let held = meter.held_bytes.held();
+        let held = usage.held_bytes.held();
         let free = self.bounds.held_bytes_max.saturating_sub(self.held_bytes.held());
         let share = free.saturating_mul(HELD_PER_FREE_MAX);
         // One document of each tenant may use all that is left.
         if held > own + more && held > share {
-            self.give_back(meter, more);
+            self.give_back(usage, more);
             return Err(over_bytes(self.load.wait(), share));
         }
         Ok(())
     }
 
-    fn give_back(&self, meter: &UsageCounters, bytes: u64) {
+    fn give_back(&self, usage: &UsageCounters, bytes: u64) {
         self.held_bytes.give_back(bytes);
-        meter.held_bytes.give_back(bytes);
+        usage.held_bytes.give_back(bytes);
     }
 
     /// Returns the bytes held now.

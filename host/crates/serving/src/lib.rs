@@ -52,5 +52,5 @@ pub use guests::GuestLoader;
 pub use page_selection::PageSelection;
 pub use readiness_check::{CheckedDeployment, ReadinessReport};
 pub use request::{DocumentRequest, Event, Order};
-pub use service::{Clock, DocumentService, Session, Upload};
+pub use service::{DocumentService, Session, TimeoutStart, Upload};
 pub use status::{DrainReport, ServingStatus};

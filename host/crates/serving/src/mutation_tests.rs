@@ -563,7 +563,7 @@ async fn usage_of_a_deleted_tenants_last_documents_is_written() {
     let in_flight = server.tenant("gone", Limits::default()).await;
     server.platform.delete_tenant(&Admin::of_this_machine(), &"gone".into()).await.unwrap();
     server.platform.flush_usage().await.unwrap();
-    in_flight.account().meter.rejected();
+    in_flight.account().usage.rejected();
     drop(in_flight);
     server.platform.flush_usage().await.unwrap();
     let query = UsageQuery { tenant: Some("gone".into()), days: (0, 1_000_000) };

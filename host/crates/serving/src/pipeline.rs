@@ -108,7 +108,7 @@ async fn read(
     let pages_max = plane.pages_per_document_max;
     let pages_max = if own_max == 0 { pages_max } else { pages_max.min(own_max) };
     let selected = pages.resolve(document.page_count(), pages_max)?;
-    let quota = tenant.meter.reserve(selected.len() as u64, tenant.limits().pages_per_day)?;
+    let quota = tenant.usage.reserve(selected.len() as u64, tenant.limits().pages_per_day)?;
     let opened = Event::Opened {
         content_type: document.content_type(),
         page_count: document.page_count(),

@@ -44,7 +44,7 @@ pub struct DocumentService {
 
 /// The start of a document's timeout.
 #[derive(Clone, Copy, Debug)]
-pub enum Clock {
+pub enum TimeoutStart {
     /// A fixed time: the request has one document.
     Since(Instant),
     /// The time at which the document is received: the request has many.
@@ -121,7 +121,7 @@ impl DocumentService {
     ) -> Result<EventStream, Fault> {
         let upload =
             Upload { name: request.name.clone(), content_type: request.hint.content_type.clone(), bytes };
-        let session = self.begin(principal, request, Clock::Since(Instant::now()))?;
+        let session = self.begin(principal, request, TimeoutStart::Since(Instant::now()))?;
         let permit = self.admit(principal, upload.bytes.len() as u64, session.time_left())?;
         Ok(session.stream(permit, upload))
     }
@@ -135,12 +135,18 @@ impl DocumentService {
         self: &Arc<Self>,
         principal: &Principal,
         request: DocumentRequest,
-        clock: Clock,
+        timeout_start: TimeoutStart,
     ) -> Result<Session, Fault> {
         let control = self.control();
         let deployment = control.lease(principal, request.deployment.as_ref())?.deployment().clone();
         control.enter(principal)?;
-        Ok(Session { service: self.clone(), principal: principal.clone(), request, deployment, clock })
+        Ok(Session {
+            service: self.clone(),
+            principal: principal.clone(),
+            request,
+            deployment,
+            timeout_start,
+        })
     }
 
     pub(crate) fn admit(
@@ -151,7 +157,7 @@ impl DocumentService {
     ) -> Result<Permit, Fault> {
         let tenant = principal.account();
         let admitted = self.plane.admission.admit(tenant, bytes, time_left);
-        admitted.inspect_err(|_| tenant.meter.rejected())
+        admitted.inspect_err(|_| tenant.usage.rejected())
     }
 
     /// Gives an upload slot for a component of a deploy. Faults: `tenant_uploads_exceeded`, `tenant_memory_exceeded`,
@@ -163,7 +169,7 @@ impl DocumentService {
     ) -> Result<UploadSlot, Fault> {
         let tenant = principal.account();
         let given = self.plane.admission.component_upload(tenant, declared);
-        given.inspect_err(|_| tenant.meter.rejected())
+        given.inspect_err(|_| tenant.usage.rejected())
     }
 
     /// Reads a document. All later faults are events.
@@ -286,7 +292,7 @@ pub struct Session {
     principal: Principal,
     request: DocumentRequest,
     deployment: DeploymentName,
-    clock: Clock,
+    timeout_start: TimeoutStart,
 }
 
 impl Session {
@@ -314,9 +320,9 @@ impl Session {
 
     /// Returns the time until the client's timeout.
     fn time_left(&self) -> Duration {
-        match self.clock {
-            Clock::Since(began) => self.request.timeout.saturating_sub(began.elapsed()),
-            Clock::PerDocument => self.request.timeout,
+        match self.timeout_start {
+            TimeoutStart::Since(began) => self.request.timeout.saturating_sub(began.elapsed()),
+            TimeoutStart::PerDocument => self.request.timeout,
         }
     }
 
@@ -329,7 +335,7 @@ impl Session {
     pub fn receive(&self, declared: Option<u64>) -> Result<UploadSlot, Fault> {
         let account = self.principal.account();
         let given = self.service.plane.admission.upload(account, declared, self.time_left());
-        given.inspect_err(|_| account.meter.rejected())
+        given.inspect_err(|_| account.usage.rejected())
     }
 
     /// Admits a document that has arrived, and waits for its place, in fair order over tenants: at most until the
@@ -337,19 +343,19 @@ impl Session {
     /// at the end of that time. Dropping the future withdraws the request.
     pub async fn admitted(&self, slot: &UploadSlot, received: ReceivedBytes) -> Result<Permit, Fault> {
         let time = self.time_left();
-        let within = match self.clock {
-            Clock::Since(_) => time.min(self.service.plane.admission.bounds.wait_max),
-            Clock::PerDocument => time,
+        let within = match self.timeout_start {
+            TimeoutStart::Since(_) => time.min(self.service.plane.admission.bounds.wait_max),
+            TimeoutStart::PerDocument => time,
         };
         let admitted = slot.admit(received, time, within).await;
-        admitted.inspect_err(|_| self.principal.account().meter.rejected())
+        admitted.inspect_err(|_| self.principal.account().usage.rejected())
     }
 
     /// Admits a document of `bytes` bytes that was not uploaded, and waits like [`admitted`](Self::admitted).
     pub async fn admitted_whole(&self, bytes: u64) -> Result<Permit, Fault> {
         let (account, time) = (self.principal.account(), self.time_left());
         let admitted = self.service.plane.admission.admit_whole(account, bytes, time).await;
-        admitted.inspect_err(|_| account.meter.rejected())
+        admitted.inspect_err(|_| account.usage.rejected())
     }
 
     /// Reads a document; returns its events.
@@ -372,9 +378,9 @@ impl Session {
     }
 
     fn submission(&self, upload: Upload) -> Submission {
-        let began = match self.clock {
-            Clock::Since(began) => began,
-            Clock::PerDocument => Instant::now(),
+        let began = match self.timeout_start {
+            TimeoutStart::Since(began) => began,
+            TimeoutStart::PerDocument => Instant::now(),
         };
         let mut request = self.request.clone();
         request.name = upload.name;

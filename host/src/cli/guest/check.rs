@@ -10,7 +10,9 @@ use lector_core::DeploymentName;
 
 use super::pipeline_runner::{GUEST, only};
 use crate::app::{self, Host};
-use crate::cli::{Failure, block_on, terminal};
+use crate::cli::failure::Failure;
+use crate::cli::runtime::block_on;
+use crate::cli::terminal;
 use crate::config::Config;
 
 /// Maximum time of the smoke-test page on a cold machine whose engines are built.
@@ -34,7 +36,7 @@ pub(super) fn run(
     let inspection =
         app::inspect_guest(&wasm).map_err(|fault| anyhow::anyhow!("{}: {fault}", file.display()))?;
     terminal::print(&inspection.report)?;
-    if let Err(fault) = inspection.verdict {
+    if let Err(fault) = inspection.check {
         return Err(anyhow::anyhow!("{}: {fault}", file.display()).into());
     }
     let accepted = settings.to_string();

@@ -12,7 +12,7 @@ use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
 use super::project::Project;
-use crate::cli::ocr::write_whole;
+use crate::cli::files::write_whole;
 use crate::{app, config};
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -55,7 +55,7 @@ pub(super) fn build(project: &Project) -> anyhow::Result<PathBuf> {
         built.display()
     );
     let component = fs::read(&built).with_context(|| format!("reading {}", built.display()))?;
-    let inspection = app::inspect_guest(&component).and_then(|inspection| inspection.verdict);
+    let inspection = app::inspect_guest(&component).and_then(|inspection| inspection.check);
     inspection.map_err(|fault| anyhow::anyhow!("{}: {fault}", built.display()))?;
     let to = project.component();
     if let Some(folder) = to.parent() {

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use similar::{Algorithm, DiffTag, capture_diff_slices};
 
 use super::golden::Suite;
-use crate::cli::manage::Server;
-use crate::cli::ocr::bytes_of;
+use crate::cli::files::bytes_of;
+use crate::cli::server_client::Server;
 use crate::cli::terminal;
 
 /// Maximum size of a component or document.

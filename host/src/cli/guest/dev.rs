@@ -15,8 +15,10 @@ use super::golden::{Expected, Suite, Tolerance, compare};
 use super::pipeline_runner::{Reading, text_of};
 use super::project::Project;
 use super::{compiler, embedded_sdk};
-use crate::cli::manage::Server;
-use crate::cli::{Failure, block_on, terminal};
+use crate::cli::failure::Failure;
+use crate::cli::runtime::block_on;
+use crate::cli::server_client::Server;
+use crate::cli::terminal;
 use crate::config::{ClientConfig, Config};
 
 /// Watched paths of a project; without the output of builds.

@@ -10,7 +10,7 @@ use lector_serving::{DocumentRequest, DocumentResult};
 
 use super::golden::Suite;
 use crate::app::{self, Host};
-use crate::cli::ocr::bytes_of;
+use crate::cli::files::bytes_of;
 use crate::config::Config;
 
 /// A document that takes longer is assumed to hang: test documents have few pages.

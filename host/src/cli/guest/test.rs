@@ -10,7 +10,9 @@ use super::compiler;
 use super::golden::{Expected, Suite, compare, expectation_of};
 use super::pipeline_runner::{Reading, text_of};
 use super::project::Project;
-use crate::cli::{Failure, block_on, terminal};
+use crate::cli::failure::Failure;
+use crate::cli::runtime::block_on;
+use crate::cli::terminal;
 use crate::config::Config;
 
 /// Arguments.
@@ -108,8 +110,8 @@ async fn through(
             continue;
         };
         let outcome = compare(&expected, &read, &suite.tolerance);
-        let verdict = if outcome.differs { "FAILED  " } else { "ok      " };
-        let mut report = format!("{verdict} {name}\n");
+        let status = if outcome.differs { "FAILED  " } else { "ok      " };
+        let mut report = format!("{status} {name}\n");
         outcome.report.lines().for_each(|line| report.extend(["  ", line, "\n"]));
         if let (true, Err(fault)) = (outcome.differs, &answer) {
             report.extend(["  ", &fault.to_string(), "\n"]);

@@ -7,9 +7,11 @@ use anyhow::Context;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::super::ocr::bytes_of;
-use super::super::{Failure, block_on};
-use super::{ApiCommand, FILE_BYTES_MAX, Server, json_file, run, set, watch};
+use super::super::failure::Failure;
+use super::super::files::bytes_of;
+use super::super::runtime::block_on;
+use super::super::server_client::Server;
+use super::{ApiCommand, FILE_BYTES_MAX, json_file, run, set, watch};
 use crate::config::Config;
 
 /// `lector deploy`

@@ -6,9 +6,11 @@ use anyhow::{Context, bail};
 use reqwest::{Method, Response};
 use serde_json::Value;
 
+use super::super::failure::Failure;
 use super::super::lines::Lines;
-use super::super::{Failure, block_on, terminal};
-use super::Server;
+use super::super::runtime::block_on;
+use super::super::server_client::Server;
+use super::super::terminal;
 use crate::config::Config;
 
 /// `lector logs`

@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use reqwest::RequestBuilder;
 use serde_json::Value;
 
-use super::Server;
+use super::super::server_client::Server;
 
 /// Items of each page; the maximum of the server.
 const LIMIT: u32 = 1000;

@@ -8,8 +8,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::super::lines::Lines;
+use super::super::server_client::Server;
 use super::super::terminal;
-use super::Server;
 
 /// Interval at which draining revisions are polled: the end of a lease is not an audit event.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

@@ -10,13 +10,15 @@ use lector_export::Several;
 use lector_export::json::DocumentError;
 use lector_export::ndjson::{self, Totals};
 use lector_serving::{
-    Clock, Composer, DocumentRequest, DocumentResult, Event, Order, Permit, Session, Upload,
+    Composer, DocumentRequest, DocumentResult, Event, Order, Permit, Session, TimeoutStart, Upload,
 };
 
-use super::super::{Failure, terminal};
+use super::super::failure::Failure;
+use super::super::files::{bytes_of, name_of};
+use super::super::terminal;
 use super::output::Output;
 use super::progress::Progress;
-use super::{Read, Request, bytes_of, name_of, report};
+use super::request::{Read, Request, report};
 use crate::app::Host;
 use crate::config::Config;
 use crate::events;
@@ -57,7 +59,7 @@ async fn through(
         ..DocumentRequest::new(id.clone(), NO_DEADLINE)
     };
     // An unknown deployment is one failure, not one for each file.
-    let session = host.service.begin(&host.control.of_this_machine()?, asked, Clock::PerDocument)?;
+    let session = host.service.begin(&host.control.of_this_machine()?, asked, TimeoutStart::PerDocument)?;
     let reading = Reading { session: &session, config, request, progress, live: output.is_stream() };
     if reading.live {
         emit(progress, &ndjson::meta(&id, session.deployment(), Some(files.len())))?;

@@ -1,15 +1,14 @@
 //! Output of results: to standard output in the order of the arguments, or one file each.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
 use lector_export::{Format, Several};
 
+use super::super::files::{is_stdin, name_of, write_whole};
 use super::super::terminal;
-use super::{is_stdin, name_of};
 
 /// Writer of results.
 pub(super) struct Output {
@@ -105,16 +104,4 @@ fn files_in(dir: &Path, inputs: &[PathBuf], format: &dyn Format) -> anyhow::Resu
         files.push(file);
     }
     Ok(files)
-}
-
-/// Writes a file atomically.
-pub(in super::super) fn write_whole(file: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> anyhow::Result<()> {
-        let mut whole = tempfile::NamedTempFile::new_in(dir)?;
-        whole.write_all(content)?;
-        whole.persist(file)?;
-        Ok(())
-    };
-    write().with_context(|| format!("writing {}", file.display()))
 }

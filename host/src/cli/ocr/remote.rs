@@ -5,17 +5,20 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use futures::StreamExt;
+use reqwest::Client;
 use reqwest::multipart::{Form, Part};
-use reqwest::{Client, Response};
 use serde_json::Value;
 
+use super::super::failure::Failure;
+use super::super::files::{bytes_of, name_of};
 use super::super::lines::Lines;
-use super::super::{Failure, manage, terminal};
+use super::super::server_client::{accepted, client};
+use super::super::terminal;
 use super::output::Output;
 use super::progress::Progress;
-use super::{Read, Request, bytes_of, name_of, report};
+use super::request::{Read, Request, report};
 use crate::config::ClientConfig;
 use lector_core::TextLayerPolicy;
 
@@ -36,12 +39,12 @@ pub(super) async fn read_all(
     mut output: Output,
     progress: &Progress,
 ) -> Result<bool, Failure> {
-    let client = manage::client(config)?;
-    let door = Door { client, server: server.trim_end_matches('/'), request, progress };
+    let client = client(config)?;
+    let remote = Remote { client, server: server.trim_end_matches('/'), request, progress };
     if output.is_stream() {
-        return Ok(door.batch(files).await?);
+        return Ok(remote.batch(files).await?);
     }
-    let mut reads = futures::stream::iter(files).map(|file| door.one(file)).buffered(AT_ONCE);
+    let mut reads = futures::stream::iter(files).map(|file| remote.one(file)).buffered(AT_ONCE);
     let (mut failed, mut number) = (false, 0);
     while let Some(read) = reads.next().await {
         failed |= report(&read, progress);
@@ -54,14 +57,15 @@ pub(super) async fn read_all(
     Ok(failed)
 }
 
-struct Door<'a> {
+/// The server, and the request for each document.
+struct Remote<'a> {
     client: Client,
     server: &'a str,
     request: &'a Request,
     progress: &'a Progress,
 }
 
-impl Door<'_> {
+impl Remote<'_> {
     /// Reads one document; a failure does not affect the others.
     async fn one(&self, file: &Path) -> Read {
         self.progress.expect(1);
@@ -122,10 +126,7 @@ impl Door<'_> {
     }
 
     fn post(&self, path: &str, query: &[(&str, String)]) -> reqwest::RequestBuilder {
-        let pairs: Vec<String> =
-            query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-        let url = format!("{}{path}?{}", self.server, pairs.join("&"));
-        let request = self.client.post(url);
+        let request = self.client.post(format!("{}{path}", self.server)).query(query);
         match &self.request.password {
             Some(password) => request.header(PASSWORD, password.as_bytes()),
             None => request,
@@ -149,46 +150,5 @@ impl Door<'_> {
             ("deployment", deployment.as_ref().map(ToString::to_string)),
         ];
         options.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
-    }
-}
-
-/// Returns a response of success, or an error with the server's problem details (RFC 9457).
-pub(in crate::cli) async fn accepted(answer: Response) -> anyhow::Result<Response> {
-    let status = answer.status();
-    if status.is_success() {
-        return Ok(answer);
-    }
-    let problem: Value =
-        serde_json::from_slice(&answer.bytes().await.unwrap_or_default()).unwrap_or_default();
-    let member = |name: &str| problem.get(name).and_then(Value::as_str);
-    match (member("detail").or(member("title")), member("code")) {
-        (Some(detail), Some(code)) => Err(anyhow!("{detail} ({code})")),
-        _ => Err(anyhow!("the server responded with status {status}")),
-    }
-}
-
-/// Percent-encodes the value of a query (RFC 3986): all but the unreserved characters.
-fn encoded(value: &str) -> String {
-    use std::fmt::Write;
-    let mut out = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            byte => {
-                let _ = write!(out, "%{byte:02X}");
-            }
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use super::*;
-
-    #[test]
-    fn values_are_encoded() {
-        assert_eq!(encoded("1-3,7 ü&"), "1-3%2C7%20%C3%BC%26");
     }
 }

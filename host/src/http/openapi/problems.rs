@@ -189,7 +189,6 @@ const GROUPS: &[(&str, &[&str])] = &[
             "deployment_quarantined",
             "revision_quarantined",
             "revision_unavailable",
-            "revision_retired",
             "rate_limited",
             "quota_exceeded",
             "tenant_overloaded",

@@ -157,9 +157,6 @@ codes! {
     shutting_down [503]
         "The server is shutting down and accepts no new work."
         "Send the request to another server, or again after the restart.";
-    revision_retired [503]
-        "The deployment changed while the request started."
-        "Send the request again.";
     deadline_exceeded [504]
         "The timeout expired. `pages` holds the pages that were finished."
         "Increase the timeout, or request fewer pages.";

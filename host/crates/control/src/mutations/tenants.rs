@@ -82,11 +82,11 @@ impl ControlPlane {
             before.as_ref().map_or_else(|| self.clock.now_ms(), |tenant| tenant.record.created_at_ms);
         let record = TenantRecord { name: name.clone(), created_at_ms, policy };
         let fresh = || Arc::new(UsageCounters::new(self.clock.clone()));
-        let meter = before.as_ref().map_or_else(fresh, |tenant| tenant.meter.clone());
+        let usage = before.as_ref().map_or_else(fresh, |tenant| tenant.usage.clone());
         mutation
             .directory
             .tenants
-            .insert(name.clone(), Tenant::new(record.clone(), meter, self.tenant_images_bytes_max));
+            .insert(name.clone(), Tenant::new(record.clone(), usage, self.tenant_images_bytes_max));
         mutation.change(Change::PutTenant(record.clone()));
         let note = AuditContext {
             actor: &admin.actor,

@@ -94,9 +94,9 @@ mod tests {
 
     #[test]
     fn pages_and_bytes_are_limited_independently() {
-        let places = TenantLimits::new(3, 100 * MIB);
-        let small = || places.of_page(10 * MIB).try_take();
-        let large = || places.of_page(90 * MIB).try_take();
+        let limits = TenantLimits::new(3, 100 * MIB);
+        let small = || limits.of_page(10 * MIB).try_take();
+        let large = || limits.of_page(90 * MIB).try_take();
         let held = (small().unwrap(), large().unwrap());
         assert!(small().is_none(), "all bytes are reserved");
         drop(held.1);
@@ -104,7 +104,7 @@ mod tests {
         assert!(small().is_none(), "three pages");
         drop(held);
         // A request that fails for its bytes keeps no page permit.
-        let whole = places.of_page(u64::MAX).try_take().unwrap();
+        let whole = limits.of_page(u64::MAX).try_take().unwrap();
         for _ in 0..5 {
             assert!(small().is_none());
         }
@@ -114,20 +114,20 @@ mod tests {
 
     #[test]
     fn without_limits_every_page_gets_permits() {
-        let places = TenantLimits::new(0, 0);
-        let held: Vec<_> = (0..1000).map(|_| places.of_page(u64::MAX).try_take().unwrap()).collect();
+        let limits = TenantLimits::new(0, 0);
+        let held: Vec<_> = (0..1000).map(|_| limits.of_page(u64::MAX).try_take().unwrap()).collect();
         assert_eq!(held.len(), 1000);
     }
 
     #[test]
     fn the_last_call_of_a_document_goes_first() {
         use futures::FutureExt;
-        let places = TenantLimits::new(1, 100 * MIB);
-        let held = places.of_page(60 * MIB).try_take().unwrap();
+        let limits = TenantLimits::new(1, 100 * MIB);
+        let held = limits.of_page(60 * MIB).try_take().unwrap();
         let mut pages: Vec<_> =
-            (0..3).map(|_| Box::pin(places.of_page(60 * MIB).take(Order::Arrival))).collect();
+            (0..3).map(|_| Box::pin(limits.of_page(60 * MIB).take(Order::Arrival))).collect();
         pages.iter_mut().for_each(|page| assert!(page.as_mut().now_or_never().is_none()));
-        let mut summary = Box::pin(places.of_page(60 * MIB).take(Order::First));
+        let mut summary = Box::pin(limits.of_page(60 * MIB).take(Order::First));
         assert!(summary.as_mut().now_or_never().is_none());
         drop(held);
         assert!(pages[0].as_mut().now_or_never().is_none());
@@ -137,10 +137,10 @@ mod tests {
 
     #[test]
     fn a_limit_below_the_unit_is_a_limit() {
-        let places = TenantLimits::new(0, 1000);
-        let held = places.of_page(1).try_take().unwrap();
-        assert!(places.of_page(1).try_take().is_none());
+        let limits = TenantLimits::new(0, 1000);
+        let held = limits.of_page(1).try_take().unwrap();
+        assert!(limits.of_page(1).try_take().is_none());
         drop(held);
-        assert!(places.of_page(u64::MAX).try_take().is_some());
+        assert!(limits.of_page(u64::MAX).try_take().is_some());
     }
 }

@@ -44,7 +44,8 @@ pub struct Manifest {
     /// Log of the build, or its end.
     pub log: String,
     /// Result of acceptance.
-    #[serde(rename = "verdict")]
+    // The name in manifests of Lector 0.1.
+    #[serde(alias = "verdict")]
     pub acceptance: AcceptanceReport,
 }
 

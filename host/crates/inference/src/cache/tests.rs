@@ -214,3 +214,14 @@ fn an_entry_is_transferred_whole_or_not_at_all() {
     assert!(cache.export("../m", dir.path()).is_err());
     assert!(cache.export("no-such", dir.path()).is_err());
 }
+
+#[test]
+fn a_manifest_of_0_1_is_read() {
+    let (_dir, cache) = cache(0);
+    let file = publish(&cache, &key("m"), b"engine").join("manifest.json");
+    let text = fs::read_to_string(&file).unwrap();
+    let old = text.replacen("\"acceptance\": {", "\"verdict\": {", 1);
+    assert_ne!(text, old);
+    fs::write(&file, old).unwrap();
+    assert_eq!(entry(&cache, &key("m")).manifest.acceptance, AcceptanceReport::reference());
+}

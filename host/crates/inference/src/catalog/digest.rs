@@ -36,7 +36,7 @@ impl Sha256 {
     }
 
     fn finish(hasher: sha2::Sha256) -> Self {
-        Self(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(base16ct::lower::encode_string(&hasher.finalize()))
     }
 }
 

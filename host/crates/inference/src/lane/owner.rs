@@ -13,14 +13,14 @@ use super::item::Ticket;
 use super::queue::{Batch, Shared, bucket};
 use crate::cores::{Claimant, Cores, NoTenant};
 use crate::engine::Slot;
-use crate::meter::Meter;
+use crate::lane_counters::LaneCounters;
 use crate::provider::EngineVariant;
 
 pub(super) struct Owner {
     pub(super) slot: Arc<Slot>,
     pub(super) model: ModelName,
     pub(super) queue: Shared,
-    pub(super) meter: Arc<Meter>,
+    pub(super) counters: Arc<LaneCounters>,
     pub(super) cores: Arc<Cores>,
     /// Runs from which the first costs are learned, fewest rows first; empty for all owner threads of a lane but one.
     pub(super) calibration: Vec<Vec<(String, Tensor)>>,
@@ -35,13 +35,13 @@ impl Owner {
     pub(super) fn work(mut self) {
         self.calibrate();
         let claimant: Arc<dyn Claimant> = self.queue.clone();
-        while self.queue.wait(&self.meter) {
+        while self.queue.wait(&self.counters) {
             // The cores are acquired before the batch is chosen, so that items that expire meanwhile are not run and
             // the batch is formed at the last moment.
             let cores = self.cores.clone();
             let mut permit = Some(cores.take(self.slot.cores_per_run(), &claimant));
             while let Some(mut held) = permit.take() {
-                let Some(batch) = self.queue.take(&self.meter) else { break };
+                let Some(batch) = self.queue.take(&self.counters) else { break };
                 held.charge_to(charges(&batch));
                 self.serve(batch);
                 permit = held.again(self.slot.cores_per_run(), &claimant);
@@ -87,13 +87,13 @@ impl Owner {
         for other in tickets.iter().skip(1) {
             entered.follows_from(&other.span);
         }
-        self.meter.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.counters.in_flight.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
         let outcome = self.run(&tickets);
         let took = started.elapsed();
-        self.meter.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.counters.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.queue.ended(&bucket, rows, outcome.is_ok().then_some(took));
-        self.meter.ran(&composition, &bucket, took);
+        self.counters.ran(&composition, &bucket, took);
         match outcome {
             Ok((outputs, variant)) => {
                 for (ticket, outputs) in tickets.into_iter().zip(outputs) {
@@ -103,7 +103,7 @@ impl Owner {
             Err(cause) if tickets.len() > 1 => {
                 // The item that caused the failure is unknown: each item runs alone, so that only that item fails.
                 tracing::warn!(model = %self.model, items, cause, "a merged run failed; its items are run one by one");
-                Meter::add(&self.meter.merged_failures, 1);
+                LaneCounters::add(&self.counters.merged_failures, 1);
                 for ticket in tickets {
                     self.serve_alone(ticket);
                 }
@@ -119,13 +119,13 @@ impl Owner {
     /// Runs an item of a merged run that failed.
     fn serve_alone(&self, ticket: Ticket) {
         if ticket.reply.is_closed() {
-            return Meter::add(&self.meter.skipped_cancelled, 1);
+            return LaneCounters::add(&self.counters.skipped_cancelled, 1);
         }
         let started = Instant::now();
         let outcome = run_caught(&self.slot, &ticket.item.inputs, &ticket.item.outputs);
         let took = started.elapsed();
         let composition = BatchComposition { run: 0, rows: ticket.rows, items: 1, tenants: 1 };
-        self.meter.ran(&composition, &ticket.bucket, took);
+        self.counters.ran(&composition, &ticket.bucket, took);
         self.answer(ticket, outcome, started, took, composition);
     }
 
@@ -138,7 +138,7 @@ impl Owner {
         composition: BatchComposition,
     ) {
         let queue_wait = started.saturating_duration_since(ticket.offered);
-        self.meter.waited(&ticket.bucket, ticket.rows, ticket.item.scheduling.content, queue_wait);
+        self.counters.waited(&ticket.bucket, ticket.rows, ticket.item.scheduling.content, queue_wait);
         let Ticket { item, reply, .. } = ticket;
         drop(item);
         let answer = match outcome {
@@ -167,7 +167,7 @@ impl Owner {
     }
 
     fn failed(&self, cause: String) -> Fault {
-        Meter::add(&self.meter.failures, 1);
+        LaneCounters::add(&self.counters.failures, 1);
         tracing::warn!(model = %self.model, cause, "a run failed");
         let message = format!("model {} failed on this input", self.model);
         Fault::new(Kind::Bug, "engine_run_failed", message).with_detail(cause)

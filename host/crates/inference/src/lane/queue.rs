@@ -21,7 +21,7 @@ use lector_core::{Fault, Kind, ModelName, TenantName, Tensor};
 use super::item::{Bounds, Ticket};
 use super::plan_query::{BatchingPolicies, PlanQuery};
 use crate::cores::{Claim, Claimant};
-use crate::meter::Meter;
+use crate::lane_counters::LaneCounters;
 
 /// Items that run together; the first item is the one that the shares select.
 pub(super) struct Batch {
@@ -89,7 +89,7 @@ impl Queue {
 
     /// Accepts or rejects an item at once. A full queue first drops cancelled and expired items, and then the newest
     /// item of the tenant with the most items: a tenant that floods a lane is rejected, and other tenants are not.
-    pub(super) fn offer(&self, mut ticket: Ticket, meter: &Meter) -> Result<(), Refusal> {
+    pub(super) fn offer(&self, mut ticket: Ticket, counters: &LaneCounters) -> Result<(), Refusal> {
         let now = Instant::now();
         let mut state = self.lock();
         if state.closed {
@@ -97,7 +97,7 @@ impl Queue {
         }
         if state.waiting.len() >= self.bounds.items_max {
             let dropped = state.decide(&self.bounds, now).dropped;
-            answer_dropped(state.remove(&dropped), meter);
+            answer_dropped(state.remove(&dropped), counters);
         }
         let mut displaced = None;
         if state.waiting.len() >= self.bounds.items_max {
@@ -121,7 +121,7 @@ impl Queue {
         drop(state);
         self.changed.notify_one();
         if let Some((ticket, Refusal::Full { waiting, backlog })) = displaced {
-            Meter::add(&meter.refused_full, 1);
+            LaneCounters::add(&counters.refused_full, 1);
             let fault = full(&ticket.item.model, waiting, backlog);
             // The caller may have gone.
             let _ = ticket.reply.send(Err(fault));
@@ -131,7 +131,7 @@ impl Queue {
 
     /// Waits until a batch is ready for this thread. Returns false where the queue is closed and the owner thread may
     /// end.
-    pub(super) fn wait(&self, meter: &Meter) -> bool {
+    pub(super) fn wait(&self, counters: &LaneCounters) -> bool {
         let mut state = self.lock();
         loop {
             if state.closed {
@@ -141,7 +141,7 @@ impl Queue {
             let now = Instant::now();
             let Decision { dropped, next } = state.decide(&self.bounds, now);
             if !dropped.is_empty() {
-                answer_dropped(state.remove(&dropped), meter);
+                answer_dropped(state.remove(&dropped), counters);
                 continue;
             }
             state = match next {
@@ -158,7 +158,7 @@ impl Queue {
 
     /// Returns the batch to run now; `None` where another owner thread was faster, or all items were dropped or wait
     /// for co-batched items.
-    pub(super) fn take(&self, meter: &Meter) -> Option<Batch> {
+    pub(super) fn take(&self, counters: &LaneCounters) -> Option<Batch> {
         let mut state = self.plan_query(self.lock());
         let Decision { dropped, next } = state.decide(&self.bounds, Instant::now());
         let batch = match next {
@@ -182,7 +182,7 @@ impl Queue {
         if more {
             self.changed.notify_one();
         }
-        answer_dropped(gone, meter);
+        answer_dropped(gone, counters);
         batch.map(|(batch, _)| batch)
     }
 
@@ -395,12 +395,12 @@ fn view(ticket: &Ticket) -> Waiting<'_> {
     }
 }
 
-fn answer_dropped(dropped: Vec<(Ticket, Dropped)>, meter: &Meter) {
+fn answer_dropped(dropped: Vec<(Ticket, Dropped)>, counters: &LaneCounters) {
     for (ticket, why) in dropped {
         match why {
-            Dropped::Cancelled => Meter::add(&meter.skipped_cancelled, 1),
+            Dropped::Cancelled => LaneCounters::add(&counters.skipped_cancelled, 1),
             Dropped::Expired => {
-                Meter::add(&meter.skipped_expired, 1);
+                LaneCounters::add(&counters.skipped_expired, 1);
                 let message = format!(
                     "the page's deadline is too near for a run of model {}, so the run was not started",
                     ticket.item.model

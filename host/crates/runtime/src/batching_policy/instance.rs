@@ -20,9 +20,9 @@ use crate::abort::AbortReason;
 use crate::bindings::policy::exports::lector::ocr::batching::{Decision, EngineState, WaitingRun};
 use crate::bindings::policy::{BatchingPolicy, BatchingPolicyPre};
 use crate::call_deadline::CallDeadline;
+use crate::compute_meter::processor_time;
 use crate::error_mapping;
 use crate::executor::Executor;
-use crate::meter::processor_time;
 use crate::state::HostState;
 
 /// Computing time limit of one answer.
@@ -51,7 +51,7 @@ pub struct Instance {
     store: Store<HostState>,
     exports: BatchingPolicy,
     executor: Arc<Executor>,
-    clock: Arc<Clock>,
+    compute_time: Arc<ComputeTime>,
     /// Whether it has answered before.
     warm: bool,
     _slot: OwnedSemaphorePermit,
@@ -67,12 +67,12 @@ pub struct Called {
 
 /// The computing time of the call in progress, on the CPU clock of the calling thread.
 #[derive(Default)]
-struct Clock {
+struct ComputeTime {
     began_ns: AtomicU64,
     limit_ns: AtomicU64,
 }
 
-impl Clock {
+impl ComputeTime {
     fn start(&self, limit: Duration) {
         self.limit_ns.store(nanos(limit), Ordering::Relaxed);
         self.began_ns.store(nanos(processor_time()), Ordering::Relaxed);
@@ -105,12 +105,12 @@ impl Instance {
         state.call_state.tells_panics = true;
         let mut store = Store::new(&executor.engine, state);
         store.limiter(|state| &mut state.limits);
-        let clock = Arc::new(Clock::default());
+        let compute_time = Arc::new(ComputeTime::default());
         store.epoch_deadline_callback({
-            let clock = clock.clone();
+            let compute_time = compute_time.clone();
             move |_| {
-                if clock.is_over() {
-                    Err(AbortReason::Compute(clock.limit()).into())
+                if compute_time.is_over() {
+                    Err(AbortReason::Compute(compute_time.limit()).into())
                 } else {
                     Ok(UpdateDeadline::Continue(1))
                 }
@@ -119,7 +119,7 @@ impl Instance {
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
         store.set_max_component_handles(HANDLES_MAX);
         store.set_epoch_deadline(1);
-        clock.start(COLD);
+        compute_time.start(COLD);
         let exports = match at_once(executor, pre.instantiate_async(&mut store)) {
             None => {
                 return Err(Failed::Trapped(
@@ -127,21 +127,21 @@ impl Instance {
                 ));
             }
             Some(Ok(exports)) => exports,
-            Some(Err(error)) => return Err(ended(&error, &store, clock.took())),
+            Some(Err(error)) => return Err(ended(&error, &store, compute_time.took())),
         };
-        Ok(Self { store, exports, executor: executor.clone(), clock, warm: false, _slot: slot })
+        Ok(Self { store, exports, executor: executor.clone(), compute_time, warm: false, _slot: slot })
     }
 
     /// Asks the policy one question.
     pub fn call(&mut self, question: &Question, now: Duration) -> Called {
         let (waiting, engine) = translated(question);
         let limit = if std::mem::replace(&mut self.warm, true) { BUDGET } else { COLD };
-        let Self { store, exports, executor, clock, .. } = self;
+        let Self { store, exports, executor, compute_time, .. } = self;
         store.set_epoch_deadline(1);
-        clock.start(limit);
+        compute_time.start(limit);
         let call = exports.lector_ocr_batching().call_plan(&mut *store, &waiting, &engine, micros(now));
         let answered = at_once(executor, call);
-        let took = clock.took();
+        let took = compute_time.took();
         let (outcome, alive) = match answered {
             None => (Err(Failed::Trapped("it waited, which a batching policy may not do".to_owned())), false),
             Some(Err(error)) => (Err(ended(&error, store, took)), false),

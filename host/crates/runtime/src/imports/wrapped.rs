@@ -10,9 +10,9 @@ use wasmtime::component::{Accessor, Resource};
 use super::{Answer, tell};
 use crate::bindings::lector::ocr::{model, pipeline_types};
 use crate::bindings::wrapper::lector::ocr::pipeline;
+use crate::compute_meter::ComputeMeter;
 use crate::convert;
 use crate::handles::{HeldTranscripts, PageHandle};
-use crate::meter::Meter;
 use crate::view::{PipelineCtx, View};
 
 /// Returns the fault of a revision that wraps no pipeline.
@@ -24,13 +24,13 @@ fn nothing_wrapped() -> Fault {
 /// The computing time of a call of the wrapped pipeline. If the guest drops the call, its actual computing time is
 /// unknown, and the elapsed time counts.
 struct Computing {
-    meter: Arc<Meter>,
+    meter: Arc<ComputeMeter>,
     given: Duration,
     began: Option<Instant>,
 }
 
 impl Computing {
-    fn begin(meter: &Arc<Meter>, given: Duration) -> Self {
+    fn begin(meter: &Arc<ComputeMeter>, given: Duration) -> Self {
         Self { meter: Arc::clone(meter), given, began: Some(Instant::now()) }
     }
 

@@ -46,7 +46,7 @@ impl Admission {
         within: Duration,
     ) -> Result<Permit, Fault> {
         let (this, tenant) = (self.clone(), received.tenant().clone());
-        let cost_ms = tenant.meter.page_ms().unwrap_or_else(|| self.load.page_ms());
+        let cost_ms = tenant.usage.page_ms().unwrap_or_else(|| self.load.page_ms());
         let account = tenant.account();
         let attempt = move || this.place(&tenant, time_left);
         let placed = self.line.wait(For::Document, account, cost_ms, within, attempt).await;

@@ -153,11 +153,11 @@ fn a_tenants_bytes_are_limited_and_do_not_affect_other_tenants() {
     // A request that exceeds the server's limit is not counted against the tenant.
     let other = admission.admit(&b, 60, LONG).unwrap();
     assert_eq!(first.hold(50).map_err(code), Err("server_overloaded"));
-    assert_eq!((a.meter.held_bytes.held(), admission.held_bytes()), (30, 90));
+    assert_eq!((a.usage.held_bytes.held(), admission.held_bytes()), (30, 90));
     drop(other);
     first.hold(50).unwrap();
     drop(first);
-    assert_eq!((a.meter.held_bytes.held(), admission.held_bytes()), (0, 0));
+    assert_eq!((a.usage.held_bytes.held(), admission.held_bytes()), (0, 0));
     assert!(admission.admit(&a, 50, LONG).is_ok());
 }
 
@@ -184,7 +184,7 @@ fn results_count_in_the_same_bounds_as_bodies() {
     let permit = admission.admit(&a, 20, LONG).unwrap();
     let result = futures::FutureExt::now_or_never(permit.memory().reserve(70)).unwrap();
     drop(permit);
-    assert_eq!((a.meter.held_bytes.held(), admission.held_bytes()), (70, 70));
+    assert_eq!((a.usage.held_bytes.held(), admission.held_bytes()), (70, 70));
     assert_eq!(admission.admit(&a, 31, LONG).unwrap_err().code, "server_overloaded");
     drop(result);
     assert!(admission.admit(&a, 31, LONG).is_ok());

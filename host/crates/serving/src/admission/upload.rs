@@ -60,13 +60,13 @@ impl Admission {
             0 => self.bounds.tenant_uploads_max,
             own => u64::from(own),
         };
-        let of_tenant = tenant.meter.uploads.enter(most).ok_or_else(|| too_many_uploads(most))?;
+        let of_tenant = tenant.usage.uploads.enter(most).ok_or_else(|| too_many_uploads(most))?;
         let of_server = self.uploads.enter(u64::MAX).ok_or_else(|| too_many_uploads(u64::MAX))?;
         // Only a look: a document that could not be accepted is rejected before it is sent.
         let own_max = self.own_max(tenant);
         if let Some(declared) = declared {
             self.may_ever_hold(declared, own_max)?;
-            if tenant.meter.held_bytes.held().saturating_add(declared) > own_max {
+            if tenant.usage.held_bytes.held().saturating_add(declared) > own_max {
                 return Err(over_bytes(self.load.wait(), own_max));
             }
         }
@@ -134,7 +134,7 @@ impl ReceivedBytes {
     pub(super) fn hold(&mut self, bytes: u64) -> Result<(), Fault> {
         self.admission.may_ever_hold(bytes, self.own_max)?;
         let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return Ok(()) };
-        self.admission.hold(&self.tenant.meter, self.own_max, self.bytes, more)?;
+        self.admission.hold(&self.tenant.usage, self.own_max, self.bytes, more)?;
         self.bytes = bytes;
         Ok(())
     }
@@ -145,7 +145,7 @@ impl ReceivedBytes {
     pub async fn arrived(&mut self, bytes: u64) -> Result<(), Fault> {
         self.arrived_within(bytes, MEMORY_WAIT_MAX).await.inspect_err(|fault| {
             self.admission.count_refusal(fault);
-            self.tenant.meter.rejected();
+            self.tenant.usage.rejected();
         })
     }
 
@@ -159,7 +159,7 @@ impl ReceivedBytes {
         let attempt = {
             let (admission, tenant, own_max, own) = (admission.clone(), tenant.clone(), *own_max, *own);
             move || {
-                admission.hold(&tenant.meter, own_max, own, more)?;
+                admission.hold(&tenant.usage, own_max, own, more)?;
                 Ok(Self { admission: admission.clone(), tenant: tenant.clone(), own_max, bytes: more })
             }
         };
@@ -172,7 +172,7 @@ impl ReceivedBytes {
     /// Returns the memory account of the document's results.
     pub(super) fn memory(&self) -> Arc<DocumentMemory> {
         let Admission { held_bytes, bounds, large_freed, .. } = &*self.admission;
-        let own = (self.tenant.meter.held_bytes.clone(), self.own_max);
+        let own = (self.tenant.usage.held_bytes.clone(), self.own_max);
         let server = (held_bytes.clone(), bounds.held_bytes_max);
         DocumentMemory::new(self.tenant.account(), own, server, large_freed.clone())
     }
@@ -181,7 +181,7 @@ impl ReceivedBytes {
 impl Drop for ReceivedBytes {
     fn drop(&mut self) {
         if self.bytes > 0 {
-            self.admission.give_back(&self.tenant.meter, self.bytes);
+            self.admission.give_back(&self.tenant.usage, self.bytes);
             self.admission.load.freed.notify_one();
         }
     }

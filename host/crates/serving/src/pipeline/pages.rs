@@ -81,7 +81,7 @@ impl Account {
             weight: self.tenant.record.policy.weight,
             cost_ms,
             ends,
-            own: self.tenant.places.of_page(bytes),
+            own: self.tenant.permits.of_page(bytes),
         }
     }
 }
@@ -281,7 +281,7 @@ impl<'a> DocumentRead<'a> {
         self.backlog.done();
         admission.counters.page(run.result.as_ref().err());
         let Account { tenant, revision, .. } = &self.account;
-        tenant.meter.page(&run);
+        tenant.usage.page(&run);
         revision.statistics.page(&run, self.call.ctx.budget.wall);
         let PageRun { result, mut timing } = run;
         if let Some(explanation) = &mut timing.explanation {
@@ -325,7 +325,7 @@ impl<'a> DocumentRead<'a> {
             ctx,
             options: *options,
         };
-        let own = self.account.tenant.places.of_page(call.ctx.budget.host_bytes);
+        let own = self.account.tenant.permits.of_page(call.ctx.budget.host_bytes);
         let sample = Sample { revision: revision.clone(), call, own, index, live: live.clone(), live_worked };
         self.plane.shadows.read(sample, &self.plane.page_scheduler, self.plane.control.clock());
     }

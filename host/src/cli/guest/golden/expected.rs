@@ -9,7 +9,7 @@ use lector_core::{Fault, Summary, Transcript};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::cli::ocr::write_whole;
+use crate::cli::files::write_whole;
 use lector_serving::DocumentResult;
 
 /// Longest line that contains a whole list or object.

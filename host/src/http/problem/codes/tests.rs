@@ -23,9 +23,11 @@ fn sources() -> Vec<(PathBuf, String)> {
     while let Some(folder) = folders.pop() {
         for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
             let name = path.file_name().unwrap().to_str().unwrap();
-            let is_test = ["tests", "tests.rs", "fakes", "fakes.rs", "examples", "benches", "codes.rs"]
-                .contains(&name)
-                || name.ends_with("_tests.rs");
+            // `problems.rs` declares codes for the OpenAPI document, and sends none.
+            let is_test =
+                ["tests", "tests.rs", "fakes", "fakes.rs", "examples", "benches", "codes.rs", "problems.rs"]
+                    .contains(&name)
+                    || name.ends_with("_tests.rs");
             if is_test {
                 continue;
             } else if path.is_dir() {

@@ -285,7 +285,7 @@ pub(super) fn audit_entries(
     connection: &Connection,
     query: &AuditQuery,
 ) -> Result<Readable<AuditEntry>, StoreError> {
-    let sql = "SELECT seq, at_ms, tenant, actor, act, target, before, after, request FROM audit
+    let sql = "SELECT seq, at_ms, tenant, actor, action, target, before, after, request FROM audit
                WHERE (?1 IS NULL OR tenant = ?1) AND seq < ?2 ORDER BY seq DESC LIMIT ?3";
     let tenant = query.tenant.as_ref().map(TenantName::as_str);
     let before = query.before.map_or(i64::MAX, |before| i64::try_from(before).unwrap_or(i64::MAX));

@@ -162,7 +162,7 @@ pub(super) fn audit(to: &Transaction<'_>, entry: &AuditEntry) -> Result<u64, Sto
     let tenant = entry.tenant.as_ref().map(|name| name.as_str());
     to.execute(
         // A damaged number at the end of SQLite's range must not exhaust the numbers.
-        "INSERT INTO audit (seq, at_ms, tenant, actor, act, target, before, after, request)
+        "INSERT INTO audit (seq, at_ms, tenant, actor, action, target, before, after, request)
          VALUES ((SELECT ifnull(max(seq), 0) + 1 FROM audit WHERE seq BETWEEN 0 AND ?9), ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             int(entry.at_ms),

@@ -46,11 +46,13 @@ const STEPS: &[&str] = &[
      CREATE TRIGGER audit_keeps_the_newest BEFORE DELETE ON audit
          WHEN (SELECT count(*) FROM (SELECT 1 FROM audit WHERE tenant IS OLD.tenant AND seq > OLD.seq LIMIT 10000)) < 10000
          BEGIN SELECT RAISE(ABORT, 'append only'); END;",
-    // 5: the stages that a revision wraps: component and settings of each; depth 1 is the stage that it calls. An older
+    // 6: the stages that a revision wraps: component and settings of each; depth 1 is the stage that it calls. An older
     // server would ignore them, serve the revision without them, and delete their components.
     "CREATE TABLE wrapped (tenant TEXT NOT NULL, deployment TEXT NOT NULL, number INTEGER NOT NULL, depth INTEGER NOT NULL,
          component TEXT NOT NULL, settings TEXT NOT NULL,
          PRIMARY KEY (tenant, deployment, number, depth)) STRICT, WITHOUT ROWID;",
+    // 7: the name that the API has for it.
+    "ALTER TABLE audit RENAME COLUMN act TO action;",
 ];
 
 /// The newest version.
@@ -86,7 +88,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::super::{DATABASE, SqliteStore};
     use super::*;
-    use crate::store::Store;
+    use crate::store::{AuditQuery, Store};
 
     #[tokio::test]
     async fn an_older_folder_opens_and_keeps_its_records() {
@@ -101,8 +103,17 @@ mod tests {
             if old >= 4 {
                 connection.execute("INSERT INTO settings VALUES ('acme', '', 0, '{}')", []).unwrap();
             }
+            if old > 0 {
+                let entry =
+                    "INSERT INTO audit VALUES (1, 1, 'acme', 'k', 'deploy', 'd', 'null', 'null', NULL)";
+                connection.execute(entry, []).unwrap();
+            }
             drop(connection);
-            let records = SqliteStore::open(dir.path()).unwrap().load().await.unwrap();
+            let store = SqliteStore::open(dir.path()).unwrap();
+            let audit = store.audit(AuditQuery { tenant: None, before: None, limit: 9 }).await.unwrap();
+            let actions: Vec<_> = audit.rows.iter().map(|entry| entry.action.as_str()).collect();
+            assert_eq!(actions, ["deploy"].repeat(usize::from(old > 0)), "from version {old}");
+            let records = store.load().await.unwrap();
             assert_eq!(records.tenants.len(), usize::from(old > 0), "from version {old}");
             assert!(records.tenants.iter().all(|tenant| tenant.policy.weight == 7));
         }
@@ -183,7 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_audit_log_keeps_the_newest_entries_of_each_tenant() {
-        use crate::store::{AUDIT_ENTRIES_MAX, AuditEntry, AuditQuery, ChangeSet};
+        use crate::store::{AUDIT_ENTRIES_MAX, AuditEntry, ChangeSet};
         let store = SqliteStore::in_memory().unwrap();
         // As many as a tenant may have, and 100 more, before the log was bounded; and 5 of another tenant.
         store

@@ -87,7 +87,7 @@ pub struct HistogramStatus {
 
 /// Metrics of one lane since its start.
 #[derive(Default)]
-pub(crate) struct Meter {
+pub(crate) struct LaneCounters {
     pub(crate) in_flight: AtomicU64,
     pub(crate) rows: AtomicU64,
     pub(crate) failures: AtomicU64,
@@ -109,7 +109,7 @@ pub(crate) struct Meter {
     pub(crate) padded_pixels: AtomicU64,
 }
 
-impl Meter {
+impl LaneCounters {
     /// Records a run that ended, failed or not.
     pub(crate) fn ran(&self, composition: &BatchComposition, bucket: &Bucket, run: Duration) {
         Self::add(&self.rows, u64::from(composition.rows));
@@ -214,14 +214,14 @@ mod tests {
 
     #[test]
     fn padding_is_counted_in_pixels() {
-        let (meter, bucket) = (Meter::default(), Bucket::new(vec![vec![3, 48, 100]], vec![]));
+        let (counters, bucket) = (LaneCounters::default(), Bucket::new(vec![vec![3, 48, 100]], vec![]));
         let composition = BatchComposition { run: 1, rows: 4, items: 2, tenants: 1 };
-        meter.ran(&composition, &bucket, Duration::from_millis(1));
-        meter.waited(&bucket, 1, 1.0, Duration::ZERO);
-        meter.waited(&bucket, 3, 0.75, Duration::ZERO);
+        counters.ran(&composition, &bucket, Duration::from_millis(1));
+        counters.waited(&bucket, 1, 1.0, Duration::ZERO);
+        counters.waited(&bucket, 3, 0.75, Duration::ZERO);
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        assert_eq!((get(&meter.pixels), get(&meter.padded_pixels)), (4 * 4800, 3600));
-        assert_eq!((get(&meter.items), get(&meter.shared_items)), (2, 2));
-        assert_eq!(meter.batch_rows.status().counts[2], 1);
+        assert_eq!((get(&counters.pixels), get(&counters.padded_pixels)), (4 * 4800, 3600));
+        assert_eq!((get(&counters.items), get(&counters.shared_items)), (2, 2));
+        assert_eq!(counters.batch_rows.status().counts[2], 1);
     }
 }

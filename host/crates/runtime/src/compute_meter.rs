@@ -2,7 +2,7 @@
 //! time is not used: guest threads have a low priority, and the time that they wait for a core on a busy machine must
 //! not count.
 //!
-//! Used by `invoke`, which polls a guest only through [`Meter::run`], and by the epoch callback, which checks the limit
+//! Used by `invoke`, which polls a guest only through [`ComputeMeter::run`], and by the epoch callback, which checks the limit
 //! during a poll.
 
 use std::future::Future;
@@ -18,7 +18,7 @@ use crate::wakes::Wakes;
 
 /// The computing time of one call. Read and written by the thread that polls the guest, one thread at a time.
 #[derive(Debug)]
-pub struct Meter {
+pub struct ComputeMeter {
     limit: Duration,
     /// CPU time of the thread, in nanoseconds, at the start of the poll in progress; 0 outside a poll.
     since: AtomicU64,
@@ -27,7 +27,7 @@ pub struct Meter {
     hosted: AtomicU64,
 }
 
-impl Meter {
+impl ComputeMeter {
     pub fn new(limit: Duration) -> Arc<Self> {
         Arc::new(Self {
             limit,
@@ -99,7 +99,7 @@ fn now() -> u64 {
 
 /// A future whose polls are timed.
 pub struct Metered<F> {
-    meter: Arc<Meter>,
+    meter: Arc<ComputeMeter>,
     cpu_slice: Arc<CpuSlice>,
     accounting: Arc<ResourceAccounting>,
     /// The wait for a CPU slice before the next poll.
@@ -181,7 +181,7 @@ mod tests {
         let (threads, accounting, meter) = (
             Threads::start(1).unwrap(),
             ResourceAccounting::new(&Budget::default()),
-            Meter::new(Duration::MAX),
+            ComputeMeter::new(Duration::MAX),
         );
         let work = async { std::thread::sleep(Duration::from_millis(30)) };
         meter.run(&threads.cpu_slice(), &accounting, work).await;
@@ -191,7 +191,7 @@ mod tests {
     #[tokio::test]
     async fn yields_are_polled_in_place_for_a_slice_and_then_wait_for_a_permit() {
         let (threads, accounting) = (Threads::start(1).unwrap(), ResourceAccounting::new(&Budget::default()));
-        let (meter, polls) = (Meter::new(Duration::MAX), Arc::new(AtomicU64::new(0)));
+        let (meter, polls) = (ComputeMeter::new(Duration::MAX), Arc::new(AtomicU64::new(0)));
         let cpu_slice = threads.cpu_slice();
         let mut work = std::pin::pin!(meter.run(&cpu_slice, &accounting, always_waking(Arc::clone(&polls))));
         assert!(futures::poll!(&mut work).is_pending());

@@ -1,0 +1,36 @@
+//! The request for each document, and its outcome.
+
+use lector_core::{DeploymentName, PageRequest};
+use lector_export::Format;
+use lector_serving::PageSelection;
+
+use super::super::terminal;
+use super::progress::Progress;
+
+/// The options for every document.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) format: &'static dyn Format,
+    pub(super) pages: PageSelection,
+    /// The selection of pages as given, for a server.
+    pub(super) pages_text: Option<String>,
+    pub(super) options: PageRequest,
+    pub(super) deployment: Option<DeploymentName>,
+    pub(super) password: Option<String>,
+}
+
+/// The outcome of one document.
+pub(super) struct Read {
+    /// Output in the requested format; `None` if there is nothing to write, or it was written already.
+    pub(super) bytes: Option<Vec<u8>>,
+    /// Failures, one message each.
+    pub(super) failures: Vec<String>,
+}
+
+/// Prints the failures of a document. Returns whether there were any.
+pub(super) fn report(read: &Read, progress: &Progress) -> bool {
+    for failure in &read.failures {
+        progress.pause(|| terminal::print_error(failure));
+    }
+    !read.failures.is_empty()
+}
