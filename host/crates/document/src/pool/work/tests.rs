@@ -158,6 +158,7 @@ fn opens_of_a_tenant_leave_a_worker() {
 #[test]
 fn the_reserve_is_for_tenants_that_hold_no_worker() {
     let mut fake = Fake::with_reserve(2, 1);
+    (0..3).for_each(|worker| fake.end(worker));
     (0..50).for_each(|_| fake.render("attacker", 100));
     (0..50).for_each(|_| fake.open("attacker"));
     assert_eq!(fake.next(0), "render of attacker");
@@ -206,6 +207,7 @@ fn a_tenant_without_others_uses_its_workers() {
 #[test]
 fn a_slow_job_gives_way_once() {
     let mut fake = Fake::with_reserve(2, 1);
+    (0..3).for_each(|worker| fake.end(worker));
     (0..2).for_each(|_| fake.render("a", 100));
     assert_eq!([fake.next(0), fake.next(1)], ["render of a", "render of a"]);
     fake.render("b", 100);
