@@ -177,7 +177,12 @@ mod tests {
 
     #[tokio::test]
     async fn spinning_guests_of_a_tenant_get_one_share() {
-        // One permit. All tasks run on this thread, one after another.
+        // One permit. All tasks run on this thread, one after another; a slice takes longer than the way back into the queue.
+        let compute = async || {
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
+        };
         let threads = Threads::start(1).unwrap();
         let (over, mut of_victim) = (AtomicBool::new(false), 0_u32);
         let attacker = async |slice: Arc<CpuSlice>| {
@@ -185,6 +190,7 @@ mod tests {
             while !over.load(Ordering::Relaxed) {
                 slice.take(LONG).await;
                 slices += 1;
+                compute().await;
             }
             slice.give_back();
             slices
@@ -196,6 +202,7 @@ mod tests {
             while of_victim < 200 {
                 slice.take(LONG).await;
                 of_victim += 1;
+                compute().await;
             }
             over.store(true, Ordering::Relaxed);
             slice.give_back();
