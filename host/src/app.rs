@@ -95,6 +95,7 @@ fn documents(config: &DocumentsConfig) -> anyhow::Result<DocumentConfig> {
         pdfium_dir: config.pdfium_dir.clone(),
         worker_command: command_of("render-worker")?,
         workers: config.workers,
+        reserve_workers: config.reserve_workers,
         open_timeout: config.open_timeout,
         text_timeout: config.text_timeout,
         render_timeout: config.render_timeout,

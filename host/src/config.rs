@@ -138,8 +138,10 @@ pub struct EnginesConfig {
 pub struct DocumentsConfig {
     /// Folder with `libpdfium.so`.
     pub pdfium_dir: PathBuf,
-    /// Number of worker processes.
+    /// Number of worker processes that one tenant may use.
     pub workers: usize,
+    /// Number of further worker processes, for tenants that hold none.
+    pub reserve_workers: usize,
     /// Maximum time to open a document.
     pub open_timeout: Duration,
     /// Maximum time to read the text layer of a page.

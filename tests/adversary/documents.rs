@@ -10,36 +10,57 @@ use super::files;
 /// Concurrent clients of an attack.
 const CLIENTS: usize = 4;
 
+const DRAWN_PATH: &str = "/api/v1/deployments/drawn/ocr";
+
 /// Posts the documents in turn until the attack is over, at least each once. No document is a server error.
 async fn post(arena: Arc<Arena>, path: &'static str, documents: Vec<(&'static str, Vec<u8>)>) -> u64 {
-    let client = async |first: usize| {
+    let attackers = vec![arena.attacker.clone()];
+    post_as(arena, attackers, path, documents).await
+}
+
+/// As [`post`], with the keys of several tenants, each with as many clients.
+async fn post_as(
+    arena: Arc<Arena>,
+    attackers: Vec<String>,
+    path: &'static str,
+    documents: Vec<(&'static str, Vec<u8>)>,
+) -> u64 {
+    let client = async |key: &str, first: usize| {
         let mut sent = 0_u64;
         while !arena.is_over() || sent < documents.len() as u64 {
             let (content_type, bytes) = &documents[(first + sent as usize) % documents.len()];
-            let status = arena.attack(path, content_type, bytes.clone()).await;
+            let status = arena.attack_as(key, path, content_type, bytes.clone()).await;
             assert_ne!(status, 500, "{content_type} of {} bytes", bytes.len());
             sent += 1;
         }
         sent
     };
-    futures::future::join_all((0..CLIENTS).map(client)).await.into_iter().sum()
+    let clients = attackers.iter().flat_map(|key| (0..CLIENTS).map(move |first| (key, first)));
+    futures::future::join_all(clients.map(|(key, first)| client(key, first))).await.into_iter().sum()
 }
 
 const PDF: &str = "application/pdf";
+
+/// A guest that reads embedded text, and `drawn`, the same one, which renders its page.
+const DRAWN: &str = "[http]\nconnections_max = 256\n[platform]\ndefault_deployment = \"echo\"\n[[deployments]]\n\
+     name = \"echo\"\ncomponent = \"guest/target/components/echo.wasm\"\n[[deployments]]\nname = \"drawn\"\n\
+     component = \"guest/target/components/echo.wasm\"\nsettings = { mood = \"render\" }\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bombs() {
     // A document that is stuck ends soon after the attack.
     let arena = Arena::start_with(|builder| {
-        builder.set("documents.open_timeout_s", 3).set("documents.render_timeout_s", 3)
+        let builder = builder.config(DRAWN).set("documents.open_timeout_s", 3);
+        builder.set("documents.render_timeout_s", 3)
     })
     .await;
     let form = "multipart/form-data; boundary=b";
     let forms = files::forms().map(|bytes| (form, bytes)).to_vec();
     arena.beside("multipart bombs", post(arena.clone(), "/api/v1/ocr/batch", forms)).await;
-    arena.beside("picture bombs", post(arena.clone(), "/api/v1/ocr", files::pictures())).await;
-    let bombs = vec![(PDF, pdf::content_bomb(200 << 20)), (PDF, pdf::image_bomb(12_000))];
-    arena.beside("PDF bombs", post(arena.clone(), "/api/v1/ocr", bombs)).await;
+    arena.beside("picture bombs", post(arena.clone(), DRAWN_PATH, files::pictures())).await;
+    let mut bombs = vec![(PDF, pdf::content_bomb(200 << 20)), (PDF, pdf::image_bomb(12_000))];
+    bombs.extend(files::filters().map(|bytes| (PDF, bytes)));
+    arena.beside("PDF bombs", post(arena.clone(), DRAWN_PATH, bombs)).await;
     let trees = files::page_trees().map(|bytes| (PDF, bytes)).to_vec();
     arena.beside("page trees of 100,000", post(arena.clone(), "/api/v1/ocr?pages=1", trees)).await;
     let words = vec![(PDF, pdf::word_bomb(12, 60, 150))];
@@ -51,16 +72,40 @@ async fn bombs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_renders() {
-    const DRAWN: &str = "[http]\nconnections_max = 256\n[platform]\ndefault_deployment = \"echo\"\n[[deployments]]\n\
-        name = \"echo\"\ncomponent = \"guest/target/components/echo.wasm\"\n[[deployments]]\nname = \"drawn\"\n\
-        component = \"guest/target/components/echo.wasm\"\nsettings = { mood = \"render\" }\n";
     let arena = Arena::start_with(|builder| builder.config(DRAWN).set("documents.render_timeout_s", 2)).await;
     let tiles = vec![(PDF, files::tiling())];
-    let path = "/api/v1/deployments/drawn/ocr";
-    // Known shortfall: a render cannot be interrupted, and a tenant may occupy every worker. A page of another tenant
-    // waits for the end of one render of it, at most `render_timeout_s`.
-    let most = |alone: f64| 3.0 * alone + 5_000.0;
-    arena.beside_within("PDFs that render slowly", post(arena.clone(), path, tiles), most).await;
+    arena.beside("PDFs that render slowly", post(arena.clone(), DRAWN_PATH, tiles.clone())).await;
+
+    // As many tenants as workers, the one in reserve included. The victim waits for the shortest of their jobs to be slow and
+    // give way, and for the start of a process.
+    let mut attackers = vec![arena.attacker.clone()];
+    for name in ["second", "third", "fourth"] {
+        attackers.push(arena.tenant(name).await);
+    }
+    let most = |alone: f64| 3.0 * alone + 1_500.0;
+    let attack = post_as(arena.clone(), attackers, DRAWN_PATH, tiles);
+    arena.beside_within("slow PDFs of four tenants", attack, most).await;
+    let ready = arena.gateway.get("/readyz").await.ok();
+    eprintln!("render workers: {}", ready["parts"]["workers"]);
+}
+
+/// Guests that compute until their budget ends, in as many calls at once as the tenant may have.
+#[tokio::test(flavor = "multi_thread")]
+async fn spinning_guests() {
+    const SPIN: &str = "[http]\nconnections_max = 256\n[platform]\ndefault_deployment = \"echo\"\n[[deployments]]\n\
+        name = \"echo\"\ncomponent = \"guest/target/components/echo.wasm\"\n[[deployments]]\nname = \"spin\"\n\
+        component = \"guest/target/components/hostile.wasm\"\nsettings = { behavior = \"spin-in-recognize\" }\n\
+        [deployments.budget]\nwall_ms = 20000\ncompute_ms = 1000\n\
+        [deployments.grants]\nmodel = \"pp-ocrv6-tiny-det\"\n";
+    let arena = Arena::start_unready_with(|builder| builder.config(SPIN)).await;
+    let page = pdf::document(&[pdf::PageSpec::a4(&["a page"])]);
+    let path = "/api/v1/deployments/spin/ocr";
+    let pages = vec![(PDF, page.clone())];
+    arena.beside("spinning guests", post(arena.clone(), path, pages.clone())).await;
+    let many = pdf::document(&vec![pdf::PageSpec::a4(&["one of many"]); 64]);
+    arena.beside("64 spinning pages", post(arena.clone(), path, vec![(PDF, many)])).await;
+    // It is the guest's fault, and the client's page: no error of the server.
+    assert_eq!(arena.attack(path, PDF, page).await, 422);
 }
 
 /// Patterns in settings that take exponential time in an engine that backtracks, on texts that they almost match.

@@ -20,6 +20,12 @@ fn deflated(bytes: usize) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+fn deflated_bytes(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 fn encoded(side: u32, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     RgbImage::new(side, side).write_to(&mut bytes, format).unwrap();
@@ -136,6 +142,44 @@ pub fn chained_tables() -> Vec<u8> {
     bytes
 }
 
+/// Returns PDFs whose page is one image (or its content) in a format that compresses to little: two layers of deflate, rows of
+/// white in the encoding of fax machines (ITU-T T.6: one bit a row), run lengths, and a JPEG 2000 header (ISO/IEC 15444-1,
+/// annex A) that claims a large picture.
+pub fn filters() -> [Vec<u8>; 4] {
+    let side = 30_000_u32;
+    let image = |filter: &str, bits: u32, space: &str, body: &[u8]| {
+        let dictionary = format!(
+            "/Type /XObject /Subtype /Image /Width {side} /Height {side} /BitsPerComponent {bits} /ColorSpace /{space} {filter}"
+        );
+        let page = "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R \
+                    /Resources << /XObject << /I 5 0 R >> >> >>";
+        of_page(page, pdf::stream("", b"595 0 0 842 0 0 cm /I Do"), pdf::stream(&dictionary, body))
+    };
+    let fax = format!("/Filter /CCITTFaxDecode /DecodeParms << /K -1 /Columns {side} /Rows {side} >>");
+    let fax = image(&fax, 1, "DeviceGray", &vec![0xff; side as usize / 8]);
+    let runs = image("/Filter /RunLengthDecode", 1, "DeviceGray", &[0x81, 0].repeat(1 << 20));
+    let mut header = vec![0xff, 0x4f, 0xff, 0x51, 0, 47, 0, 0];
+    for value in [side, side, 0, 0, side, side, 0, 0] {
+        header.extend(value.to_be_bytes());
+    }
+    header.extend([0, 3, 7, 1, 1, 7, 1, 1, 7, 1, 1]);
+    let jpeg2000 = image("/Filter /JPXDecode", 8, "DeviceRGB", &header);
+    let content = pdf::stream("/Filter [/FlateDecode /FlateDecode]", &deflated_bytes(&deflated(256 << 20)));
+    let page = "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R >>";
+    [of_page(page, content, b"<< >>".to_vec()), fax, runs, jpeg2000]
+}
+
+/// Returns a PDF of one page, its content (object 4) and one more object (5).
+fn of_page(page: &str, content: Vec<u8>, more: Vec<u8>) -> Vec<u8> {
+    pdf::assemble(&[
+        b"<< /Type /Catalog /Pages 2 0 R >>".to_vec(),
+        b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>".to_vec(),
+        page.into(),
+        content,
+        more,
+    ])
+}
+
 /// Returns a PDF of a page that is filled with a tiling pattern of tiny steps.
 pub fn tiling() -> Vec<u8> {
     let pattern = pdf::stream(
@@ -144,13 +188,7 @@ pub fn tiling() -> Vec<u8> {
     );
     let page = "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R \
                 /Resources << /Pattern << /P 5 0 R >> >> >>";
-    pdf::assemble(&[
-        b"<< /Type /Catalog /Pages 2 0 R >>".to_vec(),
-        b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>".to_vec(),
-        page.into(),
-        pdf::stream("", b"/Pattern cs /P scn 0 0 595 842 re f"),
-        pattern,
-    ])
+    of_page(page, pdf::stream("", b"/Pattern cs /P scn 0 0 595 842 re f"), pattern)
 }
 
 /// Returns a form with many parts, and one with a single part of many headers.

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use lector_tests::gateway::can_mount;
 use lector_tests::pdf::{self, PageSpec};
-use lector_tests::{HANG, process};
+use lector_tests::{Answer, Gateway, HANG, paths, process};
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::arena::Arena;
+use super::arena::{Arena, CONFIG};
 
 /// Waits until a page of the victim is read.
 async fn until_read(arena: &Arena) {
@@ -51,6 +51,84 @@ async fn killed_and_stopped_workers_are_replaced() {
     }
     until_read(&arena).await;
     arena.victim().await;
+}
+
+/// The server and all its processes are killed at once, while documents are read and a component is deployed. Nothing is left
+/// running, and the next server has the tenants, their keys and their deployments.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_of_everything_loses_nothing_that_was_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let arena = Arena::start_with(|builder| builder.set("platform.data_dir", data.display())).await;
+    let wasm = std::fs::read(paths::repo().join("guest/target/components/echo.wasm")).unwrap();
+    let deploy = |gateway: &Gateway, key: &str, name: &str, wasm: Vec<u8>| {
+        let options = json!({ "settings": { "greeting": "kept" }, "promote": true });
+        let form = Form::new().text("options", options.to_string()).part("component", Part::bytes(wasm));
+        let path = format!("/api/v1/deployments/{name}");
+        gateway.client.put(gateway.url(&path)).bearer_auth(key).multipart(form).send()
+    };
+    let answer =
+        Answer::read(deploy(&arena.gateway, &arena.victim, "greet", wasm.clone()).await.unwrap()).await;
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let made = arena.key("victim").await;
+    let (kept, revoked) = (arena.victim.clone(), made["key"].as_str().unwrap().to_owned());
+    let path = format!("/api/v1/keys/{}", made["record"]["id"].as_str().unwrap());
+    arena.ask(&kept, Method::DELETE, &path, None).await.ok();
+
+    // A component that was never compiled: a custom section makes it another one.
+    let unseen = [&wasm[..], &[0, 5, 4], b"kill"].concat();
+    let deploying = tokio::spawn(deploy(&arena.gateway, &arena.attacker, "other", unseen));
+    let body = pdf::document(&vec![PageSpec::a4(&["one of many"]); 50]);
+    let reading: Vec<_> = (0..4)
+        .map(|_| tokio::spawn(arena.gateway.pdf("/api/v1/ocr", body.clone()).bearer_auth(&kept).send()))
+        .collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let workers = process::descendants(arena.gateway.pid());
+    workers.iter().for_each(|worker| process::signal(*worker, Signal::KILL));
+    let arena = std::sync::Arc::into_inner(arena).expect("no attack runs");
+    let children = arena.gateway.kill();
+    futures::future::join_all(reading).await;
+    let _ = deploying.await;
+    process::until("its processes end", || !children.iter().any(|&pid| process::alive(pid))).await;
+
+    let gateway = Gateway::builder().config(CONFIG).set("platform.data_dir", data.display()).start().await;
+    let page = pdf::document(&[PageSpec::a4(&["still here"])]);
+    let request = gateway.pdf("/api/v1/deployments/greet/ocr", page).bearer_auth(&kept);
+    let answer = Answer::read(request.send().await.unwrap()).await;
+    assert!(answer.ok()["pages"][0]["text"].to_string().contains("kept"), "{}", answer.text());
+    let usage = |key: &str| gateway.client.get(gateway.url("/api/v1/usage")).bearer_auth(key).send();
+    Answer::read(usage(&revoked).await.unwrap()).await.problem(401, "key_invalid");
+    Answer::read(usage(&arena.attacker).await.unwrap()).await.ok();
+}
+
+/// A server whose data folder is on a read-only file system does not start, names the folder, and leaves it as it was.
+#[tokio::test]
+async fn a_read_only_data_folder_is_named_at_the_start() {
+    if !can_mount() {
+        eprintln!("SKIPPED: this machine allows no user namespace with a file system");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (data, config) = (folder.path().join("data"), folder.path().join("lector.toml"));
+    std::fs::write(&config, CONFIG).unwrap();
+    let server = || Gateway::builder().config(CONFIG).set("platform.data_dir", data.display());
+    server().start().await.stop().await;
+    let mounts = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$@\"";
+    let output = std::process::Command::new("timeout")
+        .args(["60", "unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounts])
+        .arg(&data)
+        .arg(paths::lector())
+        .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+        .arg(&config)
+        .env("LECTOR__PLATFORM__DATA_DIR", &data)
+        .env("LECTOR__DOCUMENTS__SANDBOX", "warn")
+        .current_dir(paths::repo())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains(&*data.to_string_lossy()), "{stderr}");
+    server().start().await.stop().await;
 }
 
 /// On a full disk documents are read, and keys revoked and deployments rolled back; other changes are refused.

@@ -12,6 +12,7 @@ mod deploys;
 mod documents;
 mod faults;
 mod first_run;
+mod flat;
 mod guest_logs;
 mod guests;
 mod hostile;

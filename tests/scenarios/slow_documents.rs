@@ -15,11 +15,11 @@ use crate::server::{tenant, until};
 const ATTACKS: usize = 24;
 /// Documents of the victim, one after another.
 const VICTIMS: usize = 3;
-/// Number of the attacker's documents that may end while one of the victim's is read: its open and its rendering each
-/// wait for at most one item of each of the two workers.
+/// Number of the attacker's documents that may end while one of the victim's is read: none has to, because a worker is in
+/// reserve, but the attacker's two workers go on meanwhile.
 const ENDED_MAX: usize = 4;
 
-/// A guest that renders its page, and two render workers.
+/// A guest that renders its page, and two render workers for a tenant.
 fn gateway() -> GatewayBuilder {
     Gateway::builder()
         .config(
@@ -69,11 +69,7 @@ async fn attack(builder: GatewayBuilder, document: Vec<u8>) -> Vec<Answer> {
         assert!(meanwhile <= ENDED_MAX, "document {number} waited for {meanwhile} of the attacker's");
     }
     assert!(ended.load(Ordering::SeqCst) < ATTACKS, "the attack lasted longer than the victim's documents");
-    let answers = futures::future::join_all(attacks).await.into_iter().map(Result::unwrap).collect();
-    let ready = gateway.get("/readyz").await.ok();
-    let recycled = ready["parts"]["workers"]["recycled"].as_u64();
-    assert!(recycled > Some(0), "a worker was replaced for another tenant: {ready}");
-    answers
+    futures::future::join_all(attacks).await.into_iter().map(Result::unwrap).collect()
 }
 
 #[tokio::test]

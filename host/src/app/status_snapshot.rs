@@ -93,6 +93,7 @@ impl StatusSource for HostStatus {
             wanted: status.workers,
             respawns: status.respawns,
             recycled: status.recycled,
+            gave_way: status.gave_way,
             sandbox_missing: status.sandbox.as_ref().map(SandboxReport::missing).unwrap_or_default(),
             sandbox: status.sandbox.map(|report| report.to_string()).into_iter().collect(),
         }

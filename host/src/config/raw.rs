@@ -67,6 +67,7 @@ pub struct RawEngines {
 pub struct RawDocuments {
     pub pdfium_dir: String,
     pub workers: usize,
+    pub reserve_workers: usize,
     pub open_timeout_s: u64,
     pub text_timeout_s: u64,
     pub render_timeout_s: u64,
@@ -232,6 +233,7 @@ impl Default for RawConfig {
             documents: RawDocuments {
                 pdfium_dir: String::new(),
                 workers: 0,
+                reserve_workers: 1,
                 open_timeout_s: 30,
                 text_timeout_s: 15,
                 render_timeout_s: 30,

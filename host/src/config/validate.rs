@@ -199,6 +199,7 @@ fn documents(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<D
         // Rendering takes a small part of the time of a page: half the cores are enough to keep inference busy. At
         // least two, so that one document opens while another renders.
         workers: or(check.at_most("documents.workers", raw.workers, 256)?, (cores / 2).clamp(2, 16)),
+        reserve_workers: check.at_most("documents.reserve_workers", raw.reserve_workers, 256)?,
         open_timeout: check.seconds("documents.open_timeout_s", raw.open_timeout_s)?,
         text_timeout: check.seconds("documents.text_timeout_s", raw.text_timeout_s)?,
         render_timeout: check.seconds("documents.render_timeout_s", raw.render_timeout_s)?,
@@ -296,7 +297,7 @@ fn control(
         deployments: deployments.iter().map(deployment).collect::<Result<_, _>>()?,
         default_deployment: DeploymentName::from(raw.default_deployment.as_str()),
         tenant_images_bytes_max: match raw.tenant_images_bytes_max {
-            0 => (machine_memory() / 4).max(TENANT_IMAGES_BYTES_MIN),
+            0 => (machine_memory() / 8).max(TENANT_IMAGES_BYTES_MIN),
             bytes => check.at_least("platform.tenant_images_bytes_max", bytes, 1 << 20)?,
         },
         tenant_storage: StorageLimits {

@@ -123,6 +123,7 @@ fn workers(state: &AppState) -> (Value, bool) {
         "wanted": workers.wanted,
         "respawns": workers.respawns,
         "recycled": workers.recycled,
+        "gave_way": workers.gave_way,
         "sandbox": workers.sandbox,
         "sandbox_missing": workers.sandbox_missing,
     });

@@ -245,9 +245,15 @@ mod tests {
         check(Kind::Bug, "internal", 500);
         let guests = Fault::new(Kind::Denied, "model_not_granted", "x").blaming(Blame::Guest);
         assert_eq!(status(&guests).as_u16(), 500);
-        let too_many_handles =
-            Fault::new(Kind::TooLarge, "guest_handles_exceeded", "x").blaming(Blame::Guest);
-        assert_eq!(status(&too_many_handles).as_u16(), 500, "the client cannot send less");
+        // A page that needs more than the budget of its deployment: the server has no defect, and a retry cannot help.
+        let exceeded = ["guest_compute_exceeded", "guest_host_calls_exceeded", "guest_memory_exceeded"];
+        for code in exceeded.into_iter().chain(["guest_result_too_large"]) {
+            check(Kind::GuestFault, code, 422);
+        }
+        for exceeded in ["guest_handles_exceeded", "guest_host_memory_exceeded"] {
+            let fault = Fault::new(Kind::TooLarge, exceeded, "x").blaming(Blame::Guest);
+            assert_eq!(status(&fault).as_u16(), 422, "{exceeded}");
+        }
     }
 
     #[test]

@@ -91,6 +91,8 @@ pub struct WorkersSample {
     pub respawns: u64,
     /// Number of workers replaced because their next job was of another tenant.
     pub recycled: u64,
+    /// Number of slow jobs that were ended for a job of another tenant, to start again later.
+    pub gave_way: u64,
     /// The layers of the sandbox that are missing, with the reason.
     pub sandbox_missing: Vec<String>,
     /// The sandbox mechanisms in use, as text.
@@ -173,6 +175,12 @@ impl Collector for ServerStatus {
             "lector_render_workers_recycled",
             "Render workers replaced because their next document was of another tenant",
             workers.recycled,
+        )?;
+        counter(
+            &mut encoder,
+            "lector_render_jobs_gave_way",
+            "Slow jobs of render workers that were ended, to start again later, because another tenant waited",
+            workers.gave_way,
         )?;
         let guests = self.parts.guests();
         gauge(

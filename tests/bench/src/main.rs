@@ -69,7 +69,8 @@ enum Bench {
     MisbehavingGuests,
     /// Swap revisions a thousand times under steady load: lost or mixed requests, time to the first page, memory
     Swap,
-    /// Deploy with a cold and a warm code cache; memory and start of a server with 200 revisions
+    /// Deploy with a cold and a warm code cache; memory after 500 deploys of each example guest; memory and start of a
+    /// server with 200 revisions
     Deploys,
     /// Run every check that needs a GPU, and store the figures
     GpuCheck(gpu_check::Arguments),
@@ -105,6 +106,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Bench::Swap => scenario::run(places, "swap", "swap::a_thousand_swaps_lose_nothing"),
         Bench::Deploys => {
             scenario::run(places, "deploys", "deploys::traffic_does_not_wait_for_a_compile")?;
+            scenario::run(places, "deploys", "flat::deploys_of_each_example_guest_leave_nothing")?;
             scenario::run(places, "deploys", "resident::a_deploy_and_a_server_of_many_revisions")
         }
         Bench::GpuCheck(arguments) => gpu_check::run(places, &arguments),

@@ -81,7 +81,7 @@ pub use settings::{SETTINGS_BYTES_MAX, SETTINGS_DEPTH_MAX, Settings, json_depth}
 pub use smoke_test::{SMOKE_TEST_PNG, SMOKE_TEST_WORD};
 pub use storage::StorageLimits;
 pub use tenant::{
-    BudgetSpec, Capability, Limits, PermitRequest, Tenant, TenantLimits, TenantPermits, TenantPolicy,
-    TenantRecord, is_name,
+    BudgetSpec, Capability, Limits, PageMemory, PermitRequest, Tenant, TenantLimits, TenantPermits,
+    TenantPolicy, TenantRecord, is_name,
 };
 pub use usage_counters::{QuotaReservation, UsageCounters, UsageCounts, work_of};

@@ -90,6 +90,7 @@ impl Revision {
             background: false,
             planner: None,
             page_observer: None,
+            memory: None,
             file_name: None,
             wrapped: self.wrapped.outermost(),
             depth: 0,

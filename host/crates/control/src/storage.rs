@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::digest::Digest;
 use crate::directory::Directory;
+use crate::revision::WrappedRevision;
 use crate::tenant::Limits;
 
 /// The most that a tenant keeps in the store.
@@ -19,8 +20,19 @@ use crate::tenant::Limits;
 pub struct StorageLimits {
     /// Revisions of all its deployments.
     pub revisions: u64,
-    /// Bytes of their components and settings. A component of several revisions counts once.
+    /// Bytes of their components and settings, and of those that they wrap, which are stored as long as they are. A
+    /// component of several revisions counts once, whoever deployed it.
     pub bytes: u64,
+}
+
+/// The parts of a revision that the tenant would add.
+#[derive(Clone, Copy)]
+pub(crate) struct NewRevision<'a> {
+    pub(crate) component: &'a Digest,
+    pub(crate) component_bytes: u64,
+    /// With the settings of the stages that it wraps.
+    pub(crate) settings_bytes: u64,
+    pub(crate) wraps: Option<&'a WrappedRevision>,
 }
 
 /// What a tenant keeps.
@@ -46,13 +58,18 @@ impl StorageLimits {
         directory: &Directory,
         tenant: &TenantName,
         limits: &Limits,
-        (component, component_bytes, settings_bytes): (&Digest, u64, u64),
+        new: NewRevision<'_>,
     ) -> Result<(), Fault> {
         let most = self.of(limits);
-        let mut components: BTreeMap<&Digest, u64> = BTreeMap::from([(component, component_bytes)]);
-        let mut stored = Stored { revisions: 1, bytes: settings_bytes };
+        let mut components: BTreeMap<&Digest, u64> = BTreeMap::from([(new.component, new.component_bytes)]);
+        let stages = new.wraps.into_iter().flat_map(WrappedRevision::stages);
+        components.extend(stages.map(|stage| (&stage.component, stage.component_bytes)));
+        let mut stored = Stored { revisions: 1, bytes: new.settings_bytes };
         for revision in directory.owned(tenant).flat_map(|deployment| deployment.revisions.values()) {
             components.insert(&revision.component, revision.component_bytes);
+            // Deleting the wrapped deployment, or its tenant, leaves the component to this revision.
+            components
+                .extend(revision.wrapped_stages().map(|stage| (&stage.component, stage.component_bytes)));
             stored.revisions += 1;
             stored.bytes = stored.bytes.saturating_add(revision.settings_bytes());
         }

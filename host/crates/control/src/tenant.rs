@@ -14,7 +14,7 @@ use lector_core::{Budget, DeploymentName, Fault, Kind, ModelName, TenantName};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use permits::{PermitRequest, TenantLimits, TenantPermits};
+pub use permits::{PageMemory, PermitRequest, TenantLimits, TenantPermits};
 
 use crate::settings::Settings;
 use crate::usage_counters::UsageCounters;
@@ -164,8 +164,9 @@ pub struct Limits {
     pub body_bytes_max: u64,
     /// Bytes of its documents and of undelivered results in memory at once; 0: the host's default for a tenant.
     pub held_bytes_max: u64,
-    /// Bytes of pixels and tensors that its pages in progress may hold at once. Each page counts with the whole of its
-    /// budget (`budget.host_bytes`). 0: the host's default for a tenant.
+    /// Bytes of pixels and tensors that its pages in progress may hold at once. A page begins when the bytes that it is
+    /// expected to hold are free: those of earlier pages, for the first page the whole of its budget
+    /// (`budget.host_bytes`). 0: the host's default for a tenant.
     pub images_bytes_max: u64,
     /// Pages read of one document; 0: the host's limit.
     pub pages_per_document_max: u32,

@@ -44,6 +44,8 @@ pub struct CallCtx {
     pub planner: Option<Arc<dyn Planner>>,
     /// Observer of the page's size as the call determines it.
     pub page_observer: Option<Arc<dyn PageObserver>>,
+    /// Account of the bytes that the tenant's calls hold in the host; `None`: only the budget bounds them.
+    pub memory: Option<Arc<dyn HostMemory>>,
     /// File name, as the client stated it.
     pub file_name: Option<Arc<str>>,
     /// The pipeline that the guest wraps; a guest that imports `pipeline` calls it.
@@ -71,6 +73,7 @@ impl CallCtx {
             background: false,
             planner: None,
             page_observer: None,
+            memory: None,
             file_name: None,
             wrapped: None,
             depth: 0,
@@ -147,6 +150,15 @@ pub trait GuestLogSink: std::fmt::Debug + Send + Sync {
 pub trait PageObserver: std::fmt::Debug + Send + Sync {
     /// Reports the size as far as it is known; neither field ever decreases.
     fn known(&self, size: PageSize);
+}
+
+/// Account of the pixels, tensors and embedded text that one call, and those of the pipelines that it wraps, hold in the host.
+/// Called on any thread; must not block.
+pub trait HostMemory: std::fmt::Debug + Send + Sync {
+    /// Adds `bytes` before they are allocated. Fault: the tenant holds as much as it may.
+    fn take(&self, bytes: u64) -> Result<(), Fault>;
+    /// Subtracts `bytes` that were freed.
+    fn release(&self, bytes: u64);
 }
 
 /// Use of embedded text.

@@ -23,13 +23,14 @@ pub mod id;
 pub mod image;
 pub mod model;
 pub mod port;
+mod sync;
 pub mod tensor;
 pub mod text;
 
 pub use budget::Budget;
 pub use call::{
-    CallCtx, ConfigError, GuestLogLevel, GuestLogRecord, GuestLogSink, PageObserver, PageRequest, PageRun,
-    PipelineInfo, TextLayerPolicy, Timing, WrappedPipeline,
+    CallCtx, ConfigError, GuestLogLevel, GuestLogRecord, GuestLogSink, HostMemory, PageObserver, PageRequest,
+    PageRun, PipelineInfo, TextLayerPolicy, Timing, WrappedPipeline,
 };
 pub use clock::Clock;
 pub use compose::{Composed, PageText, WordText};

@@ -19,6 +19,7 @@ async fn main() {
         pdfium_dir,
         worker_command: vec![std::env::current_exe().unwrap().with_file_name("render_worker").into()],
         workers: 1,
+        reserve_workers: 0,
         open_timeout: Duration::from_secs(60),
         text_timeout: Duration::from_secs(60),
         render_timeout: Duration::from_secs(600),

@@ -29,6 +29,7 @@ async fn measure() {
         pdfium_dir,
         worker_command: vec![worker.into()],
         workers: 1,
+        reserve_workers: 0,
         open_timeout: Duration::from_secs(10),
         text_timeout: Duration::from_secs(10),
         render_timeout: Duration::from_secs(30),

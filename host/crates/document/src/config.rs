@@ -16,8 +16,10 @@ pub struct DocumentConfig {
     /// Command of a worker, with its arguments: `[lector, "render-worker"]`. It must call [`crate::worker_main`] before
     /// it starts a thread. Its standard input is the host's socket.
     pub worker_command: Vec<OsString>,
-    /// Number of worker processes; each renders one page at a time. At least 1 is started.
+    /// Number of worker processes that one tenant may use; each renders one page at a time. At least 1 is started.
     pub workers: usize,
+    /// Number of further worker processes, so that a tenant with jobs on all of its workers leaves some to other tenants.
+    pub reserve_workers: usize,
     /// Longest time that opening a document may take in a worker, and each step of the composition of a searchable PDF.
     pub open_timeout: Duration,
     /// Longest time that the text layer or the size of one page may take.

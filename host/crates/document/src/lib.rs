@@ -22,6 +22,7 @@ mod kind;
 mod open;
 mod pool;
 mod shared;
+mod sync;
 mod wire;
 mod worker;
 

@@ -95,7 +95,7 @@ async fn ask<T>(
     task: impl FnOnce(Answer<T>) -> Task,
 ) -> Result<T, Fault> {
     let (sender, receiver) = oneshot::channel();
-    pool.submit(Job { handle: handle.clone(), task: task(sender) })?;
+    pool.submit(Job::new(handle.clone(), task(sender)))?;
     receiver.await.unwrap_or_else(|_| Err(faults::unavailable("the worker supervisor dropped a request")))
 }
 

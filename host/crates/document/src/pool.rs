@@ -12,6 +12,7 @@ pub(crate) mod dispatch;
 mod fuzz;
 pub(crate) mod job;
 mod process;
+mod slot;
 pub mod status;
 mod work;
 mod worker_supervisor;

@@ -19,11 +19,13 @@
 //! when cores become free, and that tenant changes while the waiter waits; and cores stay free on purpose for a tenant
 //! that does not wait yet. There is at most one waiter for each owner thread, so examining all of them is cheap.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use lector_core::TenantName;
 use lector_core::fair::Shares;
+
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Time for which cores are held for a tenant after a run of its own.
 const HOLD: Duration = Duration::from_millis(8);

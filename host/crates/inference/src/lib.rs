@@ -40,6 +40,7 @@ pub mod provider;
 pub mod provider_preference;
 mod session;
 pub mod simulated;
+mod sync;
 
 pub use acceptance::{AcceptanceReport, Measure};
 pub use build::process::builder_main;

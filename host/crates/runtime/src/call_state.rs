@@ -58,7 +58,7 @@ impl CallState {
         let budget = &call.budget;
         Self {
             deadline,
-            accounting: ResourceAccounting::new(budget),
+            accounting: ResourceAccounting::new(budget, call.memory.clone()),
             meter: ComputeMeter::new(budget.compute),
             log: GuestLog::new(&call, log_rates),
             timing: Timing::default(),

@@ -163,6 +163,7 @@ impl<F: Future> Future for Metered<F> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use lector_core::Budget;
+    use lector_core::fair::Account;
 
     use super::*;
     use crate::threads::{LONG, Threads};
@@ -180,19 +181,20 @@ mod tests {
     async fn waiting_of_a_thread_is_not_computing() {
         let (threads, accounting, meter) = (
             Threads::start(1).unwrap(),
-            ResourceAccounting::new(&Budget::default()),
+            ResourceAccounting::new(&Budget::default(), None),
             ComputeMeter::new(Duration::MAX),
         );
         let work = async { std::thread::sleep(Duration::from_millis(30)) };
-        meter.run(&threads.cpu_slice(), &accounting, work).await;
+        meter.run(&threads.cpu_slice(Account::new("t".into(), 1)), &accounting, work).await;
         assert!(meter.computed() < Duration::from_millis(10), "{:?}", meter.computed());
     }
 
     #[tokio::test]
     async fn yields_are_polled_in_place_for_a_slice_and_then_wait_for_a_permit() {
-        let (threads, accounting) = (Threads::start(1).unwrap(), ResourceAccounting::new(&Budget::default()));
+        let (threads, accounting) =
+            (Threads::start(1).unwrap(), ResourceAccounting::new(&Budget::default(), None));
         let (meter, polls) = (ComputeMeter::new(Duration::MAX), Arc::new(AtomicU64::new(0)));
-        let cpu_slice = threads.cpu_slice();
+        let cpu_slice = threads.cpu_slice(Account::new("t".into(), 1));
         let mut work = std::pin::pin!(meter.run(&cpu_slice, &accounting, always_waking(Arc::clone(&polls))));
         assert!(futures::poll!(&mut work).is_pending());
         assert!(polls.load(Ordering::Relaxed) > 1, "polled again without leaving the thread");
@@ -201,7 +203,7 @@ mod tests {
             assert!(futures::poll!(&mut work).is_pending());
         }
 
-        let others = threads.cpu_slice();
+        let others = threads.cpu_slice(Account::new("t".into(), 1));
         others.take(LONG).await;
         let seen = polls.load(Ordering::Relaxed);
         assert!(tokio::time::timeout(Duration::from_millis(20), &mut work).await.is_err());

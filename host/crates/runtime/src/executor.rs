@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use lector_core::fair::{Charge, FairSemaphore, Order, Permit, Request};
 use lector_core::{CallCtx, Engines, Fault, Kind};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Engine;
 
 use crate::batching_policy::Places;
@@ -16,6 +16,9 @@ use crate::log_rate::LogRates;
 use crate::state::HostState;
 use crate::status::Counters;
 use crate::threads::Threads;
+
+/// Cost at which a call counts in the queue for instance permits, for each of its stages: that of a usual page.
+const CALL_COST_MS: f64 = 100.0;
 
 /// The resources that all guests share.
 pub struct Executor {
@@ -29,7 +32,7 @@ pub struct Executor {
     pub log_rates: Arc<LogRates>,
     /// Slots for instances of batching policies.
     pub policy_slots: Places,
-    instances: Arc<Semaphore>,
+    instances: FairSemaphore,
     instances_max: u32,
 }
 
@@ -57,15 +60,15 @@ impl Executor {
             counters: Counters::default(),
             log_rates: Arc::default(),
             policy_slots: Places::new(),
-            instances: Arc::new(Semaphore::new(instances_max as usize)),
+            instances: FairSemaphore::new(instances_max as usize),
             instances_max,
         }))
     }
 
     /// Acquires an instance permit for the guest of a call and one for each pipeline that it wraps, all at once: if a
     /// guest kept its own permit while it waited for the permit of its inner pipeline, such guests could deadlock. The
-    /// inner call uses the permit that the outer call acquired.
-    pub async fn places(&self, ctx: &CallCtx) -> Result<Option<OwnedSemaphorePermit>, Fault> {
+    /// inner call uses the permit that the outer call acquired. Permits are granted by the shares of the tenants.
+    pub async fn places(&self, ctx: &CallCtx) -> Result<Option<Permit>, Fault> {
         if ctx.depth > 0 {
             return Ok(None);
         }
@@ -77,9 +80,9 @@ impl Executor {
             );
             return Err(Fault::new(Kind::Unavailable, "pipeline_too_deep", message));
         }
-        let permits = Arc::clone(&self.instances).acquire_many_owned(stages).await;
-        permits.map(Some).map_err(|error| {
-            Fault::new(Kind::Bug, "runtime_defect", "the runtime is closed").with_detail(error)
-        })
+        let cost_ms = CALL_COST_MS * f64::from(stages);
+        let charge = Charge { client: ctx.tenant.clone(), weight: ctx.weight, cost_ms };
+        let request = Request { charge, permits: stages as usize, order: Order::Arrival };
+        Ok(Some(self.instances.acquire(request).await))
     }
 }

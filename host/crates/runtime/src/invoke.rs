@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use lector_core::fair::{Account, Permit};
 use lector_core::{CallCtx, Fault, Kind, PageSource, SharedTranscript, Timing};
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::Resource;
 use wasmtime::{Store, UpdateDeadline};
 
@@ -44,7 +44,7 @@ pub struct Invocation {
     /// Computing time of the start, which is not counted for the call.
     start_computed: Duration,
     _running: Running,
-    _places: Option<OwnedSemaphorePermit>,
+    _places: Option<Permit>,
 }
 
 /// The reason why a call returned no value.
@@ -83,7 +83,7 @@ impl Invocation {
         let running = executor.epoch_ticker.enter();
         let began = Instant::now();
         let deadline = CallDeadline::new(ctx.deadline, began, ctx.budget.wall);
-        let cpu_slice = executor.threads.cpu_slice();
+        let cpu_slice = executor.threads.cpu_slice(Account::new(ctx.tenant.clone(), ctx.weight));
         let mut store = new_store(executor, ctx, &deadline, &cpu_slice);
         let (meter, accounting) =
             (Arc::clone(&store.data().call_state.meter), Arc::clone(&store.data().call_state.accounting));

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use lector_core::{Blame, Budget, Fault, Kind};
+use lector_core::{Blame, Budget, Fault, HostMemory, Kind};
 
 /// The usage of one call. Counts are exact; the order of updates between threads does not matter.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct ResourceAccounting {
     handles: AtomicU32,
     bytes: AtomicU64,
     in_flight: AtomicU32,
+    /// Account of the tenant, beyond this call.
+    memory: Option<Arc<dyn HostMemory>>,
 }
 
 /// Reservation of one handle and its bytes; dropping it releases them.
@@ -30,13 +32,14 @@ pub struct Reservation {
 pub struct InFlight(Arc<ResourceAccounting>);
 
 impl ResourceAccounting {
-    pub fn new(budget: &Budget) -> Arc<Self> {
+    pub fn new(budget: &Budget, memory: Option<Arc<dyn HostMemory>>) -> Arc<Self> {
         Arc::new(Self {
             handles_max: budget.handles,
             bytes_max: budget.host_bytes,
             handles: AtomicU32::new(0),
             bytes: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
+            memory,
         })
     }
 
@@ -69,6 +72,18 @@ impl ResourceAccounting {
         (bytes, self.handles_max.saturating_sub(self.handles.load(Ordering::Relaxed)))
     }
 
+    /// Adds bytes that fit into the budget to the tenant's account.
+    fn take(&self, bytes: u64) -> Result<(), Fault> {
+        self.memory.as_ref().map_or(Ok(()), |memory| memory.take(bytes))
+    }
+
+    fn release(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(memory) = self.memory.as_ref().filter(|_| bytes > 0) {
+            memory.release(bytes);
+        }
+    }
+
     /// Returns the bytes held now.
     #[cfg(test)]
     pub fn bytes(&self) -> u64 {
@@ -81,13 +96,17 @@ impl Reservation {
     pub fn resize(&mut self, bytes: u64) -> Result<(), Fault> {
         let accounting = &self.accounting;
         if bytes <= self.bytes {
-            accounting.bytes.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+            accounting.release(self.bytes - bytes);
         } else {
             let more = bytes - self.bytes;
             let before = accounting.bytes.fetch_add(more, Ordering::Relaxed);
             if before.saturating_add(more) > accounting.bytes_max {
                 accounting.bytes.fetch_sub(more, Ordering::Relaxed);
                 return Err(too_many_bytes(more, before, accounting.bytes_max));
+            }
+            if let Err(fault) = accounting.take(more) {
+                accounting.bytes.fetch_sub(more, Ordering::Relaxed);
+                return Err(fault);
             }
         }
         self.bytes = bytes;
@@ -97,7 +116,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.accounting.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.accounting.release(self.bytes);
         self.accounting.handles.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -131,7 +150,7 @@ mod tests {
     #[test]
     fn charges_are_bounded_and_paid_back() {
         let accounting =
-            ResourceAccounting::new(&Budget { handles: 2, host_bytes: 100, ..Budget::default() });
+            ResourceAccounting::new(&Budget { handles: 2, host_bytes: 100, ..Budget::default() }, None);
         let first = accounting.charge(60).unwrap();
         assert_eq!(accounting.charge(41).unwrap_err().code, "guest_host_memory_exceeded");
         let mut second = accounting.charge(40).unwrap();
@@ -144,5 +163,40 @@ mod tests {
         drop(second);
         assert_eq!(accounting.bytes(), 0);
         assert!(accounting.charge(100).is_ok());
+    }
+
+    /// Counts bytes of all calls of a tenant, up to 50.
+    #[derive(Debug, Default)]
+    struct Tenant(AtomicU64);
+
+    impl HostMemory for Tenant {
+        fn take(&self, bytes: u64) -> Result<(), Fault> {
+            if self.0.load(Ordering::Relaxed) + bytes > 50 {
+                return Err(Fault::new(Kind::Busy, "tenant_images_exceeded", "full"));
+            }
+            self.0.fetch_add(bytes, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn release(&self, bytes: u64) {
+            self.0.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_all_calls_count_for_the_tenant() {
+        let tenant = Arc::new(Tenant::default());
+        let call =
+            || ResourceAccounting::new(&Budget { host_bytes: 40, ..Budget::default() }, Some(tenant.clone()));
+        let (outer, inner) = (call(), call());
+        let mut first = outer.charge(30).unwrap();
+        assert_eq!(inner.charge(30).unwrap_err().code, "tenant_images_exceeded");
+        assert_eq!(inner.charge(41).unwrap_err().code, "guest_host_memory_exceeded");
+        assert_eq!((inner.bytes(), tenant.0.load(Ordering::Relaxed)), (0, 30), "a refusal holds nothing");
+        first.resize(5).unwrap();
+        let second = inner.charge(30).unwrap();
+        assert_eq!(tenant.0.load(Ordering::Relaxed), 35);
+        drop((first, second));
+        assert_eq!(tenant.0.load(Ordering::Relaxed), 0);
     }
 }

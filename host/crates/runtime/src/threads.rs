@@ -3,7 +3,8 @@
 //!
 //! Owns the threads and the CPU slices of long-running guests. A guest yields its thread every millisecond. Once it has
 //! computed longer than [`LONG`], it also waits for a slice permit. There are fewer permits than cores, so that a guest
-//! with a few milliseconds of work finds a free core at once. Permits are granted in FIFO order.
+//! with a few milliseconds of work finds a free core at once. Permits are granted by the shares of the tenants, however many
+//! guests each of them runs.
 
 use std::future::Future;
 use std::io;
@@ -13,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use lector_core::fair::{Account, FairSemaphore, Permit, Request};
 use tokio::runtime::{EnterGuard, Runtime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::Instrument as _;
 
@@ -31,7 +32,7 @@ const LOOK_EVERY_POLLS: u32 = 4;
 /// The guest threads.
 pub struct Threads {
     runtime: Option<Runtime>,
-    permits: Arc<Semaphore>,
+    permits: FairSemaphore,
 }
 
 impl Threads {
@@ -50,7 +51,7 @@ impl Threads {
                 let _ = rustix::process::setpriority_process(None, NICENESS);
             })
             .build()?;
-        Ok(Self { runtime: Some(runtime), permits: Arc::new(Semaphore::new(permits_of(cores))) })
+        Ok(Self { runtime: Some(runtime), permits: FairSemaphore::new(permits_of(cores)) })
     }
 
     /// Runs `work` on the guest threads. Dropping the returned future ends the work at its next yield.
@@ -75,10 +76,11 @@ impl Threads {
         self.runtime.as_ref().map(Runtime::enter)
     }
 
-    /// Returns the CPU slice of one guest.
-    pub fn cpu_slice(&self) -> Arc<CpuSlice> {
+    /// Returns the CPU slice of one guest of the tenant.
+    pub fn cpu_slice(&self, account: Account) -> Arc<CpuSlice> {
         Arc::new(CpuSlice {
-            permits: Arc::clone(&self.permits),
+            permits: self.permits.clone(),
+            account,
             permit: Mutex::new(None),
             taken_at: AtomicU64::new(0),
         })
@@ -124,8 +126,9 @@ impl<T> Drop for Task<T> {
 /// The permission of a guest to compute, taken for one slice at a time.
 #[derive(Debug)]
 pub struct CpuSlice {
-    permits: Arc<Semaphore>,
-    permit: Mutex<Option<OwnedSemaphorePermit>>,
+    permits: FairSemaphore,
+    account: Account,
+    permit: Mutex<Option<Permit>>,
     /// Computing time of the guest, in nanoseconds, when it last took a slice.
     taken_at: AtomicU64,
 }
@@ -143,9 +146,9 @@ impl CpuSlice {
         self.taken_at.store(u64::try_from(computed.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.give_back();
         tokio::task::yield_now().await;
-        // The semaphore is never closed; without a permit the guest would still run.
-        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
-        *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = permit;
+        let Account { tenant, weight } = self.account.clone();
+        let permit = self.permits.acquire(Request::one(tenant, weight, SLICE.as_secs_f64() * 1e3)).await;
+        *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = Some(permit);
     }
 
     /// Releases the permit. Called whenever the guest stops computing, for any reason.
@@ -157,7 +160,13 @@ impl CpuSlice {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
+
+    fn account(tenant: &str) -> Account {
+        Account::new(tenant.into(), 100)
+    }
 
     #[test]
     fn some_cores_are_left_to_short_calls() {
@@ -167,9 +176,50 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn permits_are_fifo_and_work_ends_with_its_handle() {
+    async fn spinning_guests_of_a_tenant_get_one_share() {
+        // One permit. All tasks run on this thread, one after another; a slice takes longer than the way back into the queue.
+        let compute = async || {
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
+        };
         let threads = Threads::start(1).unwrap();
-        let (first, second) = (threads.cpu_slice(), threads.cpu_slice());
+        let (over, mut of_victim) = (AtomicBool::new(false), 0_u32);
+        let attacker = async |slice: Arc<CpuSlice>| {
+            let mut slices = 0_u32;
+            while !over.load(Ordering::Relaxed) {
+                slice.take(LONG).await;
+                slices += 1;
+                compute().await;
+            }
+            slice.give_back();
+            slices
+        };
+        let attackers =
+            futures::future::join_all((0..8).map(|_| attacker(threads.cpu_slice(account("attacker")))));
+        let victim = async {
+            let slice = threads.cpu_slice(account("victim"));
+            while of_victim < 200 {
+                slice.take(LONG).await;
+                of_victim += 1;
+                compute().await;
+            }
+            over.store(true, Ordering::Relaxed);
+            slice.give_back();
+        };
+        let (of_attacker, ()) = tokio::join!(attackers, victim);
+        let of_attacker: u32 = of_attacker.into_iter().sum();
+        // As many, and the last slice of each that ends.
+        assert!(
+            (100..=210).contains(&of_attacker),
+            "{of_attacker} slices of the attacker, {of_victim} of the victim"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_guest_waits_for_a_permit_and_work_ends_with_its_handle() {
+        let threads = Threads::start(1).unwrap();
+        let (first, second) = (threads.cpu_slice(account("a")), threads.cpu_slice(account("b")));
         first.take(LONG).await;
         let waiting = threads.run({
             let second = Arc::clone(&second);

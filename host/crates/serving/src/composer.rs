@@ -124,7 +124,7 @@ impl DocumentService {
         let tenant = principal.account();
         let plane = self.plane();
         let permit = plane.admission.admit_whole(tenant, bytes.len() as u64, timeout).await;
-        let permit = permit.inspect_err(|_| tenant.meter.rejected())?;
+        let permit = permit.inspect_err(|_| tenant.usage.rejected())?;
         let opening = plane.documents.open(tenant.account(), Arc::new(bytes), hint);
         let document = match tokio::time::timeout_at(deadline.into(), opening).await {
             Ok(opened) => opened?,
@@ -149,7 +149,7 @@ mod tests {
     async fn read(platform: &Arc<DocumentService>) -> (Box<DocumentResult>, Composer) {
         let principal = platform.control().of_this_machine().unwrap();
         let request = DocumentRequest::new("r".into(), Duration::from_secs(300));
-        let session = platform.begin(&principal, request, Clock::Since(Instant::now())).unwrap();
+        let session = platform.begin(&principal, request, TimeoutStart::Since(Instant::now())).unwrap();
         let permit = session.admitted_whole(1).await.unwrap();
         let upload = Upload { bytes: vec![2], ..Upload::default() };
         session.read_composing(permit, upload, |_| {}).await.unwrap()

@@ -15,7 +15,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use lector_control::{PermitRequest, TenantPermits};
+use lector_control::{PageMemory, PermitRequest, TenantPermits};
 use lector_core::TenantName;
 use lector_core::fair::{Charge, FairSemaphore, Order, Permit, Request};
 use tokio::sync::Notify;
@@ -58,7 +58,7 @@ pub(crate) struct SlotRequest {
 pub(crate) struct PageSlot {
     permit: Permit,
     /// Permits of the tenant's own limits.
-    _own: TenantPermits,
+    own: TenantPermits,
     /// The last field: it is dropped when the permits are free.
     _freed: NotifyFreed,
 }
@@ -67,6 +67,11 @@ impl PageSlot {
     /// Returns the cost charged for the slot.
     pub(crate) fn cost_ms(&self) -> f64 {
         self.permit.charge().cost_ms
+    }
+
+    /// Returns the account of the bytes that the page holds; `None`: the tenant has no limit.
+    pub(crate) fn memory(&self) -> Option<&Arc<PageMemory>> {
+        self.own.memory()
     }
 
     /// Returns the account for later corrections of the charge.
@@ -107,7 +112,7 @@ impl PageScheduler {
             let order = if ends { Order::First } else { Order::Arrival };
             let own = own.take(order).await;
             let permit = slots.acquire(Request { order, ..Request::one(tenant, weight, cost_ms) }).await;
-            PageSlot { permit, _own: own, _freed: freed }
+            PageSlot { permit, own, _freed: freed }
         }
     }
 
@@ -115,7 +120,7 @@ impl PageScheduler {
     pub(crate) fn free(&self, tenant: &TenantName, own: PermitRequest) -> Option<PageSlot> {
         let own = own.try_take()?;
         let permit = self.slots.try_acquire(Request::one(tenant.clone(), 1, 0.0))?;
-        Some(PageSlot { permit, _own: own, _freed: NotifyFreed(self.freed.clone()) })
+        Some(PageSlot { permit, own, _freed: NotifyFreed(self.freed.clone()) })
     }
 
     /// Waits until [`free`](Self::free) returns a slot.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lector_control::{DocumentMemory, Found, Held, Lease, PageCall};
-use lector_core::{CallCtx, Fault, Kind, PageRequest, SharedTranscript, Summary};
+use lector_core::{CallCtx, Fault, HostMemory, Kind, PageRequest, SharedTranscript, Summary};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -158,7 +158,9 @@ async fn assemble(
     let summing = async {
         // The guest gets a copy of the pages.
         let mut reservation = memory.reserve(kept.bytes).await;
-        let _turn = plane.page_scheduler.slot(slot_request).await;
+        let slot = plane.page_scheduler.slot(slot_request).await;
+        let image_bytes = slot.memory().cloned().map(|memory| memory as Arc<dyn HostMemory>);
+        let ctx = &CallCtx { memory: image_bytes, ..ctx.clone() };
         let began = Instant::now();
         let count = pages.len() as u64;
         let summary = lease.revision().pipeline.assemble(ctx, pages).await;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lector_control::{Held, PageCall, PermitRequest, Revision, work_of};
-use lector_core::{Clock, Kind, Transcript};
+use lector_core::{Clock, HostMemory, Kind, Transcript};
 use tokio::sync::Semaphore;
 
-use crate::page_scheduler::PageScheduler;
+use crate::page_scheduler::{PageScheduler, PageSlot};
 
 /// Most shadow pages that wait or run at once. Each holds its document open.
 const AT_ONCE_MAX: usize = 4;
@@ -61,19 +61,24 @@ impl Shadows {
                     return;
                 }
             };
-            compare(sample).await;
+            compare(sample, &slot).await;
             drop(slot);
         });
     }
 }
 
-async fn compare(sample: Sample) {
+async fn compare(sample: Sample, slot: &PageSlot) {
     let Sample { revision, mut call, own: _, index, live, live_worked } = sample;
     call.ctx.deadline = Instant::now() + READ_MAX;
     call.ctx.background = true;
+    call.ctx.memory = slot.memory().cloned().map(|memory| memory as Arc<dyn HostMemory>);
     // The lease makes a drain of the revision wait for the shadow, too.
     let Ok(_lease) = revision.lease("shadow") else { return };
+    let tenant = call.ctx.tenant.clone();
     let run = call.read(index).await;
+    if let Some(memory) = slot.memory() {
+        revision.cost_model.learn_bytes(&tenant, memory.peak());
+    }
     match run.result {
         Ok(shadow) => {
             let (a, b) = (live.text(), shadow.text());

@@ -188,6 +188,34 @@ async fn the_models_and_imports_of_every_stage_must_be_granted() {
     assert_eq!(*acme.script.prepared.lock().unwrap(), ["other".into(), "model".into()]);
 }
 
+/// A pinned component is stored as long as the revision that pins it, and counts for the tenant of that revision, also when
+/// the wrapped deployment is deleted.
+#[tokio::test]
+async fn pinned_components_count_for_the_tenant_that_wraps_them() {
+    let server = server().await;
+    let control = server.service.control();
+    let policy = json!({ "limits": { "stored_bytes_max": 60 } });
+    let policy = serde_json::from_value::<TenantPolicy>(policy).unwrap();
+    control.put_tenant(&Admin::of_this_machine(), "acme".into(), policy).await.unwrap();
+    let shown = lector_control::Credentials { tenant: Some("acme"), local: true, ..Default::default() };
+    let acme = TestServer { principal: control.principal(shown).unwrap(), ..server };
+    let inner = "inner: a component of 30 bytes";
+    assert_eq!(inner.len(), 30);
+    acme.deploy(request("inner", inner, None)).await.unwrap();
+    acme.deploy(request("outer", "wraps ", Some("inner"))).await.unwrap();
+    let control = acme.service.control();
+    control.delete_deployment(&acme.principal, &"inner".into()).await.unwrap();
+    // 30 bytes pinned, 6 and 4 of the wrapper, and 32 of the new one.
+    let other = "other: a component of 30 bytes";
+    let (stage, code, _) = refused(acme.deploy(request("other", other, None)).await);
+    assert_eq!((stage, code), (Stage::Received, "tenant_storage_exceeded"));
+    // The same component is stored once.
+    acme.deploy(request("other", inner, None)).await.unwrap();
+    control.delete_deployment(&acme.principal, &"other".into()).await.unwrap();
+    control.delete_deployment(&acme.principal, &"outer".into()).await.unwrap();
+    acme.deploy(request("other", other, None)).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_configured_wrapper_is_pinned_again_at_each_start() {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::in_memory().unwrap());

@@ -11,7 +11,7 @@ use futures::StreamExt;
 use lector_control::Principal;
 use lector_core::{DeploymentName, Fault, TextLayerPolicy};
 use lector_serving::{
-    Clock, DocumentRequest, Event, PageSelection, ReceivedBytes, Session, Upload, UploadSlot,
+    TimeoutStart, DocumentRequest, Event, PageSelection, ReceivedBytes, Session, Upload, UploadSlot,
 };
 
 use super::call::Call;
@@ -49,16 +49,16 @@ pub(super) struct Ask {
 impl Visit {
     /// Begins a synchronous request: the document waits for its place at most as long as in Lector's own API.
     pub(super) fn begin(call: Call) -> Result<(Self, Parts, Body), Fault> {
-        let clock = Clock::Since(call.ctx.began);
+        let clock = TimeoutStart::Since(call.ctx.began);
         Self::enter(call, clock)
     }
 
     /// Begins an asynchronous request: the document waits for its place until the timeout.
     pub(super) fn begin_task(call: Call) -> Result<(Self, Parts, Body), Fault> {
-        Self::enter(call, Clock::PerDocument)
+        Self::enter(call, TimeoutStart::PerDocument)
     }
 
-    fn enter(call: Call, clock: Clock) -> Result<(Self, Parts, Body), Fault> {
+    fn enter(call: Call, clock: TimeoutStart) -> Result<(Self, Parts, Body), Fault> {
         let principal = call.principal()?;
         let Call { state, ctx, head, body } = call;
         let most = state.config.request_timeout;

@@ -251,6 +251,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     (
         "guest",
         &[
+            "tenant_images_exceeded",
             "guest_trapped",
             "guest_compute_exceeded",
             "guest_deadline",

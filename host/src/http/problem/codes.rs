@@ -277,30 +277,33 @@ codes! {
     summary_too_large [413]
         "The document has too much text for a summary. The results of its pages are complete."
         "Use the results of the pages, or request fewer pages.";
+    tenant_images_exceeded [503]
+        "The pages of the tenant in progress hold all the bytes of pixels and tensors that it may hold (`limits.images_bytes_max`)."
+        "Try again after `Retry-After`, or request fewer pages at a time.";
     guest_trapped [500, 422]
         "The guest crashed on the page."
         "Report the page to the author of the deployment, or use another deployment.";
-    guest_compute_exceeded [500, 422]
+    guest_compute_exceeded [422]
         "The guest exceeded the compute time of its budget."
-        "Report the page to the author of the deployment, or use another deployment.";
+        "Send a smaller page or request a lower resolution (`dpi`), or ask the author of the deployment to raise its `budget`.";
     guest_deadline [504]
         "The guest exceeded its time for the page."
         "Increase the timeout or the budget of the deployment, or request fewer pages.";
-    guest_host_calls_exceeded [500, 422]
+    guest_host_calls_exceeded [422]
         "The guest exceeded the number of host calls of its budget."
-        "Report the page to the author of the deployment, or use another deployment.";
-    guest_memory_exceeded [500, 422]
+        "Send a smaller page or request a lower resolution (`dpi`), or ask the author of the deployment to raise its `budget`.";
+    guest_memory_exceeded [422]
         "The guest exceeded the memory of its budget."
-        "Report the page to the author of the deployment, or use another deployment.";
-    guest_host_memory_exceeded [500, 422]
+        "Send a smaller page or request a lower resolution (`dpi`), or ask the author of the deployment to raise its `budget`.";
+    guest_host_memory_exceeded [422]
         "The guest exceeded the bytes of pixels and tensors of its budget."
-        "Report the page to the author of the deployment, or use another deployment.";
-    guest_handles_exceeded [500, 422]
+        "Send a smaller page or request a lower resolution (`dpi`), or ask the author of the deployment to raise its `budget`.";
+    guest_handles_exceeded [422]
         "The guest exceeded the number of handles of its budget."
-        "Report the page to the author of the deployment, or use another deployment.";
-    guest_result_too_large [500, 422]
+        "Send a smaller page or request a lower resolution (`dpi`), or ask the author of the deployment to raise its `budget`.";
+    guest_result_too_large [422]
         "The result of the guest exceeds the size limit of its budget."
-        "Report the page to the author of the deployment, or use another deployment.";
+        "Send a smaller page or request a lower resolution (`dpi`), or ask the author of the deployment to raise its `budget`.";
     guest_answer_invalid [500, 422]
         "The result of the guest is invalid."
         "Report the page to the author of the deployment, or use another deployment.";

@@ -19,9 +19,10 @@ use crate::deploy_pipeline::{
 use crate::digest::Digest;
 use crate::directory::{Deployment, Directory};
 use crate::plane::ControlPlane;
-use crate::revision::RevisionRecord;
+use crate::revision::{RevisionRecord, WrappedRevision};
 use crate::route::{RoutePrecondition, RouteRecord};
 use crate::settings::Settings;
+use crate::storage::NewRevision;
 use crate::store::Change;
 use crate::tenant::{BudgetSpec, Tenant, is_name, name_invalid};
 use crate::wrapping;
@@ -210,8 +211,16 @@ impl ControlPlane {
             None => newest.map(|revision| revision.settings.clone()).unwrap_or_default(),
         };
         // Checked again when the revision is written; here before minutes of work.
-        let size = (&Digest::of(&wasm), wasm.len() as u64, settings.as_str().len() as u64);
-        self.storage_default.check(&directory, principal.tenant(), principal.limits(), size)?;
+        let wrapped_settings = wraps.iter().flat_map(WrappedRevision::stages).map(|stage| &stage.settings);
+        let settings_bytes =
+            std::iter::once(&settings).chain(wrapped_settings).map(|one| one.as_str().len() as u64).sum();
+        let new = NewRevision {
+            component: &Digest::of(&wasm),
+            component_bytes: wasm.len() as u64,
+            settings_bytes,
+            wraps: wraps.as_ref(),
+        };
+        self.storage_default.check(&directory, principal.tenant(), principal.limits(), new)?;
         let models = self.models_of(&principal.tenant);
         if let Some(wraps) = &wraps {
             wrapping::granted(wraps, &models)?;
@@ -237,8 +246,13 @@ impl ControlPlane {
         principal: &Principal,
         record: &RevisionRecord,
     ) -> Result<(), Fault> {
-        let size = (&record.component, record.component_bytes, record.settings_bytes());
-        self.storage_default.check(directory, principal.tenant(), principal.limits(), size)
+        let new = NewRevision {
+            component: &record.component,
+            component_bytes: record.component_bytes,
+            settings_bytes: record.settings_bytes(),
+            wraps: record.wraps.as_deref(),
+        };
+        self.storage_default.check(directory, principal.tenant(), principal.limits(), new)
     }
 
     /// Returns the models that the tenant's guests may open.

@@ -1,5 +1,7 @@
 //! The cost model of a revision: predicts the cost of a page before the page begins and while it is read.
 //!
+//! Predicts the bytes that a page holds in the host, too.
+//!
 //! Owns a mean for each tenant (tenants that share a revision may send different documents: letters or posters), and
 //! the fit of [`lector_core::cost`] over the pages of all tenants. Called by the pipeline.
 
@@ -22,6 +24,10 @@ pub struct Prediction {
 
 /// Most tenants with a mean; beyond it the tenant with the oldest last page is forgotten.
 const TENANTS_MAX: usize = 256;
+/// Margin on the largest page so far: a page that needs more than is expected must take it from the other pages.
+const BYTES_MARGIN: f64 = 1.25;
+/// Forgetting factor of the largest page: after a page of twice the size, 35 usual ones.
+const BYTES_FORGET: f64 = 0.98;
 
 /// Predicts costs in milliseconds of work.
 #[derive(Debug, Default)]
@@ -38,6 +44,8 @@ struct Learned {
 #[derive(Debug, Default)]
 struct OfTenant {
     mean: Mean,
+    /// Most bytes that a page held in the host, decreasing with each smaller page; 0 before the first one.
+    bytes: f64,
     /// Sequence number of its last page.
     last: u64,
 }
@@ -73,22 +81,40 @@ impl CostModel {
         learned.mean.learn(ms);
         learned.costs.learn(size, ms);
         learned.pages += 1;
-        let last = learned.pages;
-        let of_tenants = &mut learned.of_tenants;
-        if of_tenants.len() >= TENANTS_MAX && !of_tenants.contains_key(tenant) {
-            let oldest = of_tenants.iter().min_by_key(|(_, of)| of.last).map(|(name, _)| name.clone());
-            oldest.and_then(|name| of_tenants.remove(&name));
-        }
-        let of = of_tenants.entry(tenant.clone()).or_default();
-        of.mean.learn(ms);
-        of.last = last;
+        learned.of(tenant).mean.learn(ms);
         prediction
+    }
+
+    /// Predicts the bytes of pixels and tensors that a page of the tenant holds at once; `None` before its first page.
+    pub fn bytes(&self, tenant: &TenantName) -> Option<u64> {
+        let largest = self.lock().of_tenants.get(tenant)?.bytes;
+        (largest > 0.0).then_some((largest * BYTES_MARGIN) as u64)
+    }
+
+    /// Adds the most bytes that a page held at once.
+    pub fn learn_bytes(&self, tenant: &TenantName, bytes: u64) {
+        let mut learned = self.lock();
+        let of = learned.of(tenant);
+        of.bytes = (of.bytes * BYTES_FORGET).max(bytes as f64);
     }
 }
 
 impl Learned {
     fn unseen(&self, tenant: &TenantName) -> Option<f64> {
         self.of_tenants.get(tenant).and_then(|of| of.mean.value()).or(self.mean.value())
+    }
+
+    /// Returns the entry of a tenant that has read a page now.
+    fn of(&mut self, tenant: &TenantName) -> &mut OfTenant {
+        let last = self.pages;
+        let of_tenants = &mut self.of_tenants;
+        if of_tenants.len() >= TENANTS_MAX && !of_tenants.contains_key(tenant) {
+            let oldest = of_tenants.iter().min_by_key(|(_, of)| of.last).map(|(name, _)| name.clone());
+            oldest.and_then(|name| of_tenants.remove(&name));
+        }
+        let of = of_tenants.entry(tenant.clone()).or_default();
+        of.last = last;
+        of
     }
 }
 
@@ -112,6 +138,22 @@ mod tests {
         assert_eq!(cost_model.unseen(&posters), Some(4000.0));
         let all = cost_model.unseen(&"new".into()).unwrap();
         assert!((400.0..4000.0).contains(&all), "{all}");
+    }
+
+    #[test]
+    fn the_bytes_of_a_page_are_those_of_the_largest_lately() {
+        let (cost_model, tenant) = (CostModel::default(), "t".into());
+        assert_eq!(cost_model.bytes(&tenant), None);
+        cost_model.learn_bytes(&tenant, 400);
+        cost_model.learn_bytes(&tenant, 100);
+        assert_eq!(cost_model.bytes(&tenant), Some(490));
+        assert_eq!(
+            cost_model.bytes(&"other".into()),
+            None,
+            "no other tenant's pages say how large its pages are"
+        );
+        (0..200).for_each(|_| cost_model.learn_bytes(&tenant, 100));
+        assert_eq!(cost_model.bytes(&tenant), Some(125));
     }
 
     #[test]

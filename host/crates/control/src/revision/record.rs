@@ -62,6 +62,7 @@ impl RevisionRecord {
             deployment: self.deployment.clone(),
             revision: self.number,
             component: self.component.clone(),
+            component_bytes: self.component_bytes,
             settings: self.settings.clone(),
             grants: self.grants.clone(),
             pipeline_info: self.pipeline_info.clone(),

@@ -22,6 +22,9 @@ pub struct WrappedRevision {
     pub revision: u32,
     /// SHA-256 of its component.
     pub component: Digest,
+    /// Size of its component; 0 in records from before it was counted.
+    #[serde(default)]
+    pub component_bytes: u64,
     /// Settings that its guest accepted. A store keeps them beside the record.
     #[serde(skip)]
     pub settings: Settings,

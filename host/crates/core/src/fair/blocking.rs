@@ -1,9 +1,11 @@
 //! Drives a future from a thread: the blocking side of the semaphore, built on a condition variable.
 
 use std::pin::pin;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
+
+use crate::sync::{Condvar, Mutex};
 
 /// Wakes one thread.
 #[derive(Default)]

@@ -15,9 +15,9 @@ use super::shares::{Shares, Tag};
 use crate::id::TenantName;
 
 /// Number of classes.
-pub const CLASSES: usize = 2;
+pub const CLASSES: usize = 3;
 
-const ALL: [Class; CLASSES] = [0, 1];
+const ALL: [Class; CLASSES] = [0, 1, 2];
 
 /// Class of an item, below [`CLASSES`] (a greater number counts as the last class).
 pub type Class = usize;
@@ -173,6 +173,11 @@ impl<K: Ord + Clone, T> FairQueue<K, T> {
         let client = self.clients.get(&rank.client)?;
         let (class, position) = client.first(classes)?;
         client.items.get(class)?.get(&position).map(|entry| &entry.item)
+    }
+
+    /// Returns the clients that wait with an item of the class, in fair order.
+    pub fn clients(&self, class: Class) -> impl Iterator<Item = &K> {
+        self.ranks.get(class).into_iter().flatten().map(|rank| &rank.client)
     }
 
     /// Takes out the next item of these classes and charges its client.

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -18,6 +18,7 @@ use super::blocking::block_on;
 use super::queue::{Charge, FairQueue, Order, Ticket};
 use super::shares::Shares;
 use crate::id::TenantName;
+use crate::sync::{Mutex, MutexGuard};
 
 /// All requests of a semaphore have one class.
 const CLASS: [usize; 1] = [0];
@@ -134,6 +135,19 @@ impl<K: Ord + Clone> FairSemaphore<K> {
         let popped = state.queue.pop(&CLASS)?;
         state.take(&popped.charge.client, permits);
         Some(Permit { semaphore: self.clone(), charge: popped.charge, permits })
+    }
+
+    /// Takes permits if enough are free, ahead of waiting requests: for a client that must finish what it has begun before
+    /// it can release the permits that it holds.
+    pub fn try_acquire_ahead(&self, request: Request<K>) -> Option<Permit<K>> {
+        let Request { charge, permits, .. } = request;
+        let mut state = self.lock();
+        if state.taken.saturating_add(permits) > self.0.total {
+            return None;
+        }
+        state.queue.correct(&charge.client, charge.weight, charge.cost_ms);
+        state.take(&charge.client, permits);
+        Some(Permit { semaphore: self.clone(), charge, permits })
     }
 
     /// Returns the number of permits without the extra ones.

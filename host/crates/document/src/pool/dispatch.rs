@@ -1,23 +1,25 @@
 //! The dispatcher: which worker runs which job, and what each worker holds.
 //!
-//! Owns the state of the pool under one lock: the work queue, one slot for each worker, affinity. A worker process serves
-//! one tenant; its supervisor replaces it before a job of another. Starts no process and parses nothing. Called by
+//! Owns the state of the pool under one lock: the work queue, one slot for each worker, affinity. `slot` has the rules by
+//! which tenants share the workers. A worker process serves one tenant; its supervisor replaces it before a job of another. Starts no process and parses nothing. Called by
 //! `open` (jobs) and by the worker supervisors (next job, lifecycle, open documents).
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use lector_core::Fault;
 use lector_core::fair::Account;
-use lector_core::{Fault, TenantName};
 
 use super::job::{DocumentHandle, Job};
+use super::slot::{Phase, Slot, make_way, offer, staying};
 use super::status::{Counters, WorkerProcess, WorkerTask, WorkersStatus};
-use super::work::{Running, WorkQueue};
+use super::work::WorkQueue;
 use crate::config::{DocumentConfig, DocumentError};
 use crate::faults;
 use crate::kind::Kind;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wire::{DocumentId, Limits};
 
 /// Largest number of waiting requests. Admission limits the pages in flight to far less.
@@ -46,39 +48,10 @@ pub(super) struct State {
     last_error: String,
 }
 
-/// State of one worker in the pool.
-#[derive(Default)]
-pub(super) struct Slot {
-    pub(super) phase: Phase,
-    /// Job that was assigned to an idle worker.
-    job: Option<Job>,
-    /// Charge of the worker's current job.
-    running: Option<Running>,
-    /// Tenant whose documents the worker reads, or will read in its current job. `None`: the worker is new.
-    tenant: Option<TenantName>,
-    /// Documents open in the worker, least recently used first. Empty after a respawn.
-    open: Vec<DocumentId>,
-    /// Documents to close before the next job.
-    forgotten: Vec<DocumentId>,
-    pid: Option<u32>,
-    /// Request that was sent to the worker and is not answered.
-    task: Option<WorkerTask>,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(super) enum Phase {
-    #[default]
-    Starting,
-    Idle,
-    Busy,
-    /// The worker could not be started; its supervisor tries again.
-    Down,
-}
-
 impl Pool {
     /// Creates a pool whose workers are not started.
     pub(super) fn new(config: DocumentConfig) -> Arc<Pool> {
-        let workers = config.workers.max(1);
+        let workers = config.workers.max(1).saturating_add(config.reserve_workers);
         Arc::new(Pool {
             config,
             counters: Counters::default(),
@@ -145,17 +118,19 @@ impl Pool {
         }
         state.queue.push(job);
         self.assign(&mut state, None);
+        let State { slots, queue, .. } = &mut *state;
+        make_way(slots, queue);
         Ok(())
     }
 
     /// Assigns waiting jobs to idle workers. A worker serves one tenant, and its process is replaced for another; so the
     /// choice among idle workers is one that has the document open, one of the job's tenant, a new one, `preferred`, any.
-    fn assign(&self, state: &mut State, preferred: Option<usize>) {
+    pub(super) fn assign(&self, state: &mut State, preferred: Option<usize>) {
         let State { slots, queue, .. } = state;
-        let workers = slots.iter().filter(|slot| slot.phase != Phase::Down).count();
         let idle = |slot: &Slot| slot.phase == Phase::Idle;
         while slots.iter().any(idle)
-            && let Some((job, running)) = queue.pop(workers, |first| staying(slots, first))
+            && let Some((job, running)) =
+                queue.pop(&offer(slots, self.config.reserve_workers), |first| staying(slots, first))
         {
             let (document, tenant) = (job.handle.id, &job.handle.account.tenant);
             let find =
@@ -217,7 +192,7 @@ impl Pool {
         self.worker_supervisors.lock().unwrap_or_else(PoisonError::into_inner).push(supervisor);
     }
 
-    /// Returns the configured number of workers.
+    /// Returns the configured number of workers, the reserve included.
     pub(super) fn workers(&self) -> usize {
         self.wake.len()
     }
@@ -255,21 +230,10 @@ impl Pool {
             crashes: load(&self.counters.crashes),
             timeouts: load(&self.counters.timeouts),
             recycled: load(&self.counters.recycled),
+            gave_way: load(&self.counters.gave_way),
             sandbox: self.counters.sandbox(),
         }
     }
-}
-
-/// Returns the tenants of the idle workers, where the tenant that is `first` in the queue has a worker of its own that is
-/// busy with its work, and no idle worker that could serve it without a new process.
-fn staying(slots: &[Slot], first: &TenantName) -> Vec<TenantName> {
-    let own = |slot: &Slot| slot.tenant.as_ref() == Some(first);
-    let idle = |slot: &&Slot| slot.phase == Phase::Idle;
-    let served = slots.iter().any(|slot| own(slot) && matches!(slot.phase, Phase::Busy | Phase::Starting));
-    if !served || slots.iter().filter(idle).any(|slot| own(slot) || slot.tenant.is_none()) {
-        return Vec::new();
-    }
-    slots.iter().filter(idle).filter_map(|slot| slot.tenant.clone()).collect()
 }
 
 /// Next action of a worker supervisor.
@@ -280,17 +244,6 @@ pub(super) enum Next {
     /// Checks that the process is alive.
     Check,
     Stop,
-}
-
-impl Slot {
-    /// Charges the worker's job if it has ended; a job that was handed back has not.
-    fn settle(&mut self, queue: &mut WorkQueue) {
-        if self.job.is_none()
-            && let Some(running) = self.running.take()
-        {
-            queue.finish(running);
-        }
-    }
 }
 
 impl Pool {
@@ -345,6 +298,30 @@ impl Pool {
 
     pub(super) fn started(&self, index: usize, pid: u32) {
         self.slot(index, |slot| slot.pid = Some(pid));
+    }
+
+    /// Returns whether the worker's job must give way. Called at every tick of its supervisor.
+    pub(super) fn must_give_way(&self, index: usize) -> bool {
+        let mut state = self.state();
+        let State { slots, queue, .. } = &mut *state;
+        make_way(slots, queue);
+        slots.get(index).is_some_and(|slot| slot.gives_way)
+    }
+
+    /// Records that the worker's job has given way, and queues it as a known slow job. The caller ends the process.
+    pub(super) fn gave_way(&self, index: usize, job: Job) {
+        let mut state = self.state();
+        let State { slots, queue, .. } = &mut *state;
+        if let Some(slot) = slots.get_mut(index) {
+            slot.settle(queue);
+        }
+        if self.is_stopping() {
+            drop(state);
+            job.task.fail(faults::unavailable("the pool is stopping"));
+            return;
+        }
+        Counters::count(&self.counters.gave_way);
+        queue.push(Job { known_slow: true, ..job });
     }
 
     /// Records the request that the worker is answering; `None`: it has answered, or is lost.

@@ -77,4 +77,17 @@ pub(crate) struct ComposedFile {
 pub(crate) struct Job {
     pub handle: Arc<DocumentHandle>,
     pub task: Task,
+    /// It ran before, took long, and gave way to a job of another tenant.
+    pub known_slow: bool,
+}
+
+impl Job {
+    pub(crate) fn new(handle: Arc<DocumentHandle>, task: Task) -> Self {
+        Self { handle, task, known_slow: false }
+    }
+
+    /// Returns whether the job opens its document.
+    pub(crate) fn opens(&self) -> bool {
+        matches!(self.task, Task::Open { .. })
+    }
 }

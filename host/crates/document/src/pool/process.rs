@@ -3,6 +3,8 @@
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lector_sandbox::SandboxReport;
@@ -20,6 +22,7 @@ const LIBRARY_FILE: &str = "libpdfium.so";
 pub(super) struct Process {
     child: Child,
     channel: Channel,
+    priority: Priority,
     pub(super) report: SandboxReport,
 }
 
@@ -54,7 +57,8 @@ impl Process {
             .stderr(Stdio::null())
             .spawn()
             .map_err(spawn)?;
-        let mut process = Process { child, channel, report: SandboxReport::none() };
+        let priority = Priority { pid: child.id(), low: Arc::default() };
+        let mut process = Process { child, channel, priority, report: SandboxReport::none() };
         let pdfium_library = std::path::absolute(&library).unwrap_or(library);
         let setup = Setup { pdfium_library, memory_bytes: config.worker_memory_bytes };
         let deadline = Instant::now() + READY_TIMEOUT;
@@ -84,6 +88,16 @@ impl Process {
     /// Returns the clock of the computing time of the process.
     pub(super) fn clock(&self) -> CpuClock {
         CpuClock { pid: i32::try_from(self.pid()).unwrap_or(0) }
+    }
+
+    /// Returns the priority of the process.
+    pub(super) fn priority(&self) -> Priority {
+        self.priority.clone()
+    }
+
+    /// Returns whether the priority of the process was lowered.
+    pub(super) fn has_low_priority(&self) -> bool {
+        self.priority.low.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_alive(&mut self) -> bool {
@@ -149,6 +163,27 @@ impl Drop for Process {
         // Both fail only where the process is dead and reaped.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// The priority of a process, which can be lowered once.
+#[derive(Clone)]
+pub(super) struct Priority {
+    pid: u32,
+    low: Arc<AtomicBool>,
+}
+
+impl Priority {
+    /// Lowers the priority by `nice` steps. The process must not be reaped.
+    pub(super) fn lower(&self, nice: i32) {
+        if self.low.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let pid = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw);
+        let lowered = pid.map(|pid| rustix::process::setpriority_process(Some(pid), nice));
+        if let Some(Err(error)) = lowered {
+            tracing::debug!(pid = self.pid, %error, "the priority of a render worker cannot be lowered");
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::wire::Request;
 /// A snapshot of the workers.
 #[derive(Clone, Debug)]
 pub struct WorkersStatus {
-    /// Configured number of workers.
+    /// Configured number of workers, the reserve included.
     pub workers: usize,
     /// Workers that are ready, idle or busy, or whose process is being replaced for their next job.
     pub alive: usize,
@@ -30,6 +30,8 @@ pub struct WorkersStatus {
     pub timeouts: u64,
     /// Workers replaced because their next job was of another tenant.
     pub recycled: u64,
+    /// Slow jobs that were ended to start again later, because a tenant without a worker waited.
+    pub gave_way: u64,
     /// State of the sandbox; `None` before the first worker was ready.
     pub sandbox: Option<SandboxReport>,
 }
@@ -116,6 +118,7 @@ pub(crate) struct Counters {
     pub crashes: AtomicU64,
     pub timeouts: AtomicU64,
     pub recycled: AtomicU64,
+    pub gave_way: AtomicU64,
     sandbox: Mutex<Option<SandboxReport>>,
 }
 

@@ -24,6 +24,12 @@ const OPEN_MAX: usize = 8;
 /// Number of requests after which a worker is replaced: this bounds memory leaks of libraries and unnoticed corruption
 /// by a document. A start takes about 20 ms.
 const REQUESTS_PER_WORKER_MAX: u32 = 2_000;
+/// Computing time for one request after which the worker's process gets a low priority, so that slow jobs do not take the
+/// cores from guests, models and other workers. A process cannot get its priority back, and is replaced after the request;
+/// the start takes a small part of this time.
+const LOW_PRIORITY_AFTER: Duration = Duration::from_millis(500);
+/// The low priority: about a tenth of the share of a usual process where both want a core (`sched(7)`).
+const LOW_PRIORITY: i32 = 10;
 /// Time that a request may take after its caller has gone; after it the worker is replaced.
 const WITHDRAWN_GRACE: Duration = Duration::from_secs(1);
 /// Pause between two attempts to start a worker, doubled after each failure.
@@ -57,6 +63,8 @@ enum End {
     Lost,
     /// The next job is of another tenant.
     OtherTenant,
+    /// It ran a slow job: it was ended for a job of another tenant, or has a low priority.
+    Slow,
 }
 
 /// Outcome of a job.
@@ -66,6 +74,8 @@ pub(super) enum Outcome {
     Lost,
     /// The worker must be replaced, and the job was not begun.
     Unsent(Job),
+    /// The worker must be replaced, and the job starts again later.
+    GaveWay(Job),
 }
 
 /// Reason why a request has no regular reply.
@@ -73,6 +83,7 @@ pub(super) enum NoReply {
     Refused(Fault),
     Lost(Fault),
     Unsent,
+    GaveWay,
 }
 
 impl WorkerSupervisor {
@@ -143,6 +154,13 @@ impl WorkerSupervisor {
                         Outcome::Served => {
                             self.unsent = 0;
                             Counters::count(&self.pool.counters.answered);
+                            if process.has_low_priority() {
+                                return End::Slow;
+                            }
+                        }
+                        Outcome::GaveWay(job) => {
+                            self.pool.gave_way(self.index, job);
+                            return End::Slow;
                         }
                         Outcome::Lost => return End::Lost,
                         Outcome::Unsent(job) if self.unsent < UNSENT_MAX => {
@@ -162,10 +180,10 @@ impl WorkerSupervisor {
     }
 
     fn work(&self, process: &mut Process, job: Job) -> Outcome {
-        let Job { handle, task } = job;
+        let Job { handle, task, known_slow } = job;
         let opened = match self.open(process, &handle, &task) {
             Ok(opened) => opened,
-            Err(no_reply) => return self.give_up(no_reply, Job { handle, task }),
+            Err(no_reply) => return self.give_up(no_reply, Job { handle, task, known_slow }),
         };
         let document = handle.id;
         let config = &self.pool.config;
@@ -184,8 +202,8 @@ impl WorkerSupervisor {
                             let _ = answer.send(Ok(facts));
                         }
                     }
-                    Ok(_) => return self.invalid_answer(Stage::Page, Job { handle, task }),
-                    Err(no_reply) => return self.give_up(no_reply, Job { handle, task }),
+                    Ok(_) => return self.invalid_answer(Stage::Page, Job { handle, task, known_slow }),
+                    Err(no_reply) => return self.give_up(no_reply, Job { handle, task, known_slow }),
                 }
             }
             Task::Text { index, .. } => {
@@ -196,8 +214,8 @@ impl WorkerSupervisor {
                             let _ = answer.send(Ok(layer));
                         }
                     }
-                    Ok(_) => return self.invalid_answer(Stage::Text, Job { handle, task }),
-                    Err(no_reply) => return self.give_up(no_reply, Job { handle, task }),
+                    Ok(_) => return self.invalid_answer(Stage::Text, Job { handle, task, known_slow }),
+                    Err(no_reply) => return self.give_up(no_reply, Job { handle, task, known_slow }),
                 }
             }
             Task::Render { index, size, .. } => {
@@ -221,8 +239,8 @@ impl WorkerSupervisor {
                             let _ = answer.send(image.ok_or_else(missing));
                         }
                     }
-                    Ok(_) => return self.invalid_answer(Stage::Render, Job { handle, task }),
-                    Err(no_reply) => return self.give_up(no_reply, Job { handle, task }),
+                    Ok(_) => return self.invalid_answer(Stage::Render, Job { handle, task, known_slow }),
+                    Err(no_reply) => return self.give_up(no_reply, Job { handle, task, known_slow }),
                 }
             }
             Task::Compose { .. } => return self.compose(process, handle, task),
@@ -291,12 +309,22 @@ impl WorkerSupervisor {
         };
         let clock = process.clock();
         // `None` where the process has ended, which the exchange below reports.
-        let cpu_deadline = clock.read().map(|begun| begun + cpu_max);
-        let exhausted = std::cell::Cell::new(false);
+        let begun = clock.read();
+        let priority = process.priority();
+        let (exhausted, gives_way) = (std::cell::Cell::new(false), std::cell::Cell::new(false));
         let mut gone_since = None;
         let go_on = || {
-            if cpu_deadline.is_some_and(|deadline| clock.read().is_some_and(|used| used > deadline)) {
+            let used =
+                begun.zip(clock.read()).map_or(Duration::ZERO, |(begun, now)| now.saturating_sub(begun));
+            if used > cpu_max {
                 exhausted.set(true);
+                return false;
+            }
+            if used > LOW_PRIORITY_AFTER {
+                priority.lower(LOW_PRIORITY);
+            }
+            if self.pool.must_give_way(self.index) {
+                gives_way.set(true);
                 return false;
             }
             let now = Instant::now();
@@ -321,6 +349,14 @@ impl WorkerSupervisor {
             Failure::Unsent => Err(NoReply::Unsent),
             Failure::Unanswered if self.pool.is_stopping() => {
                 Err(NoReply::Lost(faults::unavailable("the pool is stopping")))
+            }
+            Failure::Unanswered if gives_way.get() => {
+                tracing::debug!(
+                    pid,
+                    ?stage,
+                    "a slow request gives way to another tenant's; it starts again later"
+                );
+                Err(NoReply::GaveWay)
             }
             Failure::Unanswered if exhausted.get() => {
                 tracing::warn!(
@@ -378,6 +414,7 @@ impl WorkerSupervisor {
                 Outcome::Lost
             }
             NoReply::Unsent => Outcome::Unsent(job),
+            NoReply::GaveWay => Outcome::GaveWay(job),
         }
     }
 }

@@ -47,6 +47,7 @@ pub fn config(workers: usize) -> DocumentConfig {
         pdfium_dir,
         worker_command: vec![example("render_worker").into()],
         workers,
+        reserve_workers: 0,
         open_timeout: Duration::from_secs(50),
         text_timeout: Duration::from_secs(50),
         render_timeout: Duration::from_secs(60),

@@ -9,7 +9,7 @@
 //! policy, so `decide` examines all waiting items (a bounded number) each time. The share selects the first item of a
 //! batch, and every tenant in the batch is charged its part.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use lector_core::batching::plan::{self, Plan};
@@ -22,6 +22,7 @@ use super::item::{Bounds, Ticket};
 use super::plan_query::{BatchingPolicies, PlanQuery};
 use crate::cores::{Claim, Claimant};
 use crate::lane_counters::LaneCounters;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// Items that run together; the first item is the one that the shares select.
 pub(super) struct Batch {

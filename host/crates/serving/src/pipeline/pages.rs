@@ -12,7 +12,7 @@ use lector_control::{
     DocumentMemory, Held, PageCall, QuotaReservation, Reservation, Revision, Tenant, work_of,
 };
 use lector_core::cost::PageSize;
-use lector_core::{Fault, Kind, PageRun, Timing, Transcript};
+use lector_core::{Fault, HostMemory, Kind, PageRun, Timing, Transcript};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::Instrument;
@@ -68,6 +68,12 @@ impl Account {
     /// Returns a slot request for a page with a predicted cost and most bytes of images.
     fn page(&self, page_ms: f64, bytes: u64) -> SlotRequest {
         self.slot_request(page_ms, bytes, false)
+    }
+
+    /// Predicts the bytes of pixels and tensors that a page of the revision holds: the whole budget for the first one.
+    fn image_bytes(&self, revision: &Revision, call: &PageCall) -> u64 {
+        let budget = call.ctx.budget.host_bytes;
+        revision.cost_model.bytes(self.tenant.name()).map_or(budget, |bytes| bytes.min(budget))
     }
 
     /// Returns a slot request for the summary.
@@ -210,7 +216,8 @@ impl<'a> DocumentRead<'a> {
 
     /// Waits for memory and then for a slot: a document without memory takes no slot.
     fn place(&self) -> Waiting {
-        let slot_request = self.account.page(self.page_ms(), self.call.ctx.budget.host_bytes);
+        let slot_request =
+            self.account.page(self.page_ms(), self.account.image_bytes(&self.account.revision, &self.call));
         let slot = self.plane.page_scheduler.slot(slot_request);
         let (memory, bytes) = (self.memory.clone(), self.page_bytes);
         Box::pin(async move {
@@ -229,9 +236,15 @@ impl<'a> DocumentRead<'a> {
         let page_cost = CostTracker::open(&slot, part, self.account.revision.cost_model.clone());
         let mut call = self.call.clone();
         call.ctx.page_observer = Some(page_cost.page_observer());
+        let memory = slot.memory().cloned();
+        call.ctx.memory = memory.clone().map(|memory| memory as Arc<dyn HostMemory>);
+        let (cost_model, tenant) = (self.account.revision.cost_model.clone(), call.ctx.tenant.clone());
         let page = async move {
             let run = call.read(index).await;
             page_cost.close(work_ms(&run.timing));
+            if let Some(memory) = memory {
+                cost_model.learn_bytes(&tenant, memory.peak());
+            }
             // The slot is free as soon as the page is read, whether or not the reader takes the page.
             drop(slot);
             reservation.set(run.result.as_ref().map_or(0, Transcript::memory_bytes));
@@ -325,7 +338,7 @@ impl<'a> DocumentRead<'a> {
             ctx,
             options: *options,
         };
-        let own = self.account.tenant.permits.of_page(call.ctx.budget.host_bytes);
+        let own = self.account.tenant.permits.of_page(self.account.image_bytes(revision, &call));
         let sample = Sample { revision: revision.clone(), call, own, index, live: live.clone(), live_worked };
         self.plane.shadows.read(sample, &self.plane.page_scheduler, self.plane.control.clock());
     }

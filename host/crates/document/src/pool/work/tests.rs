@@ -11,8 +11,9 @@ use lector_core::{Fault, Size};
 use super::*;
 use crate::config::DocumentConfig;
 use crate::kind::Kind;
-use crate::pool::dispatch::{Next, Phase, Pool};
+use crate::pool::dispatch::{Next, Pool, State};
 use crate::pool::job::DocumentHandle;
+use crate::pool::slot::{Phase, SLOW_AFTER};
 use crate::wire::Opened;
 
 struct Fake {
@@ -24,11 +25,16 @@ struct Fake {
 
 impl Fake {
     fn new(workers: usize) -> Self {
+        Self::with_reserve(workers, 0)
+    }
+
+    fn with_reserve(workers: usize, reserve_workers: usize) -> Self {
         let time = Duration::from_secs(60);
         let pool = Pool::new(DocumentConfig {
             pdfium_dir: "/nowhere".into(),
             worker_command: Vec::new(),
             workers,
+            reserve_workers,
             open_timeout: time,
             text_timeout: time,
             render_timeout: time,
@@ -52,14 +58,45 @@ impl Fake {
         let (answer, receiver) = oneshot::channel();
         self.opens.push(receiver);
         let task = Task::Open { bytes: Arc::default(), answer };
-        self.pool.submit(Job { handle: self.handle(tenant, 100), task }).unwrap();
+        self.pool.submit(Job::new(self.handle(tenant, 100), task)).unwrap();
     }
 
     fn render(&mut self, tenant: &str, weight: u32) {
+        let job = self.render_job(tenant, weight);
+        self.pool.submit(job).unwrap();
+    }
+
+    fn render_job(&mut self, tenant: &str, weight: u32) -> Job {
         let (answer, receiver) = oneshot::channel();
         self.renders.push(receiver);
         let task = Task::Render { index: 0, size: Size { width: 1, height: 1 }, answer };
-        self.pool.submit(Job { handle: self.handle(tenant, weight), task }).unwrap();
+        Job::new(self.handle(tenant, weight), task)
+    }
+
+    /// Moves the beginning of the worker's job into the past.
+    fn age(&self, worker: usize, by: Duration) {
+        self.pool.state().slots[worker].running.as_mut().expect("a job runs").age(by);
+    }
+
+    /// Returns the workers whose jobs must give way.
+    fn giving_way(&self) -> Vec<usize> {
+        (0..self.pool.workers()).filter(|worker| self.pool.must_give_way(*worker)).collect()
+    }
+
+    /// Acts as the supervisor of a worker whose render for `tenant` gives way.
+    fn give_way(&mut self, worker: usize, tenant: &str) {
+        let job = self.render_job(tenant, 100);
+        self.pool.gave_way(worker, job);
+        self.pool.lost(worker);
+    }
+
+    /// Ends the worker's job and assigns the jobs that idle workers may take.
+    fn end(&self, worker: usize) {
+        let mut state = self.pool.state();
+        let State { slots, queue, .. } = &mut *state;
+        slots[worker].settle(queue);
+        slots[worker].phase = Phase::Idle;
+        self.pool.assign(&mut state, None);
     }
 
     /// Ends the worker's job and returns its next one, such as `render of a`. There must be one.
@@ -90,30 +127,136 @@ impl Fake {
             }
         }
     }
+}
 
-    /// Returns whether the queue has no job for a worker now, without waiting.
-    fn is_stuck(&self) -> bool {
-        let mut state = self.pool.state();
-        state.queue.pop(3, |_| Vec::new()).is_none()
+/// The terms of one worker that runs nothing.
+fn one_worker() -> Offer {
+    Offer { newcomers_only: false, holders: Vec::new(), opens_max: 1, slow_max: 1 }
+}
+
+/// 50 opens of one tenant that never end by themselves do not take the last worker, where its own renders, and the opens
+/// of other tenants, begin at once.
+#[test]
+fn opens_of_a_tenant_leave_a_worker() {
+    for wanted in ["render of a", "open of b"] {
+        let mut fake = Fake::new(3);
+        (0..50).for_each(|_| fake.open("a"));
+        assert_eq!(fake.next(0), "open of a");
+        assert_eq!(fake.next(1), "open of a");
+        fake.end(2);
+        assert_eq!((fake.pool.status().idle, fake.pool.status().queued), (1, 48));
+        if wanted == "open of b" {
+            fake.open("b")
+        } else {
+            fake.render("a", 1)
+        }
+        assert_eq!(fake.next(2), wanted);
     }
 }
 
-/// 50 opens of one tenant that never end by themselves: another tenant's open waits for one of those that run, and a
-/// render waits for none.
+/// A tenant that floods the pool leaves the reserve idle; another tenant's jobs begin at once, whatever they are.
 #[test]
-fn a_tenant_with_many_slow_opens_delays_another_by_those_that_run() {
-    let mut fake = Fake::new(3);
-    (0..50).for_each(|_| fake.open("a"));
-    assert_eq!(fake.next(0), "open of a");
-    assert_eq!(fake.next(1), "open of a");
-    assert!(fake.is_stuck(), "opens never take the last worker");
-    fake.open("b");
-    fake.render("c", 1);
-    assert_eq!(fake.next(2), "render of c");
-    // The first of the two running opens ends: no other open of tenant a comes between.
-    assert_eq!(fake.next(0), "open of b");
-    assert_eq!(fake.next(1), "open of a");
-    assert_eq!(fake.pool.status().queued, 47);
+fn the_reserve_is_for_tenants_that_hold_no_worker() {
+    let mut fake = Fake::with_reserve(2, 1);
+    (0..3).for_each(|worker| fake.end(worker));
+    (0..50).for_each(|_| fake.render("attacker", 100));
+    (0..50).for_each(|_| fake.open("attacker"));
+    assert_eq!(fake.next(0), "render of attacker");
+    assert_eq!(fake.next(1), "render of attacker");
+    fake.end(2);
+    for wanted in ["open of victim", "render of victim"] {
+        assert_eq!((fake.pool.status().idle, fake.pool.status().queued), (1, 98));
+        if wanted.starts_with("open") {
+            fake.open("victim")
+        } else {
+            fake.render("victim", 1)
+        }
+        assert_eq!(fake.next(2), wanted);
+        fake.end(2);
+    }
+    // The flood goes on with its own workers alone, however often its jobs end.
+    for round in 0..20 {
+        fake.end(round % 2);
+        assert!(fake.next(round % 2).ends_with("attacker"));
+        assert_eq!(fake.pool.status().idle, 1);
+    }
+    // A second tenant with two jobs takes it; the next worker that becomes idle is the reserve.
+    fake.render("other", 100);
+    fake.render("other", 100);
+    assert_eq!(fake.next(2), "render of other");
+    fake.end(0);
+    assert_eq!(fake.pool.status().idle, 1);
+    fake.render("victim", 1);
+    assert_eq!(fake.next(0), "render of victim");
+}
+
+/// A tenant uses all of its workers, also where those of the reserve do not start.
+#[test]
+fn a_tenant_without_others_uses_its_workers() {
+    let mut fake = Fake::new(2);
+    (0..4).for_each(|_| fake.render("a", 100));
+    assert_eq!([fake.next(0), fake.next(1)], ["render of a", "render of a"]);
+    let mut fake = Fake::with_reserve(1, 1);
+    fake.pool.state().slots[1].phase = Phase::Down;
+    (0..4).for_each(|_| fake.render("a", 100));
+    (0..4).for_each(|_| assert_eq!(fake.next(0), "render of a"));
+}
+
+/// Tenants that share an attack hold every worker with slow jobs: one of them gives way to a tenant without a worker,
+/// once, and slow jobs that wait leave a worker free from then on.
+#[test]
+fn a_slow_job_gives_way_once() {
+    let mut fake = Fake::with_reserve(2, 1);
+    (0..3).for_each(|worker| fake.end(worker));
+    (0..2).for_each(|_| fake.render("a", 100));
+    assert_eq!([fake.next(0), fake.next(1)], ["render of a", "render of a"]);
+    fake.render("b", 100);
+    assert_eq!(fake.next(2), "render of b");
+    fake.age(0, 3 * SLOW_AFTER);
+    fake.age(1, 2 * SLOW_AFTER);
+    fake.render("victim", 100);
+    assert!(fake.giving_way().is_empty(), "a job that has just begun may end soon");
+    fake.age(2, SLOW_AFTER);
+    // Of the tenant that holds the most workers, the job that has run the shortest.
+    assert_eq!(fake.giving_way(), [1]);
+    fake.give_way(1, "a");
+    assert_eq!(fake.next(1), "render of victim");
+    assert_eq!(fake.pool.status().gave_way, 1);
+    // The job of tenant a waits, because two slow ones run; the victim's worker stays free for newcomers.
+    fake.end(1);
+    assert_eq!((fake.pool.status().idle, fake.pool.status().queued), (1, 1));
+    fake.render("victim", 100);
+    assert_eq!(fake.next(1), "render of victim");
+    fake.end(1);
+    // A slow job ends: the one that gave way runs again, and does not give way again.
+    fake.end(2);
+    assert_eq!(fake.pool.status().queued, 0);
+    let again = if fake.pool.state().slots[1].running.is_some() { 1 } else { 2 };
+    assert_eq!(fake.next(again), "render of a");
+    fake.render("c", 100);
+    assert_eq!(fake.next(3 - again), "render of c");
+    fake.age(3 - again, SLOW_AFTER);
+    fake.render("victim", 100);
+    assert_eq!(fake.giving_way(), [0], "neither the known slow job, nor the one of tenant c");
+}
+
+#[test]
+fn no_job_gives_way_without_a_newcomer() {
+    let mut fake = Fake::new(2);
+    (0..9).for_each(|_| fake.render("a", 100));
+    (0..9).for_each(|_| fake.render("b", 100));
+    for worker in 0..2 {
+        fake.next(worker);
+        fake.age(worker, 10 * SLOW_AFTER);
+    }
+    assert!(fake.giving_way().is_empty(), "both tenants have a worker");
+    // One worker alone cannot leave another one free.
+    let mut fake = Fake::new(1);
+    fake.render("a", 100);
+    fake.next(0);
+    fake.age(0, 10 * SLOW_AFTER);
+    fake.render("b", 100);
+    assert!(fake.giving_way().is_empty());
 }
 
 #[test]
@@ -145,8 +288,9 @@ fn tenants_use_workers_by_weight() {
     }
     std::mem::swap(&mut queue, &mut fake.pool.state().queue);
     // Every job is charged its expected cost: none is finished.
-    let got: Vec<String> =
-        (0..40).map(|_| queue.pop(1, |_| Vec::new()).unwrap().0.handle.account.tenant.to_string()).collect();
+    let got: Vec<String> = (0..40)
+        .map(|_| queue.pop(&one_worker(), |_| Vec::new()).unwrap().0.handle.account.tenant.to_string())
+        .collect();
     assert_eq!(got.iter().filter(|tenant| *tenant == "a").count(), 30, "{got:?}");
 }
 
@@ -177,7 +321,7 @@ fn a_tenant_is_charged_the_time_of_its_jobs() {
     }
     std::mem::swap(&mut queue, &mut fake.pool.state().queue);
     let mut order = Vec::new();
-    while let Some((job, mut running)) = queue.pop(1, |_| Vec::new()) {
+    while let Some((job, mut running)) = queue.pop(&one_worker(), |_| Vec::new()) {
         let tenant = job.handle.account.tenant.to_string();
         if tenant == "slow" {
             running.since = running.since.checked_sub(Duration::from_secs(10)).unwrap();
