@@ -7,5 +7,7 @@ mod access;
 mod answers;
 mod app;
 mod batches;
+mod conformance;
+mod hostile;
 mod limits;
 mod revisions;

@@ -14,6 +14,7 @@ use lector_serving::fakes::{Behavior, Script, TestConfig, config, platform_at};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use super::conformance;
 use crate::config::{HttpConfig, Rate};
 use crate::http::{AppState, router};
 use crate::metrics::{
@@ -188,10 +189,14 @@ impl TestRequest<'_> {
         self.app.router.clone().oneshot(request).await.unwrap()
     }
 
+    /// Sends the request; returns the whole response, compared with the OpenAPI document.
     pub(super) async fn send(self) -> Answer {
+        let (method, path) = (self.method.clone(), self.path.clone());
         let (head, body) = self.begin().await.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();
-        Answer { status: head.status.as_u16(), headers: head.headers, body }
+        let answer = Answer { status: head.status.as_u16(), headers: head.headers, body };
+        conformance::check(&method, &path, &answer);
+        answer
     }
 }
 
