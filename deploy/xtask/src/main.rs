@@ -47,8 +47,8 @@ enum Task {
     Fuzz(fuzz::Arguments),
     /// Attack a gateway and measure a victim beside each attack, for longer than the test suite does
     Adversary(adversary::Arguments),
-    /// Run schemathesis against the OpenAPI document of a running gateway; not part of `test` yet
-    Contract,
+    /// Run schemathesis against the OpenAPI document of a running gateway (part of `test`, in a short form)
+    Contract(contract::Arguments),
     /// Run every check that needs a GPU, and store the figures
     #[command(disable_help_flag = true)]
     GpuCheck(Passed),
@@ -86,7 +86,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::ReleaseWit(arguments) => wit::run(&places, &arguments),
         Task::Corpus { from } => corpus::fetch(&places, from.as_deref()).map(drop),
         Task::Adversary(arguments) => adversary::run(&places, &arguments),
-        Task::Contract => contract::run(&places),
+        Task::Contract(arguments) => contract::run(&places, &arguments),
         Task::Fuzz(arguments) => fuzz::run(&places, &arguments),
         Task::GpuCheck(Passed { arguments }) => {
             bench::run(&places, [OsString::from("gpu-check")].into_iter().chain(arguments))
