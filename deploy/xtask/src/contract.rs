@@ -1,32 +1,58 @@
 //! The contract test: schemathesis against a running gateway (`tests/contract`).
 
-use std::process::Command;
-
 use anyhow::Result;
+use clap::Args;
 
 use crate::gateway::Gateway;
 use crate::places::Places;
-use crate::shell;
+use crate::{guests, python, setup, shell};
 
-/// Installs the pinned packages to target/contract, starts a gateway without keys, and runs the check.
-pub fn run(places: &Places) -> Result<()> {
-    let folder = places.repo("tests/contract");
-    let requirements = folder.join("requirements.txt");
-    let packages = places.repo("target/contract");
-    // The list of what is installed is written last, so that an interrupted installation is repeated.
-    let installed = packages.join("installed.txt");
-    let wanted = shell::read(&requirements)?;
-    if shell::read(&installed).ok().as_ref() != Some(&wanted) {
-        shell::want_pip()?;
-        shell::empty_folder(&packages)?;
-        let mut install = shell::pip();
-        install.args(["install", "--quiet", "--disable-pip-version-check", "--target"]).arg(&packages);
-        shell::run(install.arg("--requirement").arg(&requirements))?;
-        shell::write(&installed, &wanted)?;
+/// Cases of an operation and phase in `cargo xtask test`.
+const EXAMPLES_SHORT: u32 = 8;
+/// Cases of an operation and phase with `--long`.
+const EXAMPLES_LONG: u32 = 100;
+
+/// Arguments of `cargo xtask contract`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Make many more requests than the step of `cargo xtask test`
+    #[arg(long)]
+    long: bool,
+    /// Seed of other requests than the same in every run
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+/// Runs `cargo xtask contract`.
+pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
+    setup::everything(places)?;
+    guests::build(places)?;
+    shell::build_host(&places.root)?;
+    let packages = python::packages(places, "contract", &places.repo(REQUIREMENTS))?;
+    check(places, &packages, if arguments.long { EXAMPLES_LONG } else { EXAMPLES_SHORT }, arguments.seed)
+}
+
+const REQUIREMENTS: &str = "tests/contract/requirements.txt";
+
+/// Runs the short form with what is built. Returns the reason if the packages cannot be installed.
+pub fn short(places: &Places) -> Result<Option<String>> {
+    match python::packages(places, "contract", &places.repo(REQUIREMENTS)) {
+        Ok(packages) => check(places, &packages, EXAMPLES_SHORT, None).map(|()| None),
+        Err(error) => Ok(Some(format!("{error:#}"))),
     }
-    let gateway = Gateway::start(places, "contract", &[])?;
-    let mut check = Command::new("python3");
-    check.arg(folder.join("contract.py")).arg(gateway.base()).env("PYTHONPATH", &packages);
+}
+
+/// Starts a gateway without keys on an empty data folder, and runs the check.
+fn check(places: &Places, packages: &std::path::Path, examples: u32, seed: Option<u64>) -> Result<()> {
+    let folder = places.repo("tests/contract");
+    let configuration = folder.join("server.toml").to_string_lossy().into_owned();
+    let gateway = Gateway::start_with(places, "contract", &[], &[("LECTOR_CONFIG", configuration)])?;
+    let mut check = python::program(&folder.join("contract.py"), packages);
+    check.arg(gateway.base()).arg("--component").arg(places.components().join("echo.wasm"));
+    check.arg("--examples").arg(examples.to_string());
+    if let Some(seed) = seed {
+        check.arg("--seed").arg(seed.to_string());
+    }
     check.arg("--report").arg(places.repo("target/contract.xml"));
     println!("$ {}", shell::line(&check));
     shell::run(&mut check)?;

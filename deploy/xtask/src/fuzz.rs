@@ -9,13 +9,17 @@ use crate::places::Places;
 use crate::shell;
 
 /// Targets and the input that each covers. A test compares the list with the sources.
-const TARGETS: [(&str, &str); 15] = [
+const TARGETS: [(&str, &str); 20] = [
+    ("archives", "exported engines and backups of models"),
     ("claims", "sizes and numbers that a render worker claims"),
     ("component", "inspection of wasm components"),
     ("configuration", "configuration files"),
+    ("cursors", "pages of lists, and preconditions of changes"),
+    ("deploys", "bodies of deploys: forms, JSON, components"),
     ("formats", "responses with arbitrary text"),
     ("frames", "messages from a render worker"),
     ("headers", "keys, origins, request ids and trace contexts of requests"),
+    ("image_arguments", "arguments of image operations of guests"),
     ("json", "JSON bodies of management requests"),
     ("kind", "magic numbers and content types of documents"),
     ("model_toml", "descriptions of models"),
@@ -24,11 +28,20 @@ const TARGETS: [(&str, &str); 15] = [
     ("options", "queries and headers of requests"),
     ("pictures", "headers and decoders of image files"),
     ("pipeline_info", "pipeline info, config errors, summaries and errors of guests"),
+    ("stored_rows", "rows of the database in the data folder"),
     ("transcript", "transcripts of guests"),
 ];
 
 /// Packages with targets.
-const PACKAGES: [&str; 4] = ["lector", "lector-document", "lector-inference", "lector-runtime"];
+const PACKAGES: [&str; 7] = [
+    "lector",
+    "lector-control",
+    "lector-document",
+    "lector-export",
+    "lector-inference",
+    "lector-pixels",
+    "lector-runtime",
+];
 
 /// Counters for each edge of the control flow of all crates, from the stable compiler. `tests/fuzz/src/coverage.rs` reads
 /// them.
@@ -102,15 +115,20 @@ mod tests {
         let mut files = shell::files_below(&Places::find().unwrap().repo("host")).unwrap();
         files.retain(|file| file.extension().is_some_and(|end| end == "rs"));
         let mut found: Vec<String> = Vec::new();
+        let mut packages = std::collections::BTreeSet::new();
         for file in files {
             let text = shell::read(&file).unwrap();
             for (_, rest) in text.lines().filter_map(|line| line.trim().split_once("fn fuzz_")) {
+                let mut parts = file.components().skip_while(|part| part.as_os_str() != "crates").skip(1);
+                let of = parts.next().map(|name| format!("-{}", name.as_os_str().to_string_lossy()));
+                packages.insert(format!("lector{}", of.unwrap_or_default()));
                 assert!(file.ends_with("fuzz.rs"), "{}: a target must be in a module `fuzz`", file.display());
                 found.push(rest.split('(').next().unwrap().to_owned());
             }
         }
         found.sort();
         assert_eq!(found, TARGETS.map(|(name, _)| name));
+        assert!(packages.iter().map(String::as_str).eq(PACKAGES), "PACKAGES is not {packages:?}");
         let readme = shell::read(&Places::find().unwrap().repo("tests/fuzz/README.md")).unwrap();
         for (name, _) in TARGETS {
             assert!(readme.contains(&format!("| `{name}` |")), "tests/fuzz/README.md does not list {name}");

@@ -47,8 +47,8 @@ enum Task {
     Fuzz(fuzz::Arguments),
     /// Attack a gateway and measure a victim beside each attack, for longer than the test suite does
     Adversary(adversary::Arguments),
-    /// Run schemathesis against the OpenAPI document of a running gateway; not part of `test` yet
-    Contract,
+    /// Run schemathesis against the OpenAPI document of a running gateway (part of `test`, in a short form)
+    Contract(contract::Arguments),
     /// Drive client libraries of other APIs, from PyPI, against a gateway; not part of `test`
     Clients(clients::Arguments),
     /// Run every check that needs a GPU, and store the figures
@@ -88,7 +88,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::ReleaseWit(arguments) => wit::run(&places, &arguments),
         Task::Corpus { from } => corpus::fetch(&places, from.as_deref()).map(drop),
         Task::Adversary(arguments) => adversary::run(&places, &arguments),
-        Task::Contract => contract::run(&places),
+        Task::Contract(arguments) => contract::run(&places, &arguments),
         Task::Clients(arguments) => clients::run(&places, &arguments),
         Task::Fuzz(arguments) => fuzz::run(&places, &arguments),
         Task::GpuCheck(Passed { arguments }) => {

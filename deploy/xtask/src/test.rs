@@ -1,6 +1,6 @@
 //! `cargo xtask test`: runs every check in a fixed order, each with its duration and the command that repeats it. CI
-//! calls only this. The host is built in the release profile with the same selection of packages in every step, so that
-//! no dependency is compiled twice.
+//! calls only this. Everything is built in the release profile with the whole workspace selected, so that no dependency
+//! is compiled twice.
 
 use std::process::Command;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::places::Places;
 use crate::setup::wasm::PLAIN;
-use crate::{adversary, bench, corpus, guests, processor, setup, shell, tidy};
+use crate::{adversary, bench, contract, corpus, formats, guests, processor, setup, shell, tidy};
 
 /// Selection of steps.
 #[derive(Args)]
@@ -56,6 +56,12 @@ const STEPS: &[Step] = &[
     step("doc", "examples in the documentation of both workspaces", doc),
     step("corpus", "the PDFs of the test corpus", |places| passed(corpus::fetch(places, None).map(drop))),
     step("integration", "the real gateway, guests, models and documents", integration),
+    step("contract", "schemathesis against the OpenAPI document of a running gateway", |places| {
+        Ok(contract::short(places)?.map_or(Outcome::Passed, Outcome::Skipped))
+    }),
+    step("formats", "a sample of every output format, read by independent readers", |places| {
+        Ok(formats::run(places)?.map_or(Outcome::Passed, Outcome::Skipped))
+    }),
     step("adversary", "attacks on the real gateway beside a victim, in their short form", |places| {
         passed(adversary::short(places))
     }),
@@ -130,13 +136,8 @@ fn run_printed(command: &mut Command) -> Result<()> {
     shell::run(command)
 }
 
-fn cargo(places: &Places, arguments: &[&str]) -> Result<()> {
+fn host(places: &Places, arguments: &[&str]) -> Result<()> {
     run_printed(shell::cargo().args(arguments).current_dir(&places.root))
-}
-
-/// Runs a cargo command over the host in the release profile.
-fn host(places: &Places, command: &str, arguments: &[&str]) -> Result<()> {
-    run_printed(shell::cargo().arg(command).args(shell::HOST).args(arguments).current_dir(&places.root))
 }
 
 fn guest(places: &Places, arguments: &[&str]) -> Result<()> {
@@ -144,7 +145,7 @@ fn guest(places: &Places, arguments: &[&str]) -> Result<()> {
 }
 
 fn fmt(places: &Places) -> Result<Outcome> {
-    cargo(places, &["fmt", "--all", "--check"])?;
+    host(places, &["fmt", "--all", "--check"])?;
     passed(guest(places, &["fmt", "--all", "--check"]))
 }
 
@@ -153,34 +154,28 @@ const LINT: &[&str] =
     &["clippy", "--release", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
 
 fn clippy(places: &Places) -> Result<Outcome> {
-    passed(cargo(places, LINT))
+    passed(host(places, LINT))
 }
 
 fn unit(places: &Places) -> Result<Outcome> {
-    host(places, "test", &["--lib", "--bins"])?;
-    passed(cargo(places, &["test", "--locked", "--package", "xtask", "--lib"]))
+    passed(host(places, &["test", "--release", "--locked", "--workspace", "--lib", "--bins"]))
 }
 
 fn doc(places: &Places) -> Result<Outcome> {
-    host(places, "test", &["--doc", "--quiet"])?;
+    host(places, &["test", "--release", "--locked", "--workspace", "--doc", "--quiet"])?;
     passed(guest(places, &["test", "--release", "--locked", "--workspace", "--doc", "--quiet"]))
 }
 
-/// The examples that tests start as programs; the others are built by the benchmarks that use them.
-const PROGRAMS: &[&str] = &["--example", "render_worker", "--example", "busy_host", "--example", "sandbox_probe"];
-
-/// Builds everything that the tests use, in one command.
+/// Builds everything in one command, so that features resolve as for the tests that follow: another selection would
+/// compile wasmtime and Cranelift again.
 fn build_all(places: &Places) -> Result<Outcome> {
-    let targets = ["--lib", "--bins", "--tests"];
-    passed(host(places, "build", &[&targets[..], PROGRAMS].concat()))
+    passed(host(places, &["build", "--release", "--locked", "--workspace", "--all-targets"]))
 }
 
 fn integration(places: &Places) -> Result<Outcome> {
     passed(run_printed(
         shell::cargo()
-            .arg("test")
-            .args(shell::HOST)
-            .args(["--test", "*"])
+            .args(["test", "--release", "--locked", "--workspace", "--test", "*"])
             // The step `adversary` runs these, one after another.
             .args(["--", "--skip", adversary::PREFIX])
             .env("LECTOR_REQUIRE_CORPUS", "1")
@@ -194,7 +189,7 @@ fn avx2(places: &Places) -> Result<Outcome> {
         return Ok(Outcome::Skipped(format!("{reason}: covered by the step `integration`")));
     }
     let mut cargo = shell::cargo();
-    cargo.arg("test").args(shell::HOST);
+    cargo.args(["test", "--release", "--locked", "--workspace"]);
     cargo.args(["real", "engines", "cobatching"].iter().flat_map(|test| ["--test", test]));
     passed(run_printed(cargo.env(processor::FEATURES, processor::AVX2_ALONE).current_dir(&places.root)))
 }

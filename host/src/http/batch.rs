@@ -10,6 +10,7 @@ mod relay;
 use std::sync::Arc;
 
 use axum::Extension;
+use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use lector_control::Reservation;
@@ -49,7 +50,7 @@ const DOCUMENTS_AT_ONCE_MAX: usize = 4;
     tag = "OCR",
     responses((status = 200, description = "The stream of events.", content((ref("#/components/schemas/Event") = "application/x-ndjson"), (String = "text/event-stream")))),
     extensions(
-        ("x-problems" = json!(["tenant", "options", "upload", "admission"])),
+        ("x-problems" = json!(["tenant", "options", "upload", "no_body", "admission"])),
         ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "order"])),
         ("x-body" = json!("Documents"))
     )
@@ -62,6 +63,7 @@ pub(super) async fn batch(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
+    let is_empty = body.is_end_stream();
     let options = options(&state, Endpoint::Batch, &principal, &parts, named)?;
     // The timeout applies to each document, from its arrival.
     let session = session(&state, &ctx, &principal, &options, TimeoutStart::PerDocument)?;
@@ -69,6 +71,10 @@ pub(super) async fn batch(
     let bytes_max = session.bytes_max(state.config.body_bytes_max);
     let body = LimitedBody::new(&parts.headers, body, body_limits(&state, &ctx, &options, bytes_max, files))?;
     let declared = declared_bytes(&parts.headers).filter(|_| files == 1);
+    if is_empty {
+        let message = "The request has no body: send a form with files, or one document.";
+        return Err(Fault::new(Kind::Invalid, "document_empty", message).into());
+    }
     let slot = session.receive(declared)?;
     let mut upload = Upload::new(&parts.headers, body)?;
     // Until the first document begins to arrive, an error can still be a problem response.
@@ -94,7 +100,7 @@ pub(super) async fn batch(
     tag = "OCR",
     responses((status = 200, description = "The stream of events.", content((ref("#/components/schemas/Event") = "application/x-ndjson"), (String = "text/event-stream")))),
     extensions(
-        ("x-problems" = json!(["tenant", "options", "upload", "admission"])),
+        ("x-problems" = json!(["tenant", "options", "upload", "no_body", "admission"])),
         ("x-parameters" = json!(["name", "pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "order"])),
         ("x-body" = json!("Documents"))
     )

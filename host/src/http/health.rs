@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use lector_core::{Fault, Kind};
+use lector_core::{DeploymentName, Fault};
 use lector_export::json::{FaultShape, ms};
 use lector_serving::ReadinessReport;
 use serde::Deserialize;
@@ -58,7 +58,7 @@ pub(super) struct ReadinessOptions {
     params(ReadinessOptions),
     responses((status = 200, description = "Ready.", body = ref("#/components/schemas/Readiness")), (status = 503, description = "Not ready; `error` and `parts` give the reason.", body = ref("#/components/schemas/Readiness"))),
     extensions(
-        ("x-problems" = json!(["query"]))
+        ("x-problems" = json!(["query", "deployment"]))
     ),
     security(())
 )]
@@ -66,8 +66,11 @@ pub(super) async fn readyz(
     State(state): State<AppState>,
     Query(options): Query<ReadinessOptions>,
 ) -> Result<Response, Problem> {
+    let named = options.deployment.map(DeploymentName::from);
+    // A name that does not exist is an error of the probe, and no state of the server.
+    named.iter().try_for_each(|name| state.control.expect_shared_deployment(name))?;
     let checked = state.service.check_readiness(CHECK_MAX).await;
-    let checked = match (checked, &options.deployment) {
+    let checked = match (checked, &named) {
         (Ok(report), Some(name)) => ready(report, name),
         (checked, _) => checked,
     };
@@ -86,20 +89,12 @@ pub(super) async fn readyz(
     Ok((status, Json(body)).into_response())
 }
 
-/// Returns the report if it contains the deployment as ready, else its fault.
-fn ready(report: ReadinessReport, name: &str) -> Result<ReadinessReport, Fault> {
-    if report.from_recent_page || report.deployments.iter().any(|checked| checked.name.as_str() == name) {
-        return Ok(report);
+/// Returns the report, or the fault of the deployment in it.
+fn ready(report: ReadinessReport, name: &DeploymentName) -> Result<ReadinessReport, Fault> {
+    match report.failed.iter().find(|(failed, _)| failed == name) {
+        Some((_, fault)) => Err(fault.clone()),
+        None => Ok(report),
     }
-    let failed = report.failed.into_iter().find(|(failed, _)| failed.as_str() == name);
-    Err(failed.map_or_else(
-        || {
-            let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
-            let message = format!("There is no shared deployment `{shown}`: name one of the configuration.");
-            Fault::new(Kind::NotFound, "deployment_not_found", message)
-        },
-        |(_, fault)| fault,
-    ))
 }
 
 fn engines(state: &AppState) -> (Value, bool) {

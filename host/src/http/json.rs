@@ -76,6 +76,7 @@ mod tests {
         rollback_policy: Option<RollbackPolicy>,
         percent: Option<u8>,
         list: Vec<u32>,
+        bytes: u64,
     }
 
     fn options(text: &str) -> Result<Options, Fault> {
@@ -94,6 +95,7 @@ mod tests {
         );
         assert_eq!(whole.rollback_policy.unwrap().pages_min, 3);
         assert_eq!(options("{}").unwrap(), Options::default());
+        assert_eq!(options(r#"{"bytes":9223372036854775807}"#).unwrap().bytes, 9_223_372_036_854_775_807);
         for (text, expected) in [
             ("[]", "an object"),
             ("[null,null]", "an object"),
@@ -104,6 +106,9 @@ mod tests {
             (r#"{"percent":256}"#, "`percent`"),
             (r#"{"percent":"7"}"#, "`percent`"),
             (r#"{"more":1}"#, "more"),
+            (r#"{"bytes":9223372036854775808}"#, "`bytes`: 9223372036854775808 is more than"),
+            (r#"{"bytes":18446744073709551616}"#, "`bytes`"),
+            (r#"{"bytes":1.0}"#, "`bytes`"),
             ("{", "EOF"),
         ] {
             let fault = options(text).unwrap_err();
@@ -114,7 +119,12 @@ mod tests {
             policy(r#"{"limits":{"budget":{"wall_ms":5}},"capabilities":["image"],"settings":{"a":1}}"#)
                 .is_ok()
         );
-        for text in [r#"{"limits":[1]}"#, r#"{"limits":{"budget":[1]}}"#, r#"{"settings":[]}"#] {
+        for text in [
+            r#"{"limits":[1]}"#,
+            r#"{"limits":{"budget":[1]}}"#,
+            r#"{"settings":[]}"#,
+            r#"{"settings":null}"#,
+        ] {
             assert_eq!(policy(text).unwrap_err().code, "body_invalid", "{text}");
         }
     }

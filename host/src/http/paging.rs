@@ -3,6 +3,9 @@
 //! A cursor holds the sort key of the last item of a page, so that a page continues at the right place although items
 //! were added or deleted in between. Keys are unique within a list.
 
+#[cfg(test)]
+mod fuzz;
+
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use lector_core::Fault;

@@ -13,7 +13,7 @@ use lector_core::{Clock, DeploymentName, Documents, Fault, Kind, ModelName};
 
 use crate::access::{self, Actor, Admin, Credentials, Failures, Grant, Principal};
 use crate::background_tasks::BackgroundTasks;
-use crate::directory::{Deployment, Directory, Found};
+use crate::directory::{self, Deployment, Directory, Found};
 use crate::events::AuditEvents;
 use crate::key::Scope;
 use crate::quarantine::Found as FoundDamage;
@@ -114,6 +114,12 @@ impl ControlPlane {
         holder: &str,
     ) -> Result<Found, Fault> {
         self.directory.load().lease(tenant, deployment, key, holder)
+    }
+
+    /// Checks that there is a shared deployment of that name. Fault: `deployment_not_found`.
+    pub fn expect_shared_deployment(&self, name: &DeploymentName) -> Result<(), Fault> {
+        let directory = self.directory.load();
+        directory.shared(name).map(drop).ok_or_else(|| directory::not_found(name))
     }
 
     /// Returns the host's own tenant, and for each shared deployment a lease or the reason that there is none.

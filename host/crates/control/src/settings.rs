@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use lector_core::{Fault, Kind};
-use serde::de::IgnoredAny;
+use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 
@@ -118,8 +118,11 @@ impl Serialize for Settings {
 
 impl<'de> Deserialize<'de> for Settings {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let members = Map::<String, Value>::deserialize(deserializer)?;
-        Ok(Self(Value::Object(members).to_string().into()))
+        // Not `Map`: it accepts null in place of an object.
+        match Value::deserialize(deserializer)? {
+            value @ Value::Object(_) => Ok(Self(value.to_string().into())),
+            _ => Err(D::Error::custom("settings must be a JSON object")),
+        }
     }
 }
 

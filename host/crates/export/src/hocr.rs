@@ -58,7 +58,7 @@ impl Writer for Hocr {
              <title>{name}</title>\n<meta name=\"ocr-system\" content=\"lector {}\"/>\n\
              <meta name=\"ocr-number-of-pages\" content=\"{}\"/>\n\
              <meta name=\"ocr-capabilities\" content=\"ocr_page ocr_carea ocr_par ocr_line ocr_header ocr_footer \
-             ocr_caption ocr_photo ocrx_word ocrp_wconf\"/>\n</head>\n<body>\n",
+             ocr_caption ocr_photo ocrx_word ocrp_dir ocrp_wconf\"/>\n</head>\n<body>\n",
             env!("CARGO_PKG_VERSION"),
             document.pages_ok,
         )?)

@@ -1,7 +1,8 @@
 //! Model files and their descriptions under arbitrary bytes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use crate::{Catalog, ctc, onnx};
+use crate::cache::{EngineKey, FileEntry, LAYOUT, Manifest};
+use crate::{AcceptanceReport, Catalog, EngineCache, catalog, ctc, onnx};
 
 /// The reader of ONNX files returns names that are in the file, and ends.
 #[test]
@@ -70,5 +71,81 @@ fn fuzz_model_toml() {
                 text.chars().take_while(|c| *c != '`').map(|c| u64::from(u32::from(c))).sum()
             }
         }
+    });
+}
+
+/// An exported engine and a backup of models, both with an index of any content, are copied into their own folder or
+/// refused.
+#[test]
+fn fuzz_archives() {
+    let home = tempfile::tempdir().unwrap();
+    let (from, into) = (home.path().join("from"), home.path().join("a/b/c/into"));
+    let digest = catalog::Sha256::of(b"x").as_str().to_owned();
+    let key = EngineKey {
+        layout: LAYOUT,
+        model: "m".to_owned(),
+        model_sha256: digest.clone(),
+        reduce: String::new(),
+        variant: "openvino/bf16".parse().unwrap(),
+        libraries: [("openvino".to_owned(), "1".to_owned())].into(),
+        driver: String::new(),
+        device: "x86_64".to_owned(),
+        shapes: String::new(),
+        options: [].into(),
+        acceptance: String::new(),
+    };
+    let manifest = Manifest {
+        key,
+        files: [("x".to_owned(), FileEntry { bytes: 1, sha256: digest.clone() })].into(),
+        built_at_s: 1,
+        build_ms: 1,
+        acceptance_ms: 1,
+        lector: "test".to_owned(),
+        log: String::new(),
+        acceptance: AcceptanceReport::reference(),
+    };
+    let seed = |kind: u8, text: Vec<u8>| [vec![kind], text].concat();
+    let index = format!(r#"{{"files":[{{"path":"m/x","sha256":"{digest}","bytes":1}}]}}"#);
+    let seeds = [seed(0, serde_json::to_vec(&manifest).unwrap()), seed(1, index.into_bytes())];
+    let words: [&[u8]; 10] = [
+        b"../",
+        b"/",
+        b"..",
+        b"\"x\"",
+        b"\"m\"",
+        b"18446744073709551615",
+        b"-1",
+        b"[]",
+        b"\\u0000",
+        digest.as_bytes(),
+    ];
+    lector_fuzz::target("archives", &seeds, &words, |input| {
+        let (kind, text) = input.split_first().unwrap_or((&0, &[]));
+        for folder in [&from, &into] {
+            let _ = std::fs::remove_dir_all(folder);
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        for name in ["x", &digest] {
+            std::fs::write(from.join(name), b"x").unwrap();
+        }
+        let copied = if kind % 2 == 0 {
+            std::fs::write(from.join("manifest.json"), text).unwrap();
+            EngineCache::new(into.clone(), 0).import(&from).map(drop).map_err(|error| error.to_string())
+        } else {
+            std::fs::write(from.join("index.json"), text).unwrap();
+            catalog::restore(&from, &into).map(drop).map_err(|error| error.to_string())
+        };
+        for (folder, names) in
+            [("", &["a", "from"][..]), ("a", &["b"]), ("a/b", &["c"]), ("a/b/c", &["into"])]
+        {
+            let found = std::fs::read_dir(home.path().join(folder)).unwrap();
+            let mut found: Vec<_> = found.map(|entry| entry.unwrap().file_name()).collect();
+            found.sort();
+            assert_eq!(found, names, "written outside of the folder");
+        }
+        (
+            kind % 2,
+            copied.map_err(|why| why.chars().filter(char::is_ascii_lowercase).take(60).collect::<String>()),
+        )
     });
 }

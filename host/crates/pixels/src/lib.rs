@@ -12,6 +12,8 @@ mod convert;
 mod crop;
 mod encode;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod perspective;
 mod reduce;
 mod resize;

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use crate::fakes::{Behavior, Script, platform, until};
     use crate::request::DocumentRequest;
-    use crate::service::Clock;
+    use crate::service::TimeoutStart;
 
     async fn read(platform: &Arc<DocumentService>) -> (Box<DocumentResult>, Composer) {
         let principal = platform.control().of_this_machine().unwrap();

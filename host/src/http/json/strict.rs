@@ -82,6 +82,16 @@ impl<'de> Deserializer<'de> for Strict {
         }
     }
 
+    /// Accepts what the format `int64` of the OpenAPI document allows: other programs read larger numbers inexactly.
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, StrictError> {
+        match self.0.as_u64() {
+            Some(number) if i64::try_from(number).is_err() => {
+                Err(StrictError::custom(format!("{number} is more than {}, the maximum", i64::MAX)))
+            }
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, StrictError> {
         match self.0 {
             Value::Null => visitor.visit_none(),
@@ -114,7 +124,7 @@ impl<'de> Deserializer<'de> for Strict {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
         tuple_struct map identifier ignored_any
     }
 }

@@ -1,5 +1,8 @@
 //! Deployments: list, get, deploy, route, roll back, delete.
 
+#[cfg(test)]
+mod fuzz;
+
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -16,7 +19,6 @@ use lector_control::{
 };
 use lector_core::{DeploymentName, Fault, Kind, ModelName};
 use lector_export::json::ms;
-use lector_serving::ReceivedBytes;
 use multer::{Constraints, Multipart};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -29,7 +31,7 @@ use super::super::extract::{Path, Query};
 use super::super::json::{self as bounded, JsonBody, OPTIONS_BYTES_MAX, SETTINGS_MAX};
 use super::super::paging::PageOptions;
 use super::super::problem::Problem;
-use super::super::upload::from_multer;
+use super::super::upload::{ByteBudget, from_multer};
 use super::routes::{Tagged, precondition, tagged};
 
 /// Maximum size of a component.
@@ -352,12 +354,12 @@ fn deploy_failed(failed: DeployFault) -> Problem {
 }
 
 /// The bytes of a deploy that have arrived.
-struct Received {
-    bytes: ReceivedBytes,
+struct Received<B> {
+    bytes: B,
     total: u64,
 }
 
-impl Received {
+impl<B: ByteBudget> Received<B> {
     async fn more(&mut self, bytes: usize) -> Result<(), Fault> {
         self.total += bytes as u64;
         self.bytes.arrived(self.total).await
@@ -367,7 +369,7 @@ impl Received {
 async fn read(
     parts: &Parts,
     limited_body: LimitedBody,
-    received: &mut Received,
+    received: &mut Received<impl ByteBudget>,
 ) -> Result<(DeployBody, Option<Vec<u8>>), Fault> {
     let content_type =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
@@ -400,7 +402,7 @@ async fn read(
 async fn form(
     content_type: &str,
     limited_body: LimitedBody,
-    received: &mut Received,
+    received: &mut Received<impl ByteBudget>,
 ) -> Result<(DeployBody, Option<Vec<u8>>), Fault> {
     let boundary = multer::parse_boundary(content_type).map_err(from_multer)?;
     let quota = limited_body.quota();
@@ -449,7 +451,7 @@ async fn up_to(
     what: &str,
     bytes_max: u64,
     chunks: impl Stream<Item = Result<Bytes, Fault>>,
-    received: &mut Received,
+    received: &mut Received<impl ByteBudget>,
 ) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
     let mut chunks = std::pin::pin!(chunks);

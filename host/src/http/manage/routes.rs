@@ -26,7 +26,10 @@ pub(super) fn tagged(deployment: DeploymentView) -> Tagged {
 }
 
 /// Returns the precondition of a change of a route: the header `If-Match`, and the member `expected_revision`.
-pub(super) fn precondition(headers: &HeaderMap, revision: Option<u32>) -> Result<RoutePrecondition, Fault> {
+pub(in super::super) fn precondition(
+    headers: &HeaderMap,
+    revision: Option<u32>,
+) -> Result<RoutePrecondition, Fault> {
     let mut values = Vec::new();
     for value in headers.get_all(header::IF_MATCH) {
         let text = value

@@ -42,7 +42,7 @@ fn document(operations: Vec<Described>) -> Result<Value, String> {
         let id = format!("{method} {path}");
         let mut operation = serde_json::to_value(operation).map_err(|error| format!("{id}: {error}"))?;
         let members = operation.as_object_mut().ok_or_else(|| format!("{id}: not an object"))?;
-        complete(members).map_err(|error| format!("{id}: {error}"))?;
+        complete(&path, members).map_err(|error| format!("{id}: {error}"))?;
         let item = paths.entry(path).or_insert_with(|| json!({}));
         if let Some(item) = item.as_object_mut() {
             item.insert(method.to_owned(), operation);
@@ -50,6 +50,7 @@ fn document(operations: Vec<Described>) -> Result<Value, String> {
         for (name, schema) in own {
             let mut schema = serde_json::to_value(schema).map_err(|error| error.to_string())?;
             absent_not_null(&mut schema);
+            describe_u32(&mut schema);
             schemas.insert(name, schema);
         }
     }
@@ -77,13 +78,31 @@ fn absent_not_null(schema: &mut Value) {
     }
 }
 
+/// Describes the range of a `u32`. `utoipa` writes its format as `int32`, whose greatest value is half of it, and no
+/// maximum, which the server enforces.
+fn describe_u32(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            let unsigned = members.get("minimum").and_then(Value::as_u64).is_some();
+            if unsigned && members.get("format") == Some(&json!("int32")) && !members.contains_key("maximum")
+            {
+                members.insert("format".to_owned(), json!("int64"));
+                members.insert("maximum".to_owned(), json!(u32::MAX));
+            }
+            members.values_mut().for_each(describe_u32);
+        }
+        Value::Array(items) => items.iter_mut().for_each(describe_u32),
+        _ => {}
+    }
+}
+
 fn code_schema(code: &codes::ProblemCode) -> Value {
     let description = format!("{} {}", code.description, code.action);
     json!({ "const": code.code, "title": code.title(), "x-statuses": code.statuses, "description": description })
 }
 
 /// Adds to an operation what its attribute names, and what all operations have.
-fn complete(operation: &mut Map<String, Value>) -> Result<(), String> {
+fn complete(path: &str, operation: &mut Map<String, Value>) -> Result<(), String> {
     if let Some(Value::String(summary)) = operation.get_mut("summary") {
         *summary = summary.trim_end_matches('.').to_owned();
     }
@@ -102,7 +121,9 @@ fn complete(operation: &mut Map<String, Value>) -> Result<(), String> {
     };
     let named = names(operation.shift_remove("x-parameters"))?;
     let common = ["request_id", "traceparent"].map(str::to_owned).into_iter();
-    let tenant = (!open).then(|| "tenant_header".to_owned());
+    // Operations of administrators name a tenant in the path or the body, and ignore the header.
+    let groups = names(operation.shift_remove("x-problems"))?;
+    let tenant = groups.iter().any(|group| group == "tenant").then(|| "tenant_header".to_owned());
     parameters
         .extend(named.into_iter().chain(tenant).chain(common).map(|name| reference("parameters", &name)));
     operation.insert("parameters".to_owned(), parameters.into());
@@ -116,7 +137,12 @@ fn complete(operation: &mut Map<String, Value>) -> Result<(), String> {
 
     let groups = names(operation.shift_remove("x-problems"))?;
     let mut problems: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
-    for code in problems::codes(&groups)? {
+    let mut codes = problems::codes(&groups)?;
+    if path.contains('{') {
+        // A parameter without text makes another path.
+        codes.push("route_not_found");
+    }
+    for code in codes {
         let entry = codes::find(code).ok_or_else(|| format!("there is no problem code `{code}`"))?;
         for status in entry.statuses {
             problems.entry(*status).or_default().push(code);

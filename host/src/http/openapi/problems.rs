@@ -181,6 +181,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "tenant_uploads_exceeded",
         ],
     ),
+    ("no_body", &["document_empty"]),
     (
         "admission",
         &[

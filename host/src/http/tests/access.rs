@@ -12,7 +12,7 @@ const OPEN: [&str; 8] =
     ["/", "/docs", "/healthz", "/metrics", "/openapi.json", "/problems", "/problems/key_missing", "/readyz"];
 
 /// Returns every route of the API: method and path, with these values of its parameters.
-async fn routes(app: &TestApp, values: &[(&str, &str)]) -> Vec<(Method, String)> {
+pub(super) async fn routes(app: &TestApp, values: &[(&str, &str)]) -> Vec<(Method, String)> {
     let openapi = app.get("/openapi.json").send().await.ok();
     let mut routes = Vec::new();
     for (path, item) in openapi["paths"].as_object().unwrap() {
@@ -25,7 +25,7 @@ async fn routes(app: &TestApp, values: &[(&str, &str)]) -> Vec<(Method, String)>
     routes
 }
 
-const VALUES: [(&str, &str); 5] = [
+pub(super) const VALUES: [(&str, &str); 5] = [
     ("{name}", "mine"),
     ("{number}", "1"),
     ("{id}", "0123456789abcdef"),

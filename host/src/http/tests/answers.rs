@@ -194,3 +194,14 @@ async fn readiness_follows_the_smoke_test_page() {
     app.clock.advance(std::time::Duration::from_secs(3));
     assert_eq!(app.get("/readyz").send().await.status, 200);
 }
+
+#[tokio::test]
+async fn readiness_of_one_deployment() {
+    let app = TestApp::start().await;
+    app.get("/readyz?deployment=standard").send().await.ok();
+    app.get("/readyz?deployment=nobodys").send().await.problem(404, "deployment_not_found");
+    *app.script.otherwise.lock().unwrap() = Behavior::Fail;
+    app.clock.advance(std::time::Duration::from_secs(30));
+    let answer = app.get("/readyz?deployment=standard").send().await;
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (503, &json!("guest_trapped")));
+}

@@ -121,3 +121,12 @@ async fn a_batch_without_a_file_and_with_too_many() {
     let answer = app.document("/api/v1/ocr/batch?format=text", 1).send().await;
     answer.problem(400, "unknown_option");
 }
+
+#[tokio::test]
+async fn a_batch_without_a_body_is_a_problem() {
+    let app = TestApp::start().await;
+    app.post("/api/v1/ocr/batch").send().await.problem(422, "document_empty");
+    let form = app.post("/api/v1/ocr/batch").form(String::new());
+    form.send().await.problem(422, "document_empty");
+    app.post("/api/v1/ocr/batch").form("--b--\r\n".to_owned()).send().await.problem(400, "file_missing");
+}

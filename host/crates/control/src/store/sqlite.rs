@@ -5,6 +5,8 @@
 //! that find them: a new limit needs no new schema. Settings are text in a table of their own. Independent of the
 //! meaning of the records.
 
+#[cfg(test)]
+mod fuzz;
 mod read;
 mod rows;
 mod schema;

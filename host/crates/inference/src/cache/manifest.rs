@@ -58,13 +58,20 @@ impl Manifest {
             return Err(format!("its manifest is longer than {MANIFEST_BYTES_MAX} bytes"));
         }
         let bytes = fs::read(&path).map_err(failed)?;
-        serde_json::from_slice(&bytes).map_err(|error| format!("its manifest is not valid: {error}"))
+        let manifest: Self =
+            serde_json::from_slice(&bytes).map_err(|error| format!("its manifest is not valid: {error}"))?;
+        // The name of the model begins the name of the folder; an entry for import may come from elsewhere.
+        let model = manifest.key.model.as_str();
+        if !is_plain_name(model) {
+            return Err(format!("its manifest names the model `{model}`, which is not a plain name"));
+        }
+        Ok(manifest)
     }
 
     /// Checks every byte of every file.
     pub fn check_files(&self, dir: &Path) -> Result<(), String> {
         for (name, expected) in &self.files {
-            if name.contains(['/', '\\']) || name == ".." {
+            if !is_plain_name(name) {
                 return Err(format!("its manifest names `{name}`, which is not a plain file name"));
             }
             let path = dir.join(name);
@@ -104,6 +111,11 @@ impl Manifest {
 
     /// Returns the bytes of the engine's files.
     pub fn bytes(&self) -> u64 {
-        self.files.values().map(|file| file.bytes).sum()
+        self.files.values().fold(0, |sum, file| sum.saturating_add(file.bytes))
     }
+}
+
+/// Returns whether a name of a manifest stays in its folder.
+fn is_plain_name(name: &str) -> bool {
+    !name.contains(['/', '\\', '\0']) && !matches!(name, "" | "." | "..")
 }

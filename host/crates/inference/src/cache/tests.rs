@@ -225,3 +225,17 @@ fn a_manifest_of_0_1_is_read() {
     fs::write(&file, old).unwrap();
     assert_eq!(entry(&cache, &key("m")).manifest.acceptance, AcceptanceReport::reference());
 }
+
+#[test]
+fn an_entry_for_import_stays_in_the_cache() {
+    let (dir, cache) = cache(0);
+    let from = publish(&cache, &key("m"), b"engine");
+    let sound = fs::read_to_string(from.join(MANIFEST)).unwrap();
+    for (what, by) in [("\"m\"", "\"../../m\""), ("\"m\"", "\"..\""), ("engine.blob", "../engine.blob")] {
+        fs::write(from.join(MANIFEST), sound.replacen(what, by, 1)).unwrap();
+        let error = cache.import(&from).unwrap_err();
+        assert!(error.to_string().contains("not a plain"), "{by}: {error}");
+    }
+    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["engines"]);
+}

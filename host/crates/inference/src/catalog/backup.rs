@@ -132,7 +132,7 @@ pub fn restore(from: &Path, own_models_dir: &Path) -> Result<BackupSummary, Cata
         File::open(folder).and_then(|dir| dir.sync_all()).map_err(|source| unwritable(folder, source))?;
     }
     let paths = index.files.iter().map(|file| &file.path);
-    let bytes = index.files.iter().map(|file| file.bytes).sum();
+    let bytes = index.files.iter().fold(0, |sum: u64, file| sum.saturating_add(file.bytes));
     Ok(BackupSummary { models: names(paths), files: index.files.len(), bytes })
 }
 
