@@ -15,6 +15,7 @@ mod first_run;
 mod guest_logs;
 mod guests;
 mod hostile;
+mod jobs;
 mod lifecycle;
 mod models;
 mod observed;

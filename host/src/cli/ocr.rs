@@ -5,7 +5,7 @@
 
 mod local;
 mod output;
-mod progress;
+pub(super) mod progress;
 pub(super) mod remote;
 
 use std::path::{Path, PathBuf};
@@ -150,7 +150,7 @@ fn is_stdin(file: &Path) -> bool {
 }
 
 /// Returns the name of a file in results and messages.
-fn name_of(file: &Path) -> String {
+pub(super) fn name_of(file: &Path) -> String {
     if is_stdin(file) { "standard input".to_owned() } else { file.display().to_string() }
 }
 

@@ -104,6 +104,7 @@ pub(super) fn session(
         options: options.request,
         timeout: options.timeout,
         order: options.order,
+        background: false,
     };
     state.service.begin(principal, request, clock)
 }
@@ -115,9 +116,7 @@ pub(super) fn uploaded(head: Head, bytes: Vec<u8>) -> Upload {
 
 /// Records the metrics of a page event.
 pub(super) fn count(metrics: &Metrics, event: &Event) {
-    if let Event::Page { timing, .. } | Event::PageError { timing, .. } = event {
-        metrics.page(timing);
-    }
+    metrics.page_event(event);
 }
 
 /// Reads one document and returns one response.

@@ -7,5 +7,6 @@ mod access;
 mod answers;
 mod app;
 mod batches;
+mod jobs;
 mod limits;
 mod revisions;

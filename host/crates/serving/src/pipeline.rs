@@ -88,7 +88,18 @@ async fn read(
     events: &mpsc::Sender<Event>,
 ) -> Result<Event, Stop> {
     let Submission { principal, request, bytes, deadline } = submission;
-    let DocumentRequest { request, deployment, key, hint, pages, options, order, name, timeout: _ } = request;
+    let DocumentRequest {
+        request,
+        deployment,
+        key,
+        hint,
+        pages,
+        options,
+        order,
+        name,
+        timeout: _,
+        background,
+    } = request;
     let tenant = principal.account().clone();
     let key = key.as_deref().unwrap_or(request.as_str());
     let found = plane.control.find(&tenant, deployment.as_ref(), key, request.as_str())?;
@@ -116,7 +127,7 @@ async fn read(
     let options = PageRequest { page_count: document.page_count(), ..options };
     let call = PageCall { document, pipeline: lease.revision().pipeline.clone(), ctx: ctx.clone(), options };
     let revision = lease.revision().clone();
-    let account = Account { tenant, revision, shadow, quota };
+    let account = Account { tenant, revision, shadow, quota, background };
     let summing_up = account.summary(ctx.budget.host_bytes);
     let memory = permit.memory();
     let reading =
