@@ -81,7 +81,7 @@ impl From<StoredFault> for Fault {
 
 /// Returns the JSON of a fault.
 pub(crate) fn to_json(fault: &Fault) -> String {
-    crate::shapes::text(&StoredFault::from(fault))
+    crate::json::text(&StoredFault::from(fault))
 }
 
 /// Returns the fault of a JSON text, if it is one.

@@ -1,14 +1,13 @@
 //! Webhooks: a message about the end of each job that names a URL, in the form of Standard Webhooks.
 //!
 //! Owns the messages, their attempts with backoff, and the secrets. A message is sent at least once; its id is the same
-//! for every attempt. The [`WebhookTransport`] sends one attempt, follows no redirect, and checks the address that it
+//! for every attempt. The [`WebhookTransport`](crate::WebhookTransport) sends one attempt, follows no redirect, and checks the address that it
 //! connects to.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::future::BoxFuture;
 use lector_control::Principal;
 use lector_control::store::jobs::{DeliveryAttempt, DeliveryQuery, DeliveryRow, JobState};
 use lector_core::Fault;
@@ -17,6 +16,7 @@ use serde_json::json;
 use crate::faults;
 use crate::service::Jobs;
 use crate::signature::{new_secret, sign};
+use crate::transport::WebhookRequest;
 
 /// Deliveries that are read at once, and attempts at once.
 const DUE_READ: u32 = 64;
@@ -28,24 +28,6 @@ const BACKOFF_MAX: Duration = Duration::from_secs(6 * 3600);
 const ERROR_BYTES_MAX: usize = 300;
 /// The receiver wants no more messages at this URL.
 const GONE: u16 = 410;
-
-/// One attempt to send a message.
-#[derive(Clone, Debug)]
-pub struct WebhookRequest {
-    /// The destination.
-    pub url: String,
-    /// The headers of the signature and the content type.
-    pub headers: Vec<(&'static str, String)>,
-    /// The JSON body.
-    pub body: Vec<u8>,
-}
-
-/// Sends webhooks.
-pub trait WebhookTransport: Send + Sync + 'static {
-    /// Sends one message, and returns the status of the answer. Error: the reason that there is no answer, without
-    /// secrets. Bounds its own time; follows no redirect; connects only to addresses that the egress policy permits.
-    fn send(&self, request: WebhookRequest) -> BoxFuture<'_, Result<u16, String>>;
-}
 
 /// A delivery, as callers see it.
 pub type DeliveryView = DeliveryRow;

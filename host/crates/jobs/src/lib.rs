@@ -17,6 +17,8 @@ mod deliveries;
 mod egress;
 mod events;
 mod faults;
+mod json;
+mod reading;
 mod results;
 mod runner;
 mod service;
@@ -26,14 +28,16 @@ mod spec;
 mod status;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 pub use config::{JobsConfig, WebhookConfig};
-pub use deliveries::{DeliveryView, WebhookRequest, WebhookTransport};
+pub use deliveries::DeliveryView;
 pub use egress::{AddressRange, EgressPolicy};
 pub use events::JobEvent;
 pub use lector_control::store::jobs::{Deleted, JobCounts, JobId, JobState, JobStore};
 pub use results::{Envelope, StoredDocument};
 pub use service::{Jobs, Parts};
 pub use signature::{sign, verify};
-pub use spec::{JobSpec, PRIORITY_MAX, StagedInput, Submission, Submitted};
-pub use status::{JobDocument, JobFilter, JobStatus};
+pub use spec::{JobSpec, PRIORITY_MAX, StagedInput, Submission};
+pub use status::{JobDocument, JobFilter, JobStatus, Submitted};
+pub use transport::{WebhookRequest, WebhookTransport};

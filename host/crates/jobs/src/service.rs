@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::JobsConfig;
-use crate::deliveries::WebhookTransport;
 use crate::faults;
-use crate::spec::{JobSpec, StagedInput, Submission, Submitted};
-use crate::status::{JobFilter, JobStatus};
+use crate::spec::{JobSpec, StagedInput, Submission};
+use crate::status::{JobFilter, JobStatus, Submitted};
+use crate::transport::WebhookTransport;
 
 /// Period of the deletion of expired jobs.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
@@ -210,7 +210,7 @@ impl Jobs {
             created_at_ms: self.clock.now_ms(),
             priority: spec.priority,
             retention_ms: u64::try_from(retention.as_millis()).unwrap_or(u64::MAX),
-            spec: crate::shapes::text(&spec),
+            spec: crate::json::text(&spec),
             idempotency,
             webhook: spec.webhook.clone(),
             documents: inputs.iter().map(document).collect(),

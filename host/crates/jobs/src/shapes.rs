@@ -8,14 +8,7 @@ use lector_core::{Fault, ModelName, ModelTime, PageResult, Summary, Timing, Tran
 use serde::{Deserialize, Serialize};
 
 use crate::codes::StoredFault;
-
-/// Returns the JSON of a value of this crate, which can always be serialized.
-pub(crate) fn text<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).unwrap_or_else(|error| {
-        tracing::error!(%error, "a record of a job cannot be serialized");
-        "null".to_owned()
-    })
-}
+use crate::json::text;
 
 /// The facts of an opened document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

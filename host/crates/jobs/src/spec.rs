@@ -9,8 +9,6 @@ use lector_core::{Fault, Kind, RequestId};
 use lector_serving::DocumentRequest;
 use serde::{Deserialize, Serialize};
 
-use crate::status::JobStatus;
-
 /// Largest priority; the smallest is its negative.
 pub const PRIORITY_MAX: i8 = 10;
 /// Most labels of a job, and most bytes of the name and the value of one.
@@ -121,15 +119,6 @@ impl Submission {
         // The id and the default routing key differ between the attempts of a client.
         spec.request.request = RequestId::from("");
         let inputs: Vec<_> = self.inputs.iter().map(|input| (&input.name, &input.digest)).collect();
-        Ok(Some((key.clone(), Digest::of(crate::shapes::text(&(spec, inputs)).as_bytes()).to_string())))
+        Ok(Some((key.clone(), Digest::of(crate::json::text(&(spec, inputs)).as_bytes()).to_string())))
     }
-}
-
-/// A submitted job.
-#[derive(Clone, Debug)]
-pub struct Submitted {
-    /// The job.
-    pub job: JobStatus,
-    /// Whether it is new; otherwise an earlier submission with the same idempotency key made it.
-    pub created: bool,
 }

@@ -70,6 +70,15 @@ pub struct JobDocument {
     pub fault: Option<Fault>,
 }
 
+/// A submitted job.
+#[derive(Clone, Debug)]
+pub struct Submitted {
+    /// The job.
+    pub job: JobStatus,
+    /// Whether it is new; otherwise an earlier submission with the same idempotency key made it.
+    pub created: bool,
+}
+
 /// A filter of lists of jobs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct JobFilter {

@@ -208,7 +208,7 @@ async fn a_document_that_kills_the_process_is_given_up() {
         created_at_ms: 0,
         priority: 0,
         retention_ms: 1000,
-        spec: crate::shapes::text(&spec()),
+        spec: crate::json::text(&spec()),
         idempotency: None,
         webhook: None,
         documents: vec![document],

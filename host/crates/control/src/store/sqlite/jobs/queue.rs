@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::read::{self, failed, parsed};
-use super::write::{self, event};
+use super::write::{self, event, held};
 use crate::store::StoreError;
 use crate::store::jobs::{Claim, ClaimQuery, ClaimRef, JobId, JobState, Release};
 use crate::store::sqlite::write_error::wrote;
@@ -51,17 +51,6 @@ pub(super) fn claim(transaction: &Transaction<'_>, query: &ClaimQuery) -> Result
     let done = read::done(transaction, job.seq, number)?;
     let job = read::job(transaction, &id)?;
     Ok(job.map(|job| Claim { token: query.token.clone(), job, document: number, done }))
-}
-
-/// Returns the position of the job if the claim has not ended. A claim whose time is over holds until another one
-/// begins: nobody else works on the job.
-pub(super) fn held(transaction: &Transaction<'_>, claim: &ClaimRef) -> Result<u64, StoreError> {
-    let sql = "SELECT seq FROM jobs WHERE id = ?1 AND claim = ?2";
-    let seq = transaction.prepare_cached(sql).and_then(|mut statement| {
-        statement.query_row(params![claim.job.as_str(), claim.token], |row| row.get(0)).optional()
-    });
-    let ended = || StoreError::Conflict { what: format!("the claim on {}", claim.job) };
-    seq.map_err(failed("a claim of a job"))?.ok_or_else(ended)
 }
 
 pub(super) fn renew(

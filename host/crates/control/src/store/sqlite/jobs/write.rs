@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::queue::held;
 use super::read::{self, failed};
 use crate::digest::Digest;
 use crate::store::StoreError;
@@ -17,6 +16,17 @@ use crate::store::sqlite::write_error::wrote;
 pub(super) fn next_number(transaction: &Transaction<'_>) -> rusqlite::Result<u64> {
     let sql = "UPDATE meta SET value = value + 1 WHERE name = 'claims' RETURNING value";
     transaction.query_row(sql, [], |row| row.get(0))
+}
+
+/// Returns the position of the job if the claim has not ended. A claim whose time is over holds until another one
+/// begins: nobody else works on the job.
+pub(super) fn held(transaction: &Transaction<'_>, claim: &ClaimRef) -> Result<u64, StoreError> {
+    let sql = "SELECT seq FROM jobs WHERE id = ?1 AND claim = ?2";
+    let seq = transaction.prepare_cached(sql).and_then(|mut statement| {
+        statement.query_row(params![claim.job.as_str(), claim.token], |row| row.get(0)).optional()
+    });
+    let ended = || StoreError::Conflict { what: format!("the claim on {}", claim.job) };
+    seq.map_err(failed("a claim of a job"))?.ok_or_else(ended)
 }
 
 /// Appends an event to a job.
