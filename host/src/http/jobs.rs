@@ -19,7 +19,6 @@ use jiff::Timestamp;
 use lector_core::Fault;
 use lector_jobs::{Deleted, JobDocument, JobFilter, JobId, JobState, JobStatus};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::ToSchema;
 
 use super::AppState;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lector_core::{Fault, ModelName, ModelTime, PageResult, Summary, Timing, Transcript};
+use lector_core::call::ModelTime;
+use lector_core::{Fault, ModelName, PageResult, Summary, Timing, Transcript};
 use serde::{Deserialize, Serialize};
 
 use crate::codes::StoredFault;
@@ -96,11 +97,14 @@ struct StoredTiming {
     image: u64,
     pixels: u64,
     /// By model: runs, rows, pixels, time in the queue, time of the runs, own part of that time.
-    models: BTreeMap<String, (u64, u64, u64, u64, u64, u64)>,
+    models: BTreeMap<String, ModelParts>,
     host_calls: u64,
     memory_bytes: u64,
     log_bytes: u64,
 }
+
+/// The parts of a [`ModelTime`], in its order.
+type ModelParts = (u64, u64, u64, u64, u64, u64);
 
 fn us(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
@@ -109,9 +113,8 @@ fn us(time: Duration) -> u64 {
 impl From<&Timing> for StoredTiming {
     fn from(timing: &Timing) -> Self {
         let model = |(name, time): (&ModelName, &ModelTime)| {
-            let parts =
-                (time.runs.into(), time.rows.into(), time.pixels, us(time.queue), us(time.run), us(time.own));
-            (name.as_str().to_owned(), parts)
+            let ModelTime { runs, rows, pixels, queue, run, own } = *time;
+            (name.as_str().to_owned(), (u64::from(runs), rows, pixels, us(queue), us(run), us(own)))
         };
         Self {
             total: us(timing.total),
@@ -132,14 +135,11 @@ impl From<&Timing> for StoredTiming {
 impl From<StoredTiming> for Timing {
     fn from(stored: StoredTiming) -> Self {
         let us = Duration::from_micros;
-        let model =
-            |(name, (runs, rows, pixels, queue, run, own)): (String, (u64, u64, u64, u64, u64, u64))| {
-                let mut time = ModelTime::default();
-                time.runs = runs.try_into().unwrap_or(0);
-                time.rows = rows.try_into().unwrap_or(0);
-                (time.pixels, time.queue, time.run, time.own) = (pixels, us(queue), us(run), us(own));
-                (ModelName::from(name), time)
-            };
+        let model = |(name, (runs, rows, pixels, queue, run, own)): (String, ModelParts)| {
+            let runs = u32::try_from(runs).unwrap_or(u32::MAX);
+            let time = ModelTime { runs, rows, pixels, queue: us(queue), run: us(run), own: us(own) };
+            (ModelName::from(name), time)
+        };
         Self {
             total: us(stored.total),
             start: us(stored.start),

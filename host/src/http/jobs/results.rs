@@ -18,7 +18,7 @@ use lector_export::json::Page;
 use lector_export::{ExportError, Format, Writer};
 use lector_jobs::{JobStatus, StoredDocument};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::AppState;
 use super::super::auth::TenantCtx;

@@ -8,7 +8,6 @@ use lector_core::port::DocumentHint;
 use lector_core::{Fault, Kind};
 use lector_jobs::{JobSpec, Submission};
 use lector_serving::DocumentRequest;
-use serde_json::json;
 
 use super::super::AppState;
 use super::super::auth::TenantCtx;

@@ -5,7 +5,6 @@ use axum::extract::State;
 use jiff::Timestamp;
 use lector_jobs::{DeliveryView, Jobs};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::ToSchema;
 
 use super::super::AppState;

@@ -17,7 +17,7 @@ const NEXT: &str = "SELECT j.id FROM jobs j LEFT JOIN tenants t ON t.tenant = j.
 
 pub(super) fn claim(transaction: &Transaction<'_>, query: &ClaimQuery) -> Result<Option<Claim>, StoreError> {
     let next = || -> rusqlite::Result<Option<JobId>> {
-        let mut statement = transaction.prepare_cached(NEXT)?;
+        let mut statement = transaction.prepare(NEXT)?;
         let limits = params![query.now_ms, query.tenant_claims_max];
         statement.query_row(limits, |row| parsed(row, 0, JobId::parse)).optional()
     };

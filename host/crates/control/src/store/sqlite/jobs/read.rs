@@ -64,7 +64,7 @@ fn document_row(row: &Row<'_>) -> rusqlite::Result<JobDocumentRow> {
 
 /// Adds the documents to a job.
 fn with_documents(connection: &Connection, mut job: JobRow) -> rusqlite::Result<JobRow> {
-    let mut statement = connection.prepare_cached(
+    let mut statement = connection.prepare(
         "SELECT number, name, content_type, digest, bytes, attempts, opened, pages_ok, pages_failed, ended, failed, \
          last_fault FROM documents WHERE job = ?1 ORDER BY number",
     )?;
@@ -74,7 +74,7 @@ fn with_documents(connection: &Connection, mut job: JobRow) -> rusqlite::Result<
 
 pub(super) fn job(connection: &Connection, id: &JobId) -> Result<Option<JobRow>, StoreError> {
     let read = || -> rusqlite::Result<Option<JobRow>> {
-        let mut statement = connection.prepare_cached(&format!("SELECT {JOB} FROM jobs WHERE id = ?1"))?;
+        let mut statement = connection.prepare(&format!("SELECT {JOB} FROM jobs WHERE id = ?1"))?;
         let job = statement.query_row([id.as_str()], job_row).optional()?;
         job.map(|job| with_documents(connection, job)).transpose()
     };
@@ -83,7 +83,7 @@ pub(super) fn job(connection: &Connection, id: &JobId) -> Result<Option<JobRow>,
 
 pub(super) fn jobs(connection: &Connection, query: &JobQuery) -> Result<Vec<JobRow>, StoreError> {
     let read = || -> rusqlite::Result<Vec<JobRow>> {
-        let mut statement = connection.prepare_cached(&format!(
+        let mut statement = connection.prepare(&format!(
             "SELECT {JOB} FROM jobs WHERE (?1 IS NULL OR tenant = ?1) AND (?2 IS NULL OR state = ?2)
              AND (?3 IS NULL OR seq < ?3) ORDER BY seq DESC LIMIT ?4"
         ))?;
@@ -101,7 +101,7 @@ pub(super) fn jobs(connection: &Connection, query: &JobQuery) -> Result<Vec<JobR
 pub(super) fn done(connection: &Connection, job: u64, document: u32) -> Result<Vec<u32>, StoreError> {
     let read = || -> rusqlite::Result<Vec<u32>> {
         let sql = "SELECT page FROM pages WHERE job = ?1 AND document = ?2 ORDER BY page";
-        let mut statement = connection.prepare_cached(sql)?;
+        let mut statement = connection.prepare(sql)?;
         statement.query_map(params![job, document], |row| row.get(0))?.collect()
     };
     read().map_err(failed("pages of a job"))
@@ -115,7 +115,7 @@ pub(super) fn page(
     index: u32,
 ) -> Result<Option<(bool, Digest)>, StoreError> {
     let read = || {
-        let mut statement = connection.prepare_cached(
+        let mut statement = connection.prepare(
             "SELECT ok, digest FROM pages WHERE job = (SELECT seq FROM jobs WHERE id = ?1) AND document = ?2 AND page = ?3",
         )?;
         let row = |row: &Row<'_>| Ok((row.get(0)?, parsed(row, 1, Digest::parse)?));
@@ -131,7 +131,7 @@ pub(super) fn events(
     limit: u32,
 ) -> Result<Vec<JobEventRow>, StoreError> {
     let read = || -> rusqlite::Result<Vec<JobEventRow>> {
-        let mut statement = connection.prepare_cached(
+        let mut statement = connection.prepare(
             "SELECT seq, event, at_ms, data FROM events WHERE job = (SELECT seq FROM jobs WHERE id = ?1) AND seq > ?2
              ORDER BY seq LIMIT ?3",
         )?;
@@ -158,14 +158,14 @@ pub(super) fn named(connection: &Connection) -> Result<BTreeSet<Digest>, StoreEr
 /// Returns whether a row names the digest.
 pub(super) fn is_named(connection: &Connection, digest: &Digest) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM documents WHERE digest = ?1) OR EXISTS (SELECT 1 FROM pages WHERE digest = ?1)";
-    let mut statement = connection.prepare_cached(sql).map_err(failed("the blobs of jobs"))?;
+    let mut statement = connection.prepare(sql).map_err(failed("the blobs of jobs"))?;
     statement.query_row([digest.as_str()], |row| row.get(0)).map_err(failed("the blobs of jobs"))
 }
 
 /// Returns the digests that the rows of a job name.
 pub(super) fn blobs_of(connection: &Connection, job: u64) -> Result<BTreeSet<Digest>, StoreError> {
     let read = || -> rusqlite::Result<BTreeSet<Digest>> {
-        let mut statement = connection.prepare_cached(
+        let mut statement = connection.prepare(
             "SELECT digest FROM documents WHERE job = ?1 UNION SELECT digest FROM pages WHERE job = ?1",
         )?;
         statement.query_map([job], |row| parsed(row, 0, Digest::parse))?.collect()
@@ -176,7 +176,7 @@ pub(super) fn blobs_of(connection: &Connection, job: u64) -> Result<BTreeSet<Dig
 pub(super) fn counts(connection: &Connection) -> Result<JobCounts, StoreError> {
     let read = || -> rusqlite::Result<JobCounts> {
         let mut counts = JobCounts::default();
-        let mut statement = connection.prepare_cached("SELECT state, count(*) FROM jobs GROUP BY state")?;
+        let mut statement = connection.prepare("SELECT state, count(*) FROM jobs GROUP BY state")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let state = parsed(row, 0, JobState::parse)?;

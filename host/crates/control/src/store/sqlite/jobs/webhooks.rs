@@ -45,7 +45,7 @@ pub(super) fn deliveries(
     let read = || -> rusqlite::Result<Vec<DeliveryRow>> {
         let tenant = query.tenant.as_ref().map(|tenant| tenant.as_str());
         let given = params![tenant, query.dead, query.due_at_ms, query.before, query.limit];
-        connection.prepare_cached(&sql)?.query_map(given, row)?.collect()
+        connection.prepare(&sql)?.query_map(given, row)?.collect()
     };
     read().map_err(failed("webhook deliveries"))
 }
@@ -64,7 +64,7 @@ pub(super) fn attempted(
 fn read_secrets(transaction: &Transaction<'_>, tenant: &TenantName) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT secret FROM secrets WHERE tenant = ?1 ORDER BY seq DESC LIMIT ?2";
     let given = params![tenant.as_str(), SECRETS_KEPT];
-    transaction.prepare_cached(sql)?.query_map(given, |row| row.get(0))?.collect()
+    transaction.prepare(sql)?.query_map(given, |row| row.get(0))?.collect()
 }
 
 pub(super) fn secrets(

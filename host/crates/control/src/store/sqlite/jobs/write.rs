@@ -22,7 +22,7 @@ pub(super) fn next_number(transaction: &Transaction<'_>) -> rusqlite::Result<u64
 /// begins: nobody else works on the job.
 pub(super) fn held(transaction: &Transaction<'_>, claim: &ClaimRef) -> Result<u64, StoreError> {
     let sql = "SELECT seq FROM jobs WHERE id = ?1 AND claim = ?2";
-    let seq = transaction.prepare_cached(sql).and_then(|mut statement| {
+    let seq = transaction.prepare(sql).and_then(|mut statement| {
         statement.query_row(params![claim.job.as_str(), claim.token], |row| row.get(0)).optional()
     });
     let ended = || StoreError::Conflict { what: format!("the claim on {}", claim.job) };
@@ -38,10 +38,10 @@ pub(super) fn event(
     data: &str,
 ) -> rusqlite::Result<()> {
     let seq: u64 = transaction
-        .prepare_cached("UPDATE jobs SET events = events + 1 WHERE seq = ?1 RETURNING events")?
+        .prepare("UPDATE jobs SET events = events + 1 WHERE seq = ?1 RETURNING events")?
         .query_row([job], |row| row.get(0))?;
     transaction
-        .prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .prepare("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![job, seq, name, at_ms, data])?;
     Ok(())
 }
@@ -147,19 +147,19 @@ pub(super) fn page(
     let bytes = page.result.len() as u64;
     let write = || -> rusqlite::Result<bool> {
         let new = transaction
-            .prepare_cached("INSERT OR IGNORE INTO pages VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .prepare("INSERT OR IGNORE INTO pages VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
             .execute(params![seq, claim.document, page.index, page.ok, digest.as_str(), bytes])?;
         if new == 0 {
             return Ok(false);
         }
         transaction
-            .prepare_cached(
+            .prepare(
                 "UPDATE documents SET pages_ok = pages_ok + ?3, pages_failed = pages_failed + ?4, attempts = 0
                  WHERE job = ?1 AND number = ?2",
             )?
             .execute(params![seq, claim.document, u32::from(page.ok), u32::from(!page.ok)])?;
         transaction
-            .prepare_cached("UPDATE jobs SET bytes = bytes + ?2 WHERE seq = ?1")?
+            .prepare("UPDATE jobs SET bytes = bytes + ?2 WHERE seq = ?1")?
             .execute(params![seq, bytes])?;
         event(transaction, seq, now_ms, if page.ok { "page" } else { "page_error" }, &page.event)?;
         Ok(true)
@@ -236,7 +236,7 @@ pub(super) fn expire(
 ) -> Result<DeletedWith<u64>, StoreError> {
     let due = || -> rusqlite::Result<Vec<u64>> {
         let sql = "SELECT seq FROM jobs WHERE expires_at_ms <= ?1 ORDER BY expires_at_ms LIMIT ?2";
-        transaction.prepare_cached(sql)?.query_map(params![now_ms, limit], |row| row.get(0))?.collect()
+        transaction.prepare(sql)?.query_map(params![now_ms, limit], |row| row.get(0))?.collect()
     };
     let due = due().map_err(failed("expired jobs"))?;
     let mut digests = BTreeSet::new();
