@@ -244,9 +244,15 @@ impl JobStore for SqliteJobStore {
 
     fn page(&self, claim: ClaimRef, now_ms: u64, page: NewPage) -> Stored<'_, bool> {
         self.run(move |inner| {
-            let _naming = inner.naming.read().unwrap_or_else(PoisonError::into_inner);
+            let naming = inner.naming.read().unwrap_or_else(PoisonError::into_inner);
             let digest = inner.blobs.put(&page.result)?;
-            inner.transaction(|transaction| write::page(transaction, &claim, now_ms, &page, &digest))
+            let stored =
+                inner.transaction(|transaction| write::page(transaction, &claim, now_ms, &page, &digest));
+            drop(naming);
+            if !matches!(stored, Ok(true)) {
+                inner.forget(BTreeSet::from([digest]));
+            }
+            stored
         })
     }
 
