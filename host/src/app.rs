@@ -14,9 +14,11 @@ use std::time::Instant;
 
 use anyhow::Context;
 use lector_control::ControlPlane;
+use lector_control::store::{SqliteJobStore, StoreError};
 use lector_core::Fault;
 use lector_document::{DocumentConfig, DocumentWorkers};
 use lector_inference::Inference;
+use lector_jobs::{Jobs, Parts};
 use lector_runtime::{CompilerConfig, Runtime, RuntimeConfig, component_within};
 use lector_sandbox::Policy;
 use lector_serving::{DocumentService, GuestLoader};
@@ -24,6 +26,7 @@ use lector_serving::{DocumentService, GuestLoader};
 use crate::config::{Config, DocumentsConfig, HttpConfig, SandboxPolicy};
 use crate::http::AppState;
 use crate::metrics::Metrics;
+use crate::webhooks::WebhookClient;
 use child_process::command_of;
 use status_snapshot::HostStatus;
 
@@ -62,14 +65,41 @@ impl Host {
     }
 
     /// Returns the state of the gateway with these limits.
-    pub fn app_state(&self, http: HttpConfig) -> AppState {
+    pub fn app_state(&self, http: HttpConfig) -> anyhow::Result<AppState> {
         let parts = Arc::new(HostStatus {
             inference: self.inference.clone(),
             documents: self.documents.clone(),
             runtime: self.runtime.clone(),
             instances_max: self.config.guests.instances_max,
         });
-        AppState::new(self.service.clone(), Metrics::new(self.service.clone(), parts), http)
+        let metrics = Metrics::new(self.service.clone(), parts);
+        let jobs = self.jobs(&metrics)?;
+        Ok(AppState::new(self.service.clone(), metrics, http).with_jobs(jobs))
+    }
+
+    /// Starts to work on the stored jobs, if the configuration enables them.
+    fn jobs(&self, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Arc<Jobs>>> {
+        let Some(settings) = &self.config.jobs else { return Ok(None) };
+        let store = match SqliteJobStore::open(&settings.dir, settings.disk_free_bytes_min) {
+            Ok(store) => store,
+            // Requests are served although no job can be stored.
+            Err(error @ (StoreError::Full { .. } | StoreError::ReadOnly { .. })) => {
+                tracing::error!(%error, "the server has no jobs");
+                return Ok(None);
+            }
+            Err(error) => return Err(error).context("opening the store of jobs"),
+        };
+        let webhooks = &settings.config.webhooks;
+        let client = WebhookClient::new(webhooks.egress.clone(), webhooks.timeout)
+            .context("making the client for webhooks")?;
+        let seen = metrics.clone();
+        let parts = Parts {
+            service: self.service.clone(),
+            store: Arc::new(store),
+            webhooks: Arc::new(client),
+            see: Box::new(move |event| seen.page_event(event)),
+        };
+        Ok(Some(Jobs::start(settings.config.clone(), parts)?))
     }
 
     /// Stops the parts behind the document service. To finish documents first, drain the service before.

@@ -10,6 +10,7 @@ mod failure;
 mod files;
 mod guest;
 mod healthcheck;
+mod jobs;
 mod keys;
 mod lines;
 mod manage;
@@ -57,6 +58,9 @@ enum Command {
     Serve(serve::Args),
     /// Read documents and print their text
     Ocr(ocr::Args),
+    /// Submit documents to a server that reads them later, follow them, fetch their results
+    #[command(subcommand)]
+    Jobs(jobs::Command),
     /// Create, build, check and test guests
     #[command(subcommand)]
     Guest(guest::Command),
@@ -159,6 +163,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Serve(args) => serve::run(args, config),
         Command::Ocr(args) => ocr::run(args, ephemeral(errors_only(config, &effective))),
+        Command::Jobs(command) => jobs::run(command, &config),
         Command::Guest(command) => guest::run(command, ephemeral(errors_only(config, &effective))),
         Command::Engines(command) => engines::run(command, errors_only(config, &effective)),
         Command::Models(command) => models::run(command, &errors_only(config, &effective)),

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use lector_control::ControlConfig;
 use lector_core::ModelName;
+use lector_jobs::JobsConfig;
 use lector_serving::ServingConfig;
 
 pub use compat::{CompatConfig, Dialect};
@@ -50,6 +51,8 @@ pub struct Config {
     pub serving: ServingConfig,
     /// File for the first administrator's key; `None`: no key is created at start.
     pub admin_key_file: Option<PathBuf>,
+    /// `[jobs]`; `None`: jobs are disabled.
+    pub jobs: Option<JobsSettings>,
     /// `[client]`: commands that call a server.
     pub client: ClientConfig,
     /// `[log]`.
@@ -183,6 +186,17 @@ pub struct GuestsConfig {
     pub instances_max: u32,
     /// Maximum linear memory that a budget may give.
     pub memory_bytes_max: u64,
+}
+
+/// Jobs.
+#[derive(Clone, Debug)]
+pub struct JobsSettings {
+    /// The work on jobs.
+    pub config: JobsConfig,
+    /// Folder of jobs, in the data folder.
+    pub dir: PathBuf,
+    /// Free bytes of the disk below which new jobs are refused.
+    pub disk_free_bytes_min: u64,
 }
 
 /// Configuration of commands that call a server.

@@ -6,7 +6,7 @@
 //!
 //! The path of a request: `listen` accepts the connection, `middleware` adds an id, a span and a log line, `router`
 //! selects the handler, `options` parses the options, `body` and `upload` receive the documents, `ocr` returns the
-//! response of one document, `batch` streams the events of several. `problem` builds every error response.
+//! response of one document, `batch` streams the events of several, `jobs` accepts documents that are read later. `problem` builds every error response.
 
 mod auth;
 mod batch;
@@ -17,6 +17,7 @@ mod delivery;
 mod engines;
 mod extract;
 mod health;
+mod jobs;
 mod json;
 mod listen;
 mod manage;
@@ -37,6 +38,8 @@ mod upload;
 use std::sync::Arc;
 
 use lector_control::ControlPlane;
+use lector_core::{Fault, Kind};
+use lector_jobs::Jobs;
 use lector_serving::DocumentService;
 
 use crate::config::HttpConfig;
@@ -51,6 +54,8 @@ pub struct AppState {
     control: Arc<ControlPlane>,
     /// The document service, which reads documents.
     service: Arc<DocumentService>,
+    /// The jobs; `None`: the configuration disables them.
+    jobs: Option<Arc<Jobs>>,
     /// The metrics.
     metrics: Arc<Metrics>,
     /// The limits of the gateway.
@@ -64,6 +69,26 @@ impl AppState {
     pub fn new(service: Arc<DocumentService>, metrics: Arc<Metrics>, config: HttpConfig) -> Self {
         let control = service.control().clone();
         let compat = Arc::new(compat::stores::Stores::new(&config.compat, control.clock().clone()));
-        Self { control, service, metrics, config: Arc::new(config), compat }
+        Self { control, service, jobs: None, metrics, config: Arc::new(config), compat }
+    }
+
+    /// Returns the state with jobs.
+    pub fn with_jobs(self, jobs: Option<Arc<Jobs>>) -> Self {
+        Self { jobs, ..self }
+    }
+
+    /// Returns the jobs, if there are any.
+    pub fn all_jobs(&self) -> Option<Arc<Jobs>> {
+        self.jobs.clone()
+    }
+
+    /// Returns the jobs. Fault: `jobs_disabled`.
+    fn jobs(&self) -> Result<&Arc<Jobs>, Fault> {
+        self.jobs.as_ref().ok_or_else(|| {
+            let message =
+                "This server has no jobs: they are disabled (`jobs.enabled`), or its disk was full or read-only when it \
+                           started. Send the document to /api/v1/ocr.";
+            Fault::new(Kind::Unavailable, "jobs_disabled", message)
+        })
     }
 }

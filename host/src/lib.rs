@@ -15,3 +15,4 @@ pub mod memory;
 pub mod metrics;
 pub mod shutdown;
 pub mod telemetry;
+mod webhooks;

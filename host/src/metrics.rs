@@ -14,7 +14,8 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use lector_core::Timing;
-use lector_serving::DocumentService;
+use lector_jobs::{JobCounts, JobState};
+use lector_serving::{DocumentService, Event};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -60,6 +61,11 @@ struct ModelLabels {
     model: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    state: &'static str,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Buckets(&'static [f64]);
 
@@ -90,6 +96,9 @@ pub struct Metrics {
     inference: Histograms<ModelLabels>,
     inference_rows: Family<ModelLabels, Counter>,
     page_compute: Counter<f64, AtomicU64>,
+    jobs: Family<StateLabels, Gauge>,
+    jobs_bytes: Gauge,
+    deliveries: Family<StateLabels, Gauge>,
 }
 
 impl Metrics {
@@ -110,6 +119,9 @@ impl Metrics {
             inference: Family::new_with_constructor(Buckets(&STAGE_BUCKETS_S)),
             inference_rows: Family::default(),
             page_compute: Counter::default(),
+            jobs: Family::default(),
+            jobs_bytes: Gauge::default(),
+            deliveries: Family::default(),
         };
         for tenants in [true, false] {
             let mut registry = Registry::default();
@@ -182,6 +194,37 @@ impl Metrics {
             Unit::Seconds,
             self.page_compute.clone(),
         );
+        r.register("lector_jobs", "Jobs in the store, by state", self.jobs.clone());
+        r.register_with_unit(
+            "lector_jobs_stored",
+            "Bytes of documents and results of jobs",
+            Unit::Bytes,
+            self.jobs_bytes.clone(),
+        );
+        r.register(
+            "lector_webhook_deliveries",
+            "Webhooks that wait for an attempt, and webhooks that were given up",
+            self.deliveries.clone(),
+        );
+    }
+
+    /// Sets the counts of jobs.
+    pub(crate) fn jobs(&self, counts: &JobCounts) {
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        for (state, count) in JobState::ALL.into_iter().zip(counts.jobs) {
+            self.jobs.get_or_create(&StateLabels { state: state.as_str() }).set(gauge(count));
+        }
+        self.jobs_bytes.set(gauge(counts.bytes));
+        for (state, count) in [("waiting", counts.deliveries.0), ("dead", counts.deliveries.1)] {
+            self.deliveries.get_or_create(&StateLabels { state }).set(gauge(count));
+        }
+    }
+
+    /// Records the times of a page that an event reports.
+    pub(crate) fn page_event(&self, event: &Event) {
+        if let Event::Page { timing, .. } | Event::PageError { timing, .. } = event {
+            self.page(timing);
+        }
     }
 
     /// Returns the status source.

@@ -16,6 +16,7 @@ mod flat;
 mod guest_logs;
 mod guests;
 mod hostile;
+mod jobs;
 mod lifecycle;
 mod models;
 mod observed;

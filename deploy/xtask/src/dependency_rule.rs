@@ -33,8 +33,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tower*", &["host"]),
     ("reqwest", &["host"]),
     ("prometheus-client", &["host"]),
+    ("rustls*", &["host"]),
+    ("hmac", &["jobs"]),
     // Types and arithmetic run on any thread of the caller.
-    ("tokio", &["host", "serving", "control", "runtime", "inference", "document"]),
+    ("tokio", &["host", "jobs", "serving", "control", "runtime", "inference", "document"]),
 ];
 
 /// The task runner and the benchmarks: they start the server but depend on none of its crates, and no crate depends on

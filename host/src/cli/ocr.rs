@@ -5,8 +5,8 @@
 
 mod local;
 mod output;
-mod progress;
-mod remote;
+pub(super) mod progress;
+pub(super) mod remote;
 mod request;
 
 use std::path::PathBuf;

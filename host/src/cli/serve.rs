@@ -97,7 +97,8 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     tracing::info!(listening = %format!("http://{address}"), "{who}");
 
     let stop = CancellationToken::new();
-    let state = host.app_state(http);
+    let state = host.app_state(http)?;
+    let jobs = state.all_jobs();
     if let Some(listener) = metrics_listener {
         let address = listener.local_addr().context("reading the address of the socket")?;
         tracing::info!(listening = %format!("http://{address}"), "metrics, without a key");
@@ -120,6 +121,10 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     );
     stop.cancel();
     let drain = async {
+        // Pages of jobs in progress are read again after the next start: they do not delay this stop.
+        if let Some(jobs) = &jobs {
+            jobs.stop().await;
+        }
         let report = host.service.drain(config.http.drain_timeout);
         // The server keeps sending responses while the documents in flight finish.
         let served =

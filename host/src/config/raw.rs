@@ -17,6 +17,7 @@ pub struct RawConfig {
     pub documents: RawDocuments,
     pub guests: RawGuests,
     pub platform: RawPlatform,
+    pub jobs: RawJobs,
     pub log: RawLog,
     pub client: RawClient,
     pub compat: RawCompat,
@@ -113,6 +114,27 @@ pub struct RawPlatform {
     pub tenant_revisions_max: u64,
     pub tenant_stored_bytes_max: u64,
     pub engine_idle_ttl_s: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawJobs {
+    pub enabled: bool,
+    pub running_max: usize,
+    pub tenant_running_max: u32,
+    pub pages_per_turn: u32,
+    pub pages_per_document_max: u32,
+    pub attempts_max: u32,
+    pub lease_s: u64,
+    pub turn_timeout_s: u64,
+    pub retention_s: u64,
+    pub retention_max_s: u64,
+    pub tenant_jobs_max: u64,
+    pub tenant_bytes_max: u64,
+    pub disk_free_bytes_min: u64,
+    pub webhook_attempts_max: u32,
+    pub webhook_timeout_s: u64,
+    pub webhook_addresses: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -273,6 +295,24 @@ impl Default for RawConfig {
                 tenant_revisions_max: 1000,
                 tenant_stored_bytes_max: 1 << 30,
                 engine_idle_ttl_s: 60,
+            },
+            jobs: RawJobs {
+                enabled: true,
+                running_max: 4,
+                tenant_running_max: 2,
+                pages_per_turn: 32,
+                pages_per_document_max: 20_000,
+                attempts_max: 5,
+                lease_s: 60,
+                turn_timeout_s: 300,
+                retention_s: 24 * 3600,
+                retention_max_s: 30 * 24 * 3600,
+                tenant_jobs_max: 1000,
+                tenant_bytes_max: 10 << 30,
+                disk_free_bytes_min: 1 << 30,
+                webhook_attempts_max: 8,
+                webhook_timeout_s: 10,
+                webhook_addresses: Vec::new(),
             },
             client: RawClient {
                 server: "http://127.0.0.1:8080".to_owned(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lector_control::{ControlConfig, DeploymentConfig, StorageLimits, is_name};
 use lector_core::{DeploymentName, ModelName, TenantName};
+use lector_jobs::{AddressRange, EgressPolicy, JobsConfig, WebhookConfig};
 use lector_serving::ServingConfig;
 
 use super::error::ConfigError;
@@ -14,7 +15,7 @@ use super::layers::Effective;
 use super::raw::RawDeployment;
 use super::{
     ClientConfig, CompatConfig, Config, Dialect, DocumentsConfig, EnginesConfig, GuestsConfig, HttpConfig,
-    LogConfig, Rate, env, paths,
+    JobsSettings, LogConfig, Rate, env, paths,
 };
 
 /// Default of `guests.instances_max`; each instance reserves address space, not memory.
@@ -51,6 +52,7 @@ pub(super) fn raise(effective: &Effective) -> Result<Config, ConfigError> {
         guests,
         control,
         serving,
+        jobs: jobs(effective, &check)?,
         client: client(effective, &check)?,
         admin_key_file: (!raw.platform.admin_key_file.is_empty())
             .then(|| raw.platform.admin_key_file.clone().into()),
@@ -313,6 +315,47 @@ fn control(
     })
 }
 
+fn jobs(effective: &Effective, check: &Check<'_>) -> Result<Option<JobsSettings>, ConfigError> {
+    let raw = &effective.raw.jobs;
+    let range = |text: &String| {
+        AddressRange::parse(text).ok_or_else(|| {
+            check.wrong(
+                "jobs.webhook_addresses",
+                &format!("has `{text}`, which is no address or range: write it like `10.1.0.0/16` or `::1`"),
+            )
+        })
+    };
+    // Seconds beyond a week: finished jobs may be kept for longer.
+    let kept = |key: &str, value: u64| check.at_most(key, value, KEPT_MAX_S).map(Duration::from_secs);
+    let retention_max = kept("jobs.retention_max_s", raw.retention_max_s)?;
+    let config = JobsConfig {
+        running_max: check
+            .positive("jobs.running_max", check.at_most("jobs.running_max", raw.running_max, 1024)?)?,
+        tenant_running_max: check.positive("jobs.tenant_running_max", raw.tenant_running_max)?,
+        pages_per_turn: check.positive("jobs.pages_per_turn", raw.pages_per_turn)?,
+        pages_per_document_max: check.positive("jobs.pages_per_document_max", raw.pages_per_document_max)?,
+        attempts_max: check.positive("jobs.attempts_max", raw.attempts_max)?,
+        lease: check.seconds("jobs.lease_s", raw.lease_s)?,
+        turn_timeout: check.seconds("jobs.turn_timeout_s", raw.turn_timeout_s)?,
+        retention: kept(
+            "jobs.retention_s",
+            check.at_most("jobs.retention_s", raw.retention_s, raw.retention_max_s)?,
+        )?,
+        retention_max,
+        tenant_jobs_max: check.positive("jobs.tenant_jobs_max", raw.tenant_jobs_max)?,
+        tenant_bytes_max: check.positive("jobs.tenant_bytes_max", raw.tenant_bytes_max)?,
+        webhooks: WebhookConfig {
+            attempts_max: check.positive("jobs.webhook_attempts_max", raw.webhook_attempts_max)?,
+            timeout: check.seconds("jobs.webhook_timeout_s", raw.webhook_timeout_s)?,
+            egress: EgressPolicy {
+                allow: raw.webhook_addresses.iter().map(range).collect::<Result<_, _>>()?,
+            },
+        },
+    };
+    let dir = data_dir(&effective.raw.platform.data_dir)?.join("jobs");
+    Ok(raw.enabled.then_some(JobsSettings { config, dir, disk_free_bytes_min: raw.disk_free_bytes_min }))
+}
+
 /// Checks a name, which is used in request paths, logs and metrics.
 fn named(check: &Check<'_>, number: usize, deployment: &RawDeployment) -> Result<(), ConfigError> {
     let name = &deployment.name;
@@ -375,6 +418,9 @@ const TEXT_WORDS_MAX: u32 = 500_000;
 
 /// One week: a longer limit is assumed to be a mistake.
 const SECONDS_MAX: u64 = 7 * 24 * 3600;
+
+/// Ten years: longer than any archive of results should be on this disk.
+const KEPT_MAX_S: u64 = 3653 * 24 * 3600;
 
 /// Checks that report the source of a value.
 struct Check<'a> {

@@ -155,16 +155,22 @@ fn guests(checked: &Result<ReadinessReport, Fault>) -> Value {
 )]
 pub(super) async fn metrics(State(state): State<AppState>, parts: Parts) -> Result<Response, Problem> {
     let tenants = auth::may_see_tenants(&parts, &state)?;
-    text(&state, tenants)
+    text(&state, tenants).await
 }
 
 /// Handles `GET /metrics` on the private address: all metrics.
 pub(super) async fn private_metrics(State(state): State<AppState>) -> Result<Response, Problem> {
-    text(&state, true)
+    text(&state, true).await
 }
 
-#[allow(clippy::result_large_err, reason = "the result of a handler, which axum converts at once")]
-fn text(state: &AppState, tenants: bool) -> Result<Response, Problem> {
+async fn text(state: &AppState, tenants: bool) -> Result<Response, Problem> {
+    if let Some(jobs) = &state.jobs {
+        // Metrics of other parts are served although the store of jobs cannot be read.
+        match jobs.counts().await {
+            Ok(counts) => state.metrics.jobs(&counts),
+            Err(fault) => tracing::warn!(%fault, "jobs were not counted"),
+        }
+    }
     let text = state.metrics.text(tenants).map_err(problem::internal)?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }

@@ -106,6 +106,7 @@ pub(super) fn session(
         options: options.request,
         timeout: options.timeout,
         order: options.order,
+        background: false,
     };
     state.service.begin(principal, request, timeout_start)
 }
@@ -117,9 +118,7 @@ pub(super) fn uploaded(head: Head, bytes: Vec<u8>) -> Upload {
 
 /// Records the metrics of a page event.
 pub(super) fn count(metrics: &Metrics, event: &Event) {
-    if let Event::Page { timing, .. } | Event::PageError { timing, .. } = event {
-        metrics.page(timing);
-    }
+    metrics.page_event(event);
 }
 
 /// Reads one document and returns one response.

@@ -32,7 +32,7 @@ static DEPLOYMENT: HeaderName = HeaderName::from_static("x-lector-deployment");
 static REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("request-timeout");
 static PASSWORD: HeaderName = HeaderName::from_static("x-document-password");
 
-const SHARED: [&str; 7] = ["pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout"];
+const SHARED: [&str; 5] = ["pages", "dpi", "text_layer", "words", "deployment"];
 
 /// The endpoint of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +41,16 @@ pub(crate) enum Endpoint {
     Whole,
     /// Several documents, a stream of events: `/ocr/batch`.
     Batch,
+    /// Several documents that are read later: `/jobs`.
+    Job,
 }
 
 impl Endpoint {
     fn known(self) -> impl Iterator<Item = &'static str> {
         let own: &[&str] = match self {
-            Endpoint::Whole => &["format", "partial"],
-            Endpoint::Batch => &["order"],
+            Endpoint::Whole => &["explain", "timeout", "format", "partial"],
+            Endpoint::Batch => &["explain", "timeout", "order"],
+            Endpoint::Job => &["formats", "webhook", "retention", "priority"],
         };
         SHARED.iter().chain(own).copied()
     }
@@ -72,6 +75,21 @@ pub(crate) struct Options {
     pub(crate) order: Order,
     /// Whether to send the events as server-sent events.
     pub(crate) sse: bool,
+    /// Options of a job; only `/jobs`.
+    pub(crate) job: JobOptions,
+}
+
+/// The options that only a job has.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct JobOptions {
+    /// Names of the wanted formats.
+    pub(crate) formats: Vec<&'static str>,
+    /// The URL that gets a message at the end.
+    pub(crate) webhook: Option<String>,
+    /// Time that the finished job is kept.
+    pub(crate) retention: Option<Duration>,
+    /// Order among the tenant's own jobs.
+    pub(crate) priority: i8,
 }
 
 /// The bounds of timeouts.
@@ -107,6 +125,7 @@ impl Options {
             partial: false,
             order: if endpoint == Endpoint::Batch { Order::Completion } else { Order::Page },
             sse: false,
+            job: JobOptions::default(),
         };
         let mut seen: Vec<&str> = Vec::new();
         let mut query_deployment = None;
@@ -123,12 +142,20 @@ impl Options {
                 ("dpi", _) => options.request.dpi = Some(dpi(value)?),
                 ("text_layer", _) => options.request.text_layer = Some(text_layer(value)?),
                 ("words", _) => options.request.words = switch("words", value)?,
-                ("explain", _) => options.request.explain = switch("explain", value)?,
+                ("explain", Endpoint::Whole | Endpoint::Batch) => {
+                    options.request.explain = switch("explain", value)?
+                }
                 ("deployment", _) => query_deployment = Some(value.as_str()),
-                ("timeout", _) => options.timeout = timeout("`timeout`", value, timeouts.most)?,
+                ("timeout", Endpoint::Whole | Endpoint::Batch) => {
+                    options.timeout = timeout("`timeout`", value, timeouts.most)?;
+                }
                 ("format", Endpoint::Whole) => options.format = format(value)?,
                 ("partial", Endpoint::Whole) => options.partial = switch("partial", value)?,
                 ("order", Endpoint::Batch) => options.order = order(value)?,
+                ("formats", Endpoint::Job) => options.set_formats(value)?,
+                ("webhook", Endpoint::Job) => options.job.webhook = Some(value.clone()),
+                ("retention", Endpoint::Job) => options.job.retention = Some(retention(value)?),
+                ("priority", Endpoint::Job) => options.job.priority = priority(value)?,
                 _ => return Err(unknown(endpoint, name)),
             }
         }
@@ -148,6 +175,30 @@ impl Options {
             one_deployment([path_deployment, query_deployment, header_text(headers, &DEPLOYMENT)?])?;
         Ok(options)
     }
+}
+
+impl Options {
+    fn set_formats(&mut self, value: &str) -> Result<(), Fault> {
+        for name in value.split(',') {
+            let info = format(name.trim())?.info();
+            self.job.formats.push(info.name);
+            self.request.words |= info.needs_words;
+        }
+        Ok(())
+    }
+}
+
+fn retention(value: &str) -> Result<Duration, Fault> {
+    value.parse::<u64>().map(Duration::from_secs).map_err(|_| {
+        option_invalid(format!("`retention` is `{}`: use a number of seconds, 0 or more.", excerpt(value)))
+    })
+}
+
+fn priority(value: &str) -> Result<i8, Fault> {
+    let most = lector_jobs::PRIORITY_MAX;
+    value.parse::<i8>().ok().filter(|given| (-most..=most).contains(given)).ok_or_else(|| {
+        option_invalid(format!("`priority` is `{}`: use a number from -{most} to {most}.", excerpt(value)))
+    })
 }
 
 fn unknown(endpoint: Endpoint, name: &str) -> Fault {
@@ -226,7 +277,7 @@ fn accept(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     headers.get_all(header::ACCEPT).iter().map(|value| value.to_str().unwrap_or_default())
 }
 
-fn accepts_sse(headers: &HeaderMap) -> bool {
+pub(crate) fn accepts_sse(headers: &HeaderMap) -> bool {
     let mut ranges = lector_export::ranges(accept(headers));
     ranges.retain(|range| range.weight > 0.0);
     // The sort is stable: among equal weights the first one wins.
@@ -247,7 +298,7 @@ fn one_deployment(given: [Option<&str>; 3]) -> Result<Option<DeploymentName>, Fa
     Ok(Some(first.into()))
 }
 
-fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Fault> {
+pub(crate) fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Fault> {
     let Some(value) = headers.get(name) else { return Ok(None) };
     let text = std::str::from_utf8(value.as_bytes()).map_err(|_| {
         option_invalid(format!("The header `{name}` is not valid UTF-8: encode it as UTF-8."))
@@ -435,6 +486,31 @@ mod tests {
         assert_eq!(named(Some("a"), "deployment=a", &[("x-lector-deployment", "a")]), Ok(Some("a".into())));
         assert_eq!(named(None, "", &[("x-lector-deployment", " b ")]), Ok(Some("b".into())));
         assert_eq!(named(Some("a"), "deployment=b", &[]), Err("option_invalid"));
+    }
+
+    #[test]
+    fn options_of_jobs() {
+        let job = |query: &str| parse(Endpoint::Job, query, &[]).map_err(|fault| fault.code);
+        let options =
+            job("formats=markdown,hocr&webhook=https%3A%2F%2Fa.example%2Fx&retention=60&priority=-3")
+                .unwrap();
+        let expect = JobOptions {
+            formats: vec!["markdown", "hocr"],
+            webhook: Some("https://a.example/x".to_owned()),
+            retention: Some(Duration::from_secs(60)),
+            priority: -3,
+        };
+        assert_eq!(options.job, expect);
+        assert!(options.request.words, "hOCR needs words");
+        for bad in
+            ["formats=docx", "formats=", "retention=-1", "retention=1.5", "priority=11", "priority=high"]
+        {
+            assert_eq!(job(bad).unwrap_err(), "option_invalid", "{bad}");
+        }
+        for other in ["explain=1", "timeout=3", "order=page", "format=json", "partial=1"] {
+            assert_eq!(job(other).unwrap_err(), "unknown_option", "{other}");
+        }
+        assert_eq!(parse(Endpoint::Whole, "priority=1", &[]).unwrap_err().code, "unknown_option");
     }
 
     #[test]

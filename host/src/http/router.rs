@@ -15,6 +15,7 @@ use utoipa::__dev::{SchemaReferences, Tags};
 use utoipa::Path;
 use utoipa::openapi::path::HttpMethod;
 
+use super::jobs::{self, results, stream, submit, webhooks};
 use super::manage::{deployments, keys, logs, queries, routes, tenants};
 use super::openapi as api;
 use super::openapi::document::{self, Described};
@@ -54,6 +55,17 @@ fn table() -> Vec<Route> {
         route::<batch::__path_batch, _, _>(batch::batch),
         route::<ocr::__path_ocr_by_deployment, _, _>(ocr::ocr_by_deployment),
         route::<batch::__path_batch_by_deployment, _, _>(batch::batch_by_deployment),
+        // Jobs.
+        route::<submit::__path_submit, _, _>(submit::submit),
+        route::<jobs::__path_list, _, _>(jobs::list),
+        route::<jobs::__path_get, _, _>(jobs::get),
+        route::<jobs::__path_delete, _, _>(jobs::delete),
+        route::<stream::__path_events, _, _>(stream::events),
+        route::<results::__path_result, _, _>(results::result),
+        route::<results::__path_page, _, _>(results::page),
+        route::<webhooks::__path_deliveries, _, _>(webhooks::deliveries),
+        route::<webhooks::__path_secret, _, _>(webhooks::secret),
+        route::<webhooks::__path_rotate, _, _>(webhooks::rotate),
         // Tenant API.
         route::<tenants::__path_own, _, _>(tenants::own),
         route::<deployments::__path_list, _, _>(deployments::list),

@@ -11,6 +11,7 @@ mod compat;
 mod conformance;
 mod declared;
 mod hostile;
+mod jobs;
 mod limits;
 mod problems;
 mod revisions;

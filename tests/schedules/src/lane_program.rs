@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::item::{Bounds, Ticket};
 use super::queue::Queue;
 use crate::Count;
-use crate::meter::Meter;
+use crate::lane_counters::LaneCounters;
 
 const CALLERS: usize = 3;
 const ITEMS: usize = 2;
@@ -44,7 +44,7 @@ fn ticket(caller: usize, bucket: usize) -> Ticket {
 /// end when the queue is closed.
 pub fn every_item_runs() {
     let bounds = Bounds { items_max: 64, rows_max: 4, pixels_max: u64::MAX, sessions: 2 };
-    let (queue, meter) = (Arc::new(Queue::new(bounds)), Arc::new(Meter::default()));
+    let (queue, meter) = (Arc::new(Queue::new(bounds)), Arc::new(LaneCounters::default()));
     let run = Arc::new(Count::default());
     let owners: Vec<_> = (0..2)
         .map(|_| {

@@ -25,8 +25,8 @@ pub mod fair {
 
 #[path = "../../../host/crates/inference/src/cores.rs"]
 mod cores;
-#[path = "../../../host/crates/inference/src/meter.rs"]
-pub mod meter;
+#[path = "../../../host/crates/inference/src/lane_counters.rs"]
+pub mod lane_counters;
 
 /// The queue of a lane.
 #[path = "../../../host/crates/inference/src/lane"]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use lector_core::fair::FairSemaphore;
-use lector_core::{Clock, DeploymentName, Documents, Fault, Kind, ModelName};
+use lector_core::{Clock, DeploymentName, Documents, Fault, Kind, ModelName, TenantName};
 
 use crate::access::{self, Actor, Admin, Credentials, Failures, Grant, Principal};
 use crate::background_tasks::BackgroundTasks;
@@ -73,6 +73,19 @@ impl ControlPlane {
     /// Returns a principal for the host's own tenant, for the command line of this machine.
     pub fn of_this_machine(&self) -> Result<Principal, Fault> {
         self.host("cli")
+    }
+
+    /// Returns a principal for the work on an accepted job of the tenant, whose key may have ended meanwhile. Faults:
+    /// `tenant_not_found`, `tenant_quarantined`.
+    pub fn principal_of_job(&self, tenant: &TenantName) -> Result<Principal, Fault> {
+        let tenant = self.directory.load().tenant(tenant)?.clone();
+        let actor = Actor::named("job");
+        Ok(Principal { tenant, actor, grant: Grant::Host, manages: false, tenant_not_named: false })
+    }
+
+    /// Checks the right to see and replace the tenant's secrets. Fault: `local_only`.
+    pub fn may_see_secrets(&self, principal: &Principal) -> Result<(), Fault> {
+        principal.may_manage()
     }
 
     /// Returns whether the server has no keys. Then requests need no key.

@@ -14,6 +14,7 @@ mod damage;
 #[allow(missing_docs)]
 pub mod damaging;
 mod error;
+pub mod jobs;
 mod pinned_blobs;
 mod reserve;
 mod sqlite;
@@ -34,7 +35,7 @@ use crate::usage_counters::UsageCounts;
 pub use damage::{DamagedRow, Readable, Table};
 pub use error::StoreError;
 pub use pinned_blobs::{BlobPin, PinnedBlobs};
-pub use sqlite::SqliteStore;
+pub use sqlite::{SqliteJobStore, SqliteStore};
 
 /// The answer of a store; it comes when the change is durable.
 pub type Stored<'a, T> = BoxFuture<'a, Result<T, StoreError>>;

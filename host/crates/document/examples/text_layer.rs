@@ -23,6 +23,7 @@ async fn main() {
         pdfium_dir,
         worker_command: vec![worker.into()],
         workers: 1,
+        reserve_workers: 0,
         open_timeout: Duration::from_secs(60),
         text_timeout: Duration::from_secs(60),
         render_timeout: Duration::from_secs(60),

@@ -261,6 +261,7 @@ impl Drop for Permit<'_> {
 }
 
 #[cfg(test)]
+#[path = "cores/simulation.rs"]
 mod simulation;
 
 #[cfg(test)]

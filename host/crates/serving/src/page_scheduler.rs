@@ -20,6 +20,9 @@ use lector_core::TenantName;
 use lector_core::fair::{Charge, FairSemaphore, Order, Permit, Request};
 use tokio::sync::Notify;
 
+/// Pages of the tenant's other documents that go before a page that is read in the background, at most.
+const BACKGROUND_BEHIND: u32 = 64;
+
 /// The page slots.
 #[derive(Clone, Debug)]
 pub(crate) struct PageScheduler {
@@ -49,6 +52,8 @@ pub(crate) struct SlotRequest {
     /// Whether a document ends with this call. Such a call goes before the tenant's other ones; otherwise every
     /// document would wait for all pages that came after its own, and would hold its memory for that time.
     pub(crate) ends: bool,
+    /// Whether the document is read in the background: its pages let pages of the tenant's other documents go first.
+    pub(crate) background: bool,
     /// The permits that it needs from the tenant's own limits.
     pub(crate) own: PermitRequest,
 }
@@ -108,8 +113,12 @@ impl PageScheduler {
         async move {
             // Dropped after the permits if this future is dropped.
             let freed = freed;
-            let SlotRequest { tenant, weight, cost_ms, ends, own } = slot_request;
-            let order = if ends { Order::First } else { Order::Arrival };
+            let SlotRequest { tenant, weight, cost_ms, ends, background, own } = slot_request;
+            let order = match (ends, background) {
+                (true, _) => Order::First,
+                (false, true) => Order::Behind(BACKGROUND_BEHIND),
+                (false, false) => Order::Arrival,
+            };
             let own = own.take(order).await;
             let permit = slots.acquire(Request { order, ..Request::one(tenant, weight, cost_ms) }).await;
             PageSlot { permit, own, _freed: freed }
@@ -167,6 +176,7 @@ mod tests {
             weight,
             cost_ms: 100.0,
             ends: false,
+            background: false,
             own: PermitRequest::default(),
         }
     }
@@ -199,6 +209,33 @@ mod tests {
         assert!(d.as_mut().now_or_never().is_some());
         drop((b, second_of_b, held));
         assert!(own[0].as_mut().now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_page_in_the_background_lets_later_pages_of_its_tenant_go_first() {
+        let page_scheduler = PageScheduler::new(1);
+        let held = now(&page_scheduler, "a");
+        let request = SlotRequest { background: true, ..slot_request("a", 1) };
+        let mut background: Waiting = Box::pin(page_scheduler.slot(request));
+        assert!(background.as_mut().now_or_never().is_none());
+        let mut later = wait(&page_scheduler, "a", 1);
+        drop(held);
+        let slot = later.as_mut().now_or_never().expect("the later page goes first");
+        assert!(background.as_mut().now_or_never().is_none());
+        drop(slot);
+        assert!(background.as_mut().now_or_never().is_some());
+        // It does not wait for ever.
+        let held = now(&page_scheduler, "a");
+        let request = SlotRequest { background: true, ..slot_request("a", 1) };
+        let mut background: Waiting = Box::pin(page_scheduler.slot(request));
+        assert!(background.as_mut().now_or_never().is_none());
+        let mut later: Vec<Waiting> =
+            (0..=BACKGROUND_BEHIND).map(|_| wait(&page_scheduler, "a", 1)).collect();
+        drop(held);
+        for waiting in later.iter_mut().take(BACKGROUND_BEHIND as usize) {
+            drop(waiting.as_mut().now_or_never().expect("pages that came within the bound"));
+        }
+        assert!(background.as_mut().now_or_never().is_some());
     }
 
     #[test]

@@ -91,7 +91,18 @@ async fn read(
     (events, retain): (&mpsc::Sender<Event>, Option<oneshot::Sender<Retained>>),
 ) -> Result<Event, Stop> {
     let Submission { principal, request, bytes, deadline } = submission;
-    let DocumentRequest { request, deployment, key, hint, pages, options, order, name, timeout: _ } = request;
+    let DocumentRequest {
+        request,
+        deployment,
+        key,
+        hint,
+        pages,
+        options,
+        order,
+        name,
+        timeout: _,
+        background,
+    } = request;
     let tenant = principal.account().clone();
     let key = key.as_deref().unwrap_or(request.as_str());
     let found = plane.control.find(&tenant, deployment.as_ref(), key, request.as_str())?;
@@ -120,7 +131,7 @@ async fn read(
     let retain = retain.map(|receiver| (receiver, document.clone()));
     let call = PageCall { document, pipeline: lease.revision().pipeline.clone(), ctx: ctx.clone(), options };
     let revision = lease.revision().clone();
-    let account = Account { tenant, revision, shadow, quota };
+    let account = Account { tenant, revision, shadow, quota, background };
     let summing_up = account.summary(ctx.budget.host_bytes);
     let memory = permit.memory();
     let reading =

@@ -50,6 +50,9 @@ pub struct DocumentRequest {
     pub timeout: Duration,
     /// The order in which pages are delivered.
     pub order: Order,
+    /// Whether its pages let those of the tenant's other documents go first, up to a bound.
+    #[serde(default)]
+    pub background: bool,
 }
 
 impl DocumentRequest {
@@ -65,6 +68,7 @@ impl DocumentRequest {
             options: PageRequest::default(),
             timeout,
             order: Order::Page,
+            background: false,
         }
     }
 }

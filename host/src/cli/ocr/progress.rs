@@ -9,12 +9,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 const REDRAWS_S: u8 = 10;
 
 /// The bar, or nothing.
-pub(super) struct Progress {
+pub(in crate::cli) struct Progress {
     bar: ProgressBar,
 }
 
 impl Progress {
-    pub(super) fn new(documents: usize) -> Self {
+    pub(in crate::cli) fn new(documents: usize) -> Self {
         let visible = std::io::stderr().is_terminal();
         let target = if visible {
             ProgressDrawTarget::stderr_with_hz(REDRAWS_S)
@@ -34,17 +34,17 @@ impl Progress {
     }
 
     /// Adds pages to the total.
-    pub(super) fn expect(&self, pages: usize) {
+    pub(in crate::cli) fn expect(&self, pages: usize) {
         self.bar.inc_length(pages as u64);
     }
 
     /// Counts a page.
-    pub(super) fn page(&self) {
+    pub(in crate::cli) fn page(&self) {
         self.bar.inc(1);
     }
 
     /// Hides the bar while `write` writes to the terminal.
-    pub(super) fn pause<T>(&self, write: impl FnOnce() -> T) -> T {
+    pub(in crate::cli) fn pause<T>(&self, write: impl FnOnce() -> T) -> T {
         self.bar.suspend(write)
     }
 }

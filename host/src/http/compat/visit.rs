@@ -11,7 +11,7 @@ use futures::StreamExt;
 use lector_control::Principal;
 use lector_core::{DeploymentName, Fault, TextLayerPolicy};
 use lector_serving::{
-    TimeoutStart, DocumentRequest, Event, PageSelection, ReceivedBytes, Session, Upload, UploadSlot,
+    DocumentRequest, Event, PageSelection, ReceivedBytes, Session, TimeoutStart, Upload, UploadSlot,
 };
 
 use super::call::Call;

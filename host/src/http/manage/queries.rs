@@ -255,7 +255,7 @@ pub(in super::super) async fn all_events(
 }
 
 /// Returns the number in `Last-Event-ID`. An empty header is that of a client without an event.
-fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
+pub(in super::super) fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
     let Some(value) = headers.get("last-event-id").filter(|value| !value.is_empty()) else { return Ok(None) };
     let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
     number.map(Some).ok_or_else(|| {

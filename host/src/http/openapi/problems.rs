@@ -237,6 +237,24 @@ const GROUPS: &[(&str, &[&str])] = &[
             "dpi_invalid",
         ],
     ),
+    ("jobs", &["jobs_disabled"]),
+    ("job", &["job_not_found", "job_data_damaged"]),
+    (
+        "job_submit",
+        &["idempotency_key_reused", "tenant_jobs_exceeded", "tenant_storage_exceeded", "no_randomness"],
+    ),
+    (
+        "job_result",
+        &[
+            "job_not_finished",
+            "job_document_not_found",
+            "job_attempts_exhausted",
+            "job_summary_missing",
+            "job_changed",
+        ],
+    ),
+    ("job_page", &["job_page_not_found", "job_document_not_found"]),
+    ("webhook_secret", &["no_randomness"]),
     (
         "whole",
         &[

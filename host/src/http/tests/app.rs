@@ -7,8 +7,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use axum::response::Response;
-use lector_control::store::SqliteStore;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use lector_control::store::{SqliteJobStore, SqliteStore};
 use lector_core::clock::ManualClock;
+use lector_jobs::{EgressPolicy, Jobs, JobsConfig, Parts, WebhookConfig, WebhookRequest, WebhookTransport};
 use lector_serving::DocumentService;
 use lector_serving::fakes::{Behavior, Script, TestConfig, config, platform_at};
 use serde_json::{Value, json};
@@ -28,6 +31,17 @@ pub(super) struct TestApp {
     /// What the guests do.
     pub(super) script: Arc<Script>,
     pub(super) clock: ManualClock,
+    /// The folder of jobs, if there are jobs.
+    _jobs: Option<tempfile::TempDir>,
+}
+
+/// A transport whose messages are all accepted.
+struct Accepting;
+
+impl WebhookTransport for Accepting {
+    fn send(&self, _: WebhookRequest) -> BoxFuture<'_, Result<u16, String>> {
+        async { Ok(204) }.boxed()
+    }
 }
 
 #[derive(Debug)]
@@ -64,7 +78,18 @@ impl TestApp {
     /// Starts a server with an adjusted configuration: 4 page slots and 8 documents otherwise.
     pub(super) async fn with(adjust: impl FnOnce(&mut TestConfig, &mut HttpConfig)) -> Self {
         let mut platform = config(4, 8, ("detection", "model"));
-        let mut http = HttpConfig {
+        let mut http = Self::http_config();
+        adjust(&mut platform, &mut http);
+        let (script, clock) = (Script::new(Behavior::Read), ManualClock::default());
+        let store = Arc::new(SqliteStore::in_memory().unwrap());
+        let service = platform_at(&script, platform, store, Arc::new(clock.clone())).await.unwrap();
+        let metrics = Metrics::new(service.clone(), Arc::new(FakeStatus));
+        let router = router::router(AppState::new(service.clone(), metrics, http));
+        Self { router, service, script, clock, _jobs: None }
+    }
+
+    fn http_config() -> HttpConfig {
+        HttpConfig {
             listen: ([127, 0, 0, 1], 0).into(),
             allow_insecure_public: false,
             body_bytes_max: 1 << 20,
@@ -78,14 +103,44 @@ impl TestApp {
             batch_files_max: 8,
             drain_timeout: Duration::from_secs(60),
             compat: crate::config::CompatConfig::default(),
+        }
+    }
+
+    /// Starts a server with jobs.
+    pub(super) async fn with_jobs() -> Self {
+        let mut app = Self::start().await;
+        let dir = tempfile::tempdir().unwrap();
+        let config = JobsConfig {
+            running_max: 2,
+            tenant_running_max: 2,
+            pages_per_turn: 8,
+            pages_per_document_max: 1000,
+            attempts_max: 3,
+            lease: Duration::from_secs(60),
+            turn_timeout: Duration::from_secs(3600),
+            retention: Duration::from_secs(60),
+            retention_max: Duration::from_secs(600),
+            tenant_jobs_max: 3,
+            tenant_bytes_max: 1 << 20,
+            webhooks: WebhookConfig {
+                attempts_max: 3,
+                timeout: Duration::from_secs(1),
+                egress: EgressPolicy::default(),
+            },
         };
-        adjust(&mut platform, &mut http);
-        let (script, clock) = (Script::new(Behavior::Read), ManualClock::default());
-        let store = Arc::new(SqliteStore::in_memory().unwrap());
-        let service = platform_at(&script, platform, store, Arc::new(clock.clone())).await.unwrap();
-        let metrics = Metrics::new(service.clone(), Arc::new(FakeStatus));
-        let router = router::router(AppState::new(service.clone(), metrics, http));
-        Self { router, service, script, clock }
+        let parts = Parts {
+            service: app.service.clone(),
+            store: Arc::new(SqliteJobStore::open(dir.path(), 0).unwrap()),
+            webhooks: Arc::new(Accepting),
+            see: Box::new(|_| {}),
+        };
+        let jobs = Jobs::start(config, parts).unwrap();
+        let metrics = Metrics::new(app.service.clone(), Arc::new(FakeStatus));
+        let http = Self::http_config();
+        let state = AppState::new(app.service.clone(), metrics, http).with_jobs(Some(jobs));
+        app.router = router::router(state);
+        app._jobs = Some(dir);
+        app
     }
 
     /// Starts a server that requires keys; returns its administrator's key.

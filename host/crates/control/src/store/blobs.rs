@@ -146,7 +146,8 @@ impl Folder {
         Ok(found)
     }
 
-    fn collect(
+    /// Deletes the blobs that are not in `named` and not pinned; without `pinned`, also unfinished files.
+    pub(super) fn collect(
         &self,
         named: Option<&BTreeSet<Digest>>,
         pinned: Option<&PinnedBlobs>,

@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod fuzz;
+mod jobs;
 mod read;
 mod rows;
 mod schema;
@@ -28,6 +29,9 @@ use super::{
     AuditEntry, AuditQuery, ChangeSet, Collected, Digest, FlushId, PinnedBlobs, Readable, Records, Store,
     StoreError, Stored, UsageQuery, UsageRow,
 };
+pub use jobs::SqliteJobStore;
+#[cfg(test)]
+pub(super) use jobs::blobs_on_disk as job_blobs;
 pub(super) use read::Named;
 
 /// The database in the data folder.
@@ -124,7 +128,14 @@ fn connect(dir: &Path, file: &Path) -> Result<Connection, StoreError> {
         dir: dir.to_owned(),
         problem: format!("{DATABASE} cannot be used: {error}"),
     };
-    let mut connection = Connection::open(file).map_err(|error| problem(&error))?;
+    let mut connection = open_file(file).map_err(|error| problem(&error))?;
+    schema::migrate(&mut connection, dir)?;
+    Ok(connection)
+}
+
+/// Opens a database file whose commits are durable.
+fn open_file(file: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(file)?;
     let set = |connection: &Connection| -> rusqlite::Result<()> {
         connection.busy_timeout(BUSY_MAX)?;
         // Returns the mode in effect; if the file system does not support WAL, SQLite keeps its default mode, which is
@@ -133,8 +144,7 @@ fn connect(dir: &Path, file: &Path) -> Result<Connection, StoreError> {
         connection.pragma_update(None, "synchronous", "full")?;
         connection.pragma_update(None, "trusted_schema", false)
     };
-    set(&connection).map_err(|error| problem(&error))?;
-    schema::migrate(&mut connection, dir)?;
+    set(&connection)?;
     Ok(connection)
 }
 

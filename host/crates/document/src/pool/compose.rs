@@ -20,7 +20,8 @@ const ADDED_BYTES_MAX: u64 = 256 << 20;
 
 impl WorkerSupervisor {
     /// Runs the job; the document is open in the worker.
-    pub(super) fn compose(&self, process: &mut Process, handle: Arc<DocumentHandle>, task: Task) -> Outcome {
+    pub(super) fn compose(&self, process: &mut Process, job: Job) -> Outcome {
+        let Job { handle, task, known_slow } = job;
         match self.composed(process, &handle, &task) {
             Ok(composed) => {
                 if let Task::Compose { answer, .. } = task {
@@ -29,7 +30,7 @@ impl WorkerSupervisor {
                 }
                 Outcome::Served
             }
-            Err(no_reply) => self.give_up(no_reply, Job { handle, task }),
+            Err(no_reply) => self.give_up(no_reply, Job { handle, task, known_slow }),
         }
     }
 

@@ -243,7 +243,7 @@ impl WorkerSupervisor {
                     Err(no_reply) => return self.give_up(no_reply, Job { handle, task, known_slow }),
                 }
             }
-            Task::Compose { .. } => return self.compose(process, handle, task),
+            Task::Compose { .. } => return self.compose(process, Job { handle, task, known_slow }),
         }
         Outcome::Served
     }

@@ -62,6 +62,8 @@ pub(super) struct Account {
     pub(super) shadow: Option<Arc<Revision>>,
     /// Pages of the daily quota.
     pub(super) quota: QuotaReservation,
+    /// Whether the pages let those of the tenant's other documents go first.
+    pub(super) background: bool,
 }
 
 impl Account {
@@ -87,6 +89,7 @@ impl Account {
             weight: self.tenant.record.policy.weight,
             cost_ms,
             ends,
+            background: self.background,
             own: self.tenant.permits.of_page(bytes),
         }
     }

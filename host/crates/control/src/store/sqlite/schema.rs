@@ -6,8 +6,12 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::super::StoreError;
 
-/// Steps from an empty file to the newest schema; SQLite's `user_version` is the number of completed steps.
-const STEPS: &[&str] = &[
+/// Steps of a database from an empty file to its newest schema; SQLite's `user_version` is the number of completed
+/// steps.
+pub(super) type Steps = &'static [&'static str];
+
+/// The steps of `lector.db`.
+pub(super) const STEPS: Steps = &[
     // 1: tenants and keys, revisions and routes, the audit log.
     "CREATE TABLE tenants (name TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
      CREATE TABLE keys (id TEXT PRIMARY KEY, tenant TEXT, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -60,20 +64,27 @@ pub(super) const NEWEST: u32 = STEPS.len() as u32;
 
 /// Migrates a database to the newest version, one transaction per step: a crash leaves it at a complete version.
 pub(super) fn migrate(connection: &mut Connection, dir: &Path) -> Result<(), StoreError> {
-    to(connection, dir, NEWEST)
+    to(connection, dir, STEPS, NEWEST)
 }
 
-fn to(connection: &mut Connection, dir: &Path, version: u32) -> Result<(), StoreError> {
+/// Migrates a database with these steps up to `version`.
+pub(super) fn to(
+    connection: &mut Connection,
+    dir: &Path,
+    steps: Steps,
+    version: u32,
+) -> Result<(), StoreError> {
     let problem = |error: rusqlite::Error| StoreError::Open {
         dir: dir.to_owned(),
         problem: format!("its schema cannot be read or brought up to date: {error}"),
     };
     let found: u32 =
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(problem)?;
-    if found > NEWEST {
-        return Err(StoreError::Newer { dir: dir.to_owned(), found, known: NEWEST });
+    let known = steps.len() as u32;
+    if found > known {
+        return Err(StoreError::Newer { dir: dir.to_owned(), found, known });
     }
-    for (step, sql) in (1u32..).zip(STEPS).skip(found as usize).take_while(|(step, _)| *step <= version) {
+    for (step, sql) in (1u32..).zip(steps).skip(found as usize).take_while(|(step, _)| *step <= version) {
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(problem)?;
         transaction.execute_batch(sql).map_err(problem)?;
@@ -95,7 +106,7 @@ mod tests {
         for old in 0..NEWEST {
             let dir = tempfile::tempdir().unwrap();
             let mut connection = Connection::open(dir.path().join(DATABASE)).unwrap();
-            to(&mut connection, dir.path(), old).unwrap();
+            to(&mut connection, dir.path(), STEPS, old).unwrap();
             if old > 0 {
                 let record = r#"{"name":"acme","created_at_ms":1,"terms":{"weight":7}}"#;
                 connection.execute("INSERT INTO tenants VALUES ('acme', ?1)", [record]).unwrap();
@@ -131,7 +142,7 @@ mod tests {
         };
         let dir = tempfile::tempdir().unwrap();
         let mut connection = Connection::open(dir.path().join(DATABASE)).unwrap();
-        to(&mut connection, dir.path(), 3).unwrap();
+        to(&mut connection, dir.path(), STEPS, 3).unwrap();
         for (number, settings) in
             [(1, nested(127)), (2, nested(3)), (3, "[]".to_owned()), (4, "{".to_owned())]
         {

@@ -49,7 +49,8 @@ impl Document {
 
     pub(crate) fn is_encrypted(&self) -> bool {
         // SAFETY: the document is open. -1 stands for a document without encryption.
-        let revision = unsafe { self.library.c.FPDF_GetSecurityHandlerRevision(self.opened.document().cast()) };
+        let revision =
+            unsafe { self.library.c.FPDF_GetSecurityHandlerRevision(self.opened.document().cast()) };
         revision >= 0
     }
 
@@ -61,7 +62,8 @@ impl Document {
     pub(crate) fn is_certified(&self) -> bool {
         (0..self.signatures().min(SIGNATURES_MAX)).any(|index| {
             // SAFETY: the document is open, and the index below the number of signatures.
-            let signature = unsafe { self.library.c.FPDF_GetSignatureObject(self.opened.document().cast(), index) };
+            let signature =
+                unsafe { self.library.c.FPDF_GetSignatureObject(self.opened.document().cast(), index) };
             if signature.is_null() {
                 return false;
             }
@@ -80,8 +82,9 @@ impl Document {
     pub(crate) fn rewritten(&self) -> Result<Vec<u8>, Refusal> {
         let mut file = FileWrite { version: 1, write_block, bytes: Vec::new() };
         // SAFETY: the document is open; the structure begins as FPDF_FILEWRITE and outlives the call.
-        let saved =
-            unsafe { self.library.c.FPDF_SaveAsCopy(self.opened.document().cast(), (&raw mut file).cast(), WHOLE) };
+        let saved = unsafe {
+            self.library.c.FPDF_SaveAsCopy(self.opened.document().cast(), (&raw mut file).cast(), WHOLE)
+        };
         if saved == 0 {
             return Err(Refusal::NotComposable { reason: "it is damaged and cannot be repaired".into() });
         }

@@ -1,0 +1,373 @@
+//! The contract suite of stores of jobs. A new implementation adds itself to [`stores`].
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::super::sqlite::SqliteJobStore;
+use super::super::{StoreError, sqlite};
+use super::*;
+
+/// A store, and the means to open it again as after a crash.
+struct Subject {
+    store: Option<Box<dyn JobStore>>,
+    dir: tempfile::TempDir,
+}
+
+impl Subject {
+    fn reopen(&mut self) {
+        self.store = None;
+        self.store = Some(Box::new(SqliteJobStore::open(self.dir.path(), 0).unwrap()));
+    }
+
+    /// Returns the number of blobs on the disk.
+    fn blobs(&self) -> usize {
+        sqlite::job_blobs(self.dir.path())
+    }
+}
+
+impl std::ops::Deref for Subject {
+    type Target = dyn JobStore;
+
+    fn deref(&self) -> &Self::Target {
+        &**self.store.as_ref().unwrap()
+    }
+}
+
+fn stores() -> Vec<Subject> {
+    let mut subject = Subject { store: None, dir: tempfile::tempdir().unwrap() };
+    subject.reopen();
+    vec![subject]
+}
+
+const LIMITS: JobLimits = JobLimits { unfinished: 100, bytes: 1 << 30 };
+
+async fn new_job(store: &dyn JobStore, tenant: &str, inputs: &[&str]) -> NewJob {
+    let mut documents = Vec::new();
+    for input in inputs {
+        let (digest, pin) = store.stage(Arc::new(input.as_bytes().to_vec())).await.unwrap();
+        // The tests do not delete between this and the addition.
+        drop(pin);
+        let bytes = input.len() as u64;
+        documents.push(NewJobDocument { name: Some((*input).to_owned()), content_type: None, digest, bytes });
+    }
+    NewJob {
+        id: JobId::random().unwrap(),
+        tenant: tenant.into(),
+        created_at_ms: 1000,
+        priority: 0,
+        retention_ms: 500,
+        spec: "{\"a\":1}".to_owned(),
+        idempotency: None,
+        webhook: None,
+        documents,
+        limits: LIMITS,
+    }
+}
+
+async fn add(store: &dyn JobStore, tenant: &str, inputs: &[&str]) -> JobId {
+    let job = new_job(store, tenant, inputs).await;
+    let id = job.id.clone();
+    assert_eq!(store.add(job).await.unwrap(), Added::New);
+    id
+}
+
+async fn claim(store: &dyn JobStore, token: &str, now_ms: u64, most: u32) -> Option<Claim> {
+    let query =
+        ClaimQuery { token: token.to_owned(), now_ms, until_ms: now_ms + 100, tenant_claims_max: most };
+    store.claim(query).await.unwrap()
+}
+
+fn page(index: u32, ok: bool) -> NewPage {
+    let result = Arc::new(format!("result {index}").into_bytes());
+    NewPage { index, ok, result, event: format!("{{\"page\":{index}}}") }
+}
+
+fn end(failed: bool) -> DocumentEnd {
+    let event = if failed { "document_error" } else { "document_end" };
+    DocumentEnd { now_ms: 2000, ended: "{}".to_owned(), failed, event: (event.to_owned(), "{}".to_owned()) }
+}
+
+fn released(attempted: bool) -> Release {
+    Release { not_before_ms: 0, attempted, fault: Some("late".to_owned()) }
+}
+
+async fn event_names(store: &dyn JobStore, id: &JobId) -> Vec<String> {
+    let events = store.events(id.clone(), 0, 1000).await.unwrap();
+    let numbers: Vec<u64> = events.iter().map(|event| event.seq).collect();
+    assert_eq!(numbers, (1..=events.len() as u64).collect::<Vec<_>>(), "numbered without gaps");
+    events.into_iter().map(|event| event.event).collect()
+}
+
+#[tokio::test]
+async fn a_job_lives_through_restarts_from_its_submission_to_its_end() {
+    for mut store in stores() {
+        let id = add(&*store, "acme", &["one", "two"]).await;
+        store.reopen();
+        let job = store.job(id.clone()).await.unwrap().unwrap();
+        assert_eq!((job.state, job.spec.as_str(), job.documents.len()), (JobState::Queued, "{\"a\":1}", 2));
+        assert_eq!(store.blob(job.documents[1].digest.clone()).await.unwrap().unwrap(), b"two");
+
+        let first = claim(&*store, "t1", 1100, 9).await.unwrap();
+        assert_eq!((first.document, first.done.len(), first.job.documents[0].attempts), (0, 0, 1));
+        let at = first.identity();
+        store.opened(at.clone(), 1101, "open".into(), "{}".into()).await.unwrap();
+        assert!(store.page(at.clone(), 1102, page(1, true)).await.unwrap());
+        assert!(!store.page(at.clone(), 1103, page(1, true)).await.unwrap(), "once");
+        assert!(store.page(at.clone(), 1104, page(0, false)).await.unwrap());
+        store.reopen();
+
+        // The claim ended with the process; its pages are there.
+        assert!(matches!(
+            store.page(at.clone(), 1105, page(2, true)).await,
+            Err(StoreError::Conflict { .. })
+        ));
+        let again = claim(&*store, "t2", 1110, 9).await.unwrap();
+        assert_eq!((again.document, &again.done[..]), (0, &[0, 1][..]));
+        assert_eq!(again.job.documents[0].opened.as_deref(), Some("open"));
+        assert_eq!(again.job.documents[0].attempts, 1, "pages reset the attempts");
+        // A document is opened once.
+        store.opened(again.identity(), 1111, "other".into(), "{}".into()).await.unwrap();
+        store.end_document(again.identity(), end(false)).await.unwrap();
+        store.release(again.identity(), released(false)).await.unwrap();
+
+        let second = claim(&*store, "t3", 1120, 9).await.unwrap();
+        assert_eq!(second.document, 1);
+        store.end_document(second.identity(), end(true)).await.unwrap();
+        store.reopen();
+        let job = store.job(id.clone()).await.unwrap().unwrap();
+        assert_eq!(
+            (job.state, job.finished_at_ms, job.expires_at_ms),
+            (JobState::Failed, Some(2000), Some(2500))
+        );
+        assert_eq!((job.documents[0].pages_ok, job.documents[0].pages_failed), (1, 1));
+        assert!(!job.documents[0].failed && job.documents[1].failed);
+        assert_eq!(
+            event_names(&*store, &id).await,
+            ["queued", "running", "document", "page", "page_error", "document_end", "document_error", "end"]
+        );
+        let after = store.events(id.clone(), 5, 2).await.unwrap();
+        assert_eq!(after.iter().map(|event| event.seq).collect::<Vec<_>>(), [6, 7]);
+        assert!(store.events(id.clone(), u64::MAX, 2).await.unwrap().is_empty());
+        assert_eq!(store.page_result(id.clone(), 0, 1).await.unwrap(), Some((true, b"result 1".to_vec())));
+        assert_eq!(store.page_result(id, 0, 7).await.unwrap(), None);
+        assert!(claim(&*store, "t4", 9000, 9).await.is_none(), "a finished job is not claimed");
+    }
+}
+
+#[tokio::test]
+async fn claims_are_fair_to_tenants_and_then_by_priority_and_turn() {
+    for store in stores() {
+        let store = &*store;
+        let (a1, a2) = (add(store, "a", &["1"]).await, add(store, "a", &["2"]).await);
+        let urgent = NewJob { priority: 5, ..new_job(store, "a", &["3"]).await };
+        let a3 = urgent.id.clone();
+        store.add(urgent).await.unwrap();
+        let b = add(store, "b", &["4"]).await;
+        let take = async |token: &'static str| {
+            let claim = claim(store, token, 1000, 2).await?;
+            Some((claim.job.id.clone(), claim.identity()))
+        };
+        // `a` came first, then `b` has fewer claims.
+        let (first, urgent) = take("1").await.unwrap();
+        assert_eq!(first, a3, "by priority");
+        assert_eq!(take("2").await.unwrap().0, b);
+        let (second, own) = take("3").await.unwrap();
+        assert_eq!(second, a1);
+        assert!(take("4").await.is_none(), "`a` has its two claims, and nothing else waits");
+        store.release(own, released(false)).await.unwrap();
+        assert_eq!(take("5").await.unwrap().0, a2, "the job that was served longest ago");
+        store.end_document(urgent, end(false)).await.unwrap();
+        assert_eq!(take("6").await.unwrap().0, a1);
+    }
+}
+
+#[tokio::test]
+async fn a_claim_ends_at_its_time_unless_it_is_renewed() {
+    for store in stores() {
+        let id = add(&*store, "a", &["1"]).await;
+        let first = claim(&*store, "first", 1000, 1).await.unwrap();
+        assert!(claim(&*store, "other", 1099, 1).await.is_none());
+        assert_eq!(store.next_due().await.unwrap(), Some(1100));
+        assert!(store.renew(id.clone(), "first".into(), 1500).await.unwrap());
+        assert!(claim(&*store, "other", 1100, 1).await.is_none());
+        let other = claim(&*store, "other", 1500, 1).await.unwrap();
+        assert_eq!(other.job.documents[0].attempts, 2);
+        assert!(!store.renew(id.clone(), "first".into(), 9999).await.unwrap());
+        for written in [
+            store.page(first.identity(), 1, page(0, true)).await.map(|_| ()),
+            store.opened(first.identity(), 1, String::new(), "{}".into()).await,
+            store.end_document(first.identity(), end(false)).await,
+            store.release(first.identity(), released(true)).await,
+        ] {
+            assert!(matches!(written, Err(StoreError::Conflict { .. })));
+        }
+        // An attempt that was none is not counted.
+        let wait = Release { not_before_ms: 5000, ..released(false) };
+        store.release(other.identity(), wait).await.unwrap();
+        assert!(claim(&*store, "early", 4999, 1).await.is_none());
+        assert_eq!(store.next_due().await.unwrap(), Some(5000));
+        let third = claim(&*store, "third", 5000, 1).await.unwrap();
+        assert_eq!(third.job.documents[0].attempts, 2);
+        assert_eq!(third.job.documents[0].last_fault.as_deref(), Some("late"));
+    }
+}
+
+#[tokio::test]
+async fn an_idempotency_key_stands_for_one_job_of_a_tenant() {
+    for store in stores() {
+        let with = async |tenant: &str, request: &str| {
+            let idempotency = Some(("key".to_owned(), request.to_owned()));
+            NewJob { idempotency, ..new_job(&*store, tenant, &["1"]).await }
+        };
+        let first = with("a", "r").await;
+        let id = first.id.clone();
+        assert_eq!(store.add(first).await.unwrap(), Added::New);
+        assert_eq!(store.add(with("a", "r").await).await.unwrap(), Added::Same(id.clone()));
+        assert_eq!(store.add(with("a", "other").await).await.unwrap(), Added::Other(id));
+        assert_eq!(store.add(with("b", "other").await).await.unwrap(), Added::New);
+        assert_eq!(store.jobs(JobQuery { limit: 9, ..JobQuery::default() }).await.unwrap().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn limits_are_those_of_the_tenant() {
+    for store in stores() {
+        let limits = JobLimits { unfinished: 2, bytes: 10 };
+        let of = async |tenant: &str, input: &str| {
+            let job = NewJob { limits, ..new_job(&*store, tenant, &[input]).await };
+            store.add(job).await.unwrap()
+        };
+        assert_eq!(of("a", "12345").await, Added::New);
+        assert_eq!(of("a", "123456").await, Added::TooManyBytes(11));
+        assert_eq!(of("b", "123456").await, Added::New, "another tenant has its own");
+        assert_eq!(of("a", "1234").await, Added::New);
+        assert_eq!(of("a", "1").await, Added::TooMany(2));
+        let counts = store.counts().await.unwrap();
+        assert_eq!((counts.jobs, counts.bytes), ([3, 0, 0, 0, 0], 15));
+    }
+}
+
+#[tokio::test]
+async fn jobs_are_canceled_forgotten_and_expired_with_their_blobs() {
+    for mut store in stores() {
+        let (shared, own) = (add(&*store, "a", &["same"]).await, add(&*store, "a", &["same", "own"]).await);
+        assert_eq!(store.blobs(), 2);
+        let held = claim(&*store, "t", 1000, 9).await.unwrap();
+        assert_eq!(held.job.id, shared);
+        assert!(store.page(held.identity(), 1, page(0, true)).await.unwrap());
+        assert_eq!(store.delete(shared.clone(), 1500).await.unwrap(), Some(Deleted::Canceled));
+        assert!(matches!(
+            store.page(held.identity(), 1, page(1, true)).await,
+            Err(StoreError::Conflict { .. })
+        ));
+        assert_eq!(event_names(&*store, &shared).await.last().unwrap(), "end");
+        assert_eq!(store.page_result(shared.clone(), 0, 0).await.unwrap().unwrap().1, b"result 0");
+        assert_eq!(store.delete(shared.clone(), 1600).await.unwrap(), Some(Deleted::Forgotten));
+        assert_eq!(store.delete(shared.clone(), 1600).await.unwrap(), None);
+        assert!(store.job(shared.clone()).await.unwrap().is_none());
+        assert!(store.events(shared, 0, 9).await.unwrap().is_empty());
+        assert_eq!(store.delete(own.clone(), 1700).await.unwrap(), Some(Deleted::Canceled));
+        let left = store.job(own.clone()).await.unwrap().unwrap().documents[0].digest.clone();
+        assert_eq!(store.blob(left).await.unwrap().unwrap(), b"same", "another job names it");
+
+        assert_eq!(store.expire(2199, 9).await.unwrap(), 0);
+        // An input that is being submitted is kept.
+        let (_, pin) = store.stage(Arc::new(b"own".to_vec())).await.unwrap();
+        assert_eq!(store.expire(2200, 9).await.unwrap(), 1);
+        assert_eq!(store.blobs(), 1);
+        drop(pin);
+        store.reopen();
+        assert_eq!(store.blobs(), 0, "a start deletes inputs that no job names");
+        assert_eq!(store.counts().await.unwrap(), JobCounts::default());
+    }
+}
+
+#[tokio::test]
+async fn lists_have_pages_and_filters() {
+    for store in stores() {
+        let mut ids = Vec::new();
+        for number in 0..5 {
+            ids.push(add(&*store, "a", &[&number.to_string()]).await);
+        }
+        add(&*store, "b", &["x"]).await;
+        store.delete(ids[3].clone(), 1).await.unwrap();
+        let list = async |state, before, limit| {
+            let rows = store.jobs(JobQuery { tenant: Some("a".into()), state, before, limit }).await.unwrap();
+            (rows.last().map(|row| row.seq), rows.into_iter().map(|row| row.id).collect::<Vec<_>>())
+        };
+        let (before, first) = list(None, None, 2).await;
+        assert_eq!(first, [ids[4].clone(), ids[3].clone()]);
+        assert_eq!(list(None, before, 9).await.1, [ids[2].clone(), ids[1].clone(), ids[0].clone()]);
+        assert_eq!(list(Some(JobState::Canceled), None, 9).await.1, [ids[3].clone()]);
+    }
+}
+
+#[tokio::test]
+async fn messages_wait_are_delivered_or_given_up() {
+    for mut store in stores() {
+        for tenant in ["a", "a", "b"] {
+            let webhook = Some(format!("https://{tenant}.example/"));
+            let job = NewJob { webhook, ..new_job(&*store, tenant, &["1"]).await };
+            store.add(job.clone()).await.unwrap();
+            store.delete(job.id, 100).await.unwrap();
+        }
+        store.reopen();
+        let due = async |at| {
+            let query = DeliveryQuery { due_at_ms: Some(at), limit: 9, ..DeliveryQuery::default() };
+            store.deliveries(query).await.unwrap()
+        };
+        assert_eq!(store.next_due().await.unwrap(), Some(100));
+        assert!(due(99).await.is_empty());
+        let rows = due(100).await;
+        assert_eq!(rows.len(), 3);
+        assert!(
+            rows[0].id.starts_with("msg_") && rows[0].state == JobState::Canceled && rows[0].attempts == 0
+        );
+        let attempt = |delivered, next_at_ms| DeliveryAttempt {
+            delivered,
+            next_at_ms,
+            error: (!delivered).then(|| "no".to_owned()),
+        };
+        store.attempted(rows[0].seq, attempt(true, None)).await.unwrap();
+        store.attempted(rows[1].seq, attempt(false, None)).await.unwrap();
+        store.attempted(rows[2].seq, attempt(false, Some(300))).await.unwrap();
+        store.reopen();
+        assert!(
+            store
+                .deliveries(DeliveryQuery { due_at_ms: Some(299), limit: 9, ..DeliveryQuery::default() })
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        let dead = DeliveryQuery { dead: true, limit: 9, ..DeliveryQuery::default() };
+        let dead = store.deliveries(dead).await.unwrap();
+        assert_eq!((dead.len(), dead[0].seq, dead[0].last_error.as_deref()), (1, rows[1].seq, Some("no")));
+        assert_eq!(store.counts().await.unwrap().deliveries, (1, 1));
+        let of_b = DeliveryQuery { tenant: Some("b".into()), limit: 9, ..DeliveryQuery::default() };
+        assert_eq!(store.deliveries(of_b).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_has_its_newest_two_secrets() {
+    for store in stores() {
+        let secrets =
+            async |tenant: &str, new: &str| store.secrets(tenant.into(), new.to_owned(), 1).await.unwrap();
+        assert_eq!(secrets("a", "s1").await, ["s1"]);
+        assert_eq!(secrets("a", "unused").await, ["s1"]);
+        store.rotate_secret("a".into(), "s2".to_owned(), 2).await.unwrap();
+        assert_eq!(secrets("a", "unused").await, ["s2", "s1"]);
+        store.rotate_secret("a".into(), "s3".to_owned(), 3).await.unwrap();
+        assert_eq!(secrets("a", "unused").await, ["s3", "s2"]);
+        assert_eq!(secrets("b", "t1").await, ["t1"]);
+    }
+}
+
+#[tokio::test]
+async fn without_the_reserve_of_the_disk_new_inputs_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteJobStore::open(dir.path(), u64::MAX / 2).unwrap();
+    let refused = store.stage(Arc::new(b"x".to_vec())).await;
+    assert!(matches!(refused, Err(StoreError::Full { .. })));
+    drop(store);
+    assert!(SqliteJobStore::open(dir.path(), 0).unwrap().stage(Arc::new(b"x".to_vec())).await.is_ok());
+}

@@ -1,0 +1,102 @@
+//! Webhooks.
+
+use super::*;
+
+const URL: &str = "https://receiver.example/hook";
+
+async fn finished_job(server: &Server) -> JobId {
+    let with_webhook = JobSpec { webhook: Some(URL.to_owned()), ..spec() };
+    let id = server.submit_spec(with_webhook, &[&[1]]).await.unwrap().job.id;
+    server.finished(&id).await;
+    id
+}
+
+/// Waits until the transport has got `count` messages, while time passes in steps.
+async fn sent(server: &Server, count: usize, step: Duration) {
+    for _ in 0..20_000 {
+        if server.transport.sent.lock().unwrap().len() >= count {
+            return;
+        }
+        server.clock.advance(step);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("{count} messages were not sent");
+}
+
+#[tokio::test]
+async fn a_message_is_signed_and_repeated_until_it_is_accepted() {
+    let server = Server::start().await;
+    let answers = [Err("no connection".to_owned()), Ok(302), Ok(204)];
+    server.transport.answers.lock().unwrap().extend(answers);
+    let id = finished_job(&server).await;
+    sent(&server, 3, Duration::from_secs(5)).await;
+    let principal = server.principal();
+    let secret = server.jobs.webhook_secret(&principal).await.unwrap();
+    let sent = server.transport.sent.lock().unwrap().clone();
+    let header = |request: &WebhookRequest, name: &str| {
+        request.headers.iter().find(|(known, _)| *known == name).unwrap().1.clone()
+    };
+    for request in &sent {
+        assert_eq!(request.url, URL);
+        assert_eq!(header(request, "webhook-id"), header(&sent[0], "webhook-id"));
+        let (id, at) = (header(request, "webhook-id"), header(request, "webhook-timestamp").parse().unwrap());
+        assert!(verify(&secret, &id, at, &request.body, &header(request, "webhook-signature")));
+    }
+    let at = |request: &WebhookRequest| header(request, "webhook-timestamp").parse::<u64>().unwrap();
+    assert!(at(&sent[1]) >= at(&sent[0]) + 5 && at(&sent[2]) >= at(&sent[1]) + 20, "backoff");
+    let body: serde_json::Value = serde_json::from_slice(&sent[0].body).unwrap();
+    assert_eq!((&body["type"], &body["data"]["job"]), (&"job.succeeded".into(), &id.as_str().into()));
+    for _ in 0..2000 {
+        let rows = server.jobs.deliveries(&principal, false, None, 9).await.unwrap();
+        if rows[0].delivered {
+            assert_eq!((rows.len(), rows[0].attempts), (1, 3));
+            assert!(server.jobs.deliveries(&principal, true, None, 9).await.unwrap().is_empty());
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("the delivery was not recorded");
+}
+
+#[tokio::test]
+async fn a_message_is_given_up_after_the_attempts_or_when_the_receiver_is_gone() {
+    for (answers, attempts) in [(vec![Ok(500), Err("late".to_owned()), Ok(301)], 3), (vec![Ok(410)], 1)] {
+        let server = Server::start().await;
+        server.transport.answers.lock().unwrap().extend(answers);
+        finished_job(&server).await;
+        sent(&server, attempts, Duration::from_secs(5)).await;
+        let principal = server.principal();
+        let mut dead = Vec::new();
+        for _ in 0..2000 {
+            dead = server.jobs.deliveries(&principal, true, None, 9).await.unwrap();
+            if !dead.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!((dead.len(), dead[0].attempts as usize), (1, attempts));
+        assert!(Jobs::is_dead(&dead[0]) && dead[0].last_error.as_ref().unwrap().contains("status"));
+        for _ in 0..50 {
+            server.clock.advance(Duration::from_secs(3600));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(server.transport.sent.lock().unwrap().len(), attempts, "no further attempt");
+    }
+}
+
+#[tokio::test]
+async fn a_rotated_secret_signs_together_with_the_former_one() {
+    let server = Server::start().await;
+    let principal = server.principal();
+    let former = server.jobs.webhook_secret(&principal).await.unwrap();
+    assert_eq!(server.jobs.webhook_secret(&principal).await.unwrap(), former);
+    let new = server.jobs.rotate_webhook_secret(&principal).await.unwrap();
+    finished_job(&server).await;
+    sent(&server, 1, Duration::from_secs(5)).await;
+    let request = server.transport.sent.lock().unwrap()[0].clone();
+    let header = |name: &str| request.headers.iter().find(|(known, _)| *known == name).unwrap().1.clone();
+    let (id, at) = (header("webhook-id"), header("webhook-timestamp").parse().unwrap());
+    for secret in [former, new] {
+        assert!(verify(&secret, &id, at, &request.body, &header("webhook-signature")));
+    }
+}

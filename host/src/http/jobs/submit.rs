@@ -1,0 +1,116 @@
+//! `POST /api/v1/jobs`.
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use lector_core::port::DocumentHint;
+use lector_core::{Fault, Kind};
+use lector_jobs::{JobSpec, Submission};
+use lector_serving::DocumentRequest;
+
+use super::super::AppState;
+use super::super::auth::TenantCtx;
+use super::super::body::{LimitedBody, declared_bytes};
+use super::super::middleware::RequestCtx;
+use super::super::ocr::{body_limits, file_missing, options};
+use super::super::options::{Endpoint, Options, header_text};
+use super::super::problem::Problem;
+use super::super::upload::{Upload, is_form};
+use super::{Job, answer, wait};
+
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Submits documents that are read later, as one job.
+///
+/// The response comes when the job is durable: from then on it survives a crash of the server. With `Prefer: wait=30` it
+/// comes when the job has ended (200), or after that number of seconds (202). A second submission with the same
+/// `Idempotency-Key` and the same documents and options returns the first job.
+#[utoipa::path(
+    post,
+    path = "/api/v1/jobs",
+    operation_id = "submitJob",
+    tag = "Jobs",
+    responses(
+        (status = 202, description = "The accepted job.", body = Job, headers(("Location" = String, description = "The path of the job."))),
+        (status = 200, description = "The job, which has ended.", body = Job, headers(("Location" = String, description = "The path of the job.")))
+    ),
+    extensions(
+        ("x-problems" = json!(["tenant", "jobs", "job_submit", "options", "upload", "admission", "store", "header"])),
+        ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "deployment", "formats", "webhook", "retention", "priority", "idempotency_key", "prefer", "password", "deployment_header", "routing_key"])),
+        ("x-body" = json!("Documents"))
+    )
+)]
+pub(in super::super) async fn submit(
+    State(state): State<AppState>,
+    Extension(ctx): Extension<RequestCtx>,
+    TenantCtx(principal): TenantCtx,
+    request: Request,
+) -> Result<Response, Problem> {
+    let jobs = state.jobs()?;
+    let (parts, body) = request.into_parts();
+    let options = options(&state, Endpoint::Job, &principal, &parts, Ok(None))?;
+    let (waited, key) = (wait(&parts.headers)?, header_text(&parts.headers, &IDEMPOTENCY_KEY)?);
+    let idempotency_key = key.map(str::to_owned);
+    state.control.lease(&principal, options.deployment.as_ref())?;
+    state.control.enter(&principal)?;
+    let files = if is_form(&parts.headers) { state.config.batch_files_max } else { 1 };
+    let bytes_max = match principal.limits().body_bytes_max {
+        0 => state.config.body_bytes_max,
+        own => own.min(state.config.body_bytes_max),
+    };
+    let body = LimitedBody::new(&parts.headers, body, body_limits(&state, &ctx, &options, bytes_max, files))?;
+    // Not refused for the load of the server: the documents are read later. Only their bytes are bounded.
+    let declared = declared_bytes(&parts.headers).filter(|_| files == 1);
+    let slot = state.service.receive_component(&principal, declared)?;
+    let mut upload = Upload::new(&parts.headers, body)?;
+    let mut inputs = Vec::new();
+    while let Some(head) = upload.next().await? {
+        if inputs.len() >= files {
+            return Err(too_many_files(files).into());
+        }
+        let mut received = slot.begin(inputs.is_empty())?;
+        let bytes = upload.read(&mut received, bytes_max).await?;
+        state.metrics.document_received(bytes.len());
+        // On the disk before the next one arrives: a submission holds one document in memory.
+        inputs.push(jobs.stage(&principal, head.name, head.content_type, bytes).await?);
+    }
+    if inputs.is_empty() {
+        return Err(file_missing().into());
+    }
+    let submission = Submission { spec: spec(&ctx, options), inputs, idempotency_key };
+    let submitted = jobs.submit(&principal, submission).await?;
+    let job = match waited {
+        Some(time) => jobs.wait(&principal, &submitted.job.id, time).await?,
+        None => submitted.job,
+    };
+    let mut response = answer(&job, StatusCode::ACCEPTED, waited);
+    if let Ok(path) = HeaderValue::try_from(format!("/api/v1/jobs/{}", job.id)) {
+        response.headers_mut().insert(header::LOCATION, path);
+    }
+    Ok(response)
+}
+
+fn spec(ctx: &RequestCtx, options: Options) -> JobSpec {
+    let request = DocumentRequest {
+        deployment: options.deployment,
+        key: options.key,
+        hint: DocumentHint { content_type: None, password: options.password },
+        pages: options.pages,
+        options: options.request,
+        ..DocumentRequest::new(ctx.id.clone(), options.timeout)
+    };
+    JobSpec {
+        formats: options.job.formats.into_iter().map(str::to_owned).collect(),
+        webhook: options.job.webhook,
+        retention: options.job.retention,
+        priority: options.job.priority,
+        ..JobSpec::new(request)
+    }
+}
+
+fn too_many_files(most: usize) -> Fault {
+    let message =
+        format!("A job holds at most {most} files, and this one has more: send the rest in another job.");
+    Fault::new(Kind::Invalid, "too_many_files", message)
+}
