@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 
 use super::super::AppState;
 use super::super::auth::TenantCtx;
-use super::super::extract::Query;
+use super::super::extract::{Body, Query};
+use super::super::json::{JsonBody, SMALL_BYTES_MAX};
 use super::super::paging::{PageOptions, cursor};
 use super::super::problem::Problem;
 use super::timestamp;
@@ -20,6 +21,15 @@ pub(in super::super) struct DeliveryOptions {
     dead: bool,
     limit: Option<u32>,
     cursor: Option<String>,
+}
+
+/// The rotation of the secret; it has no options.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in super::super) struct RotateSecretBody {}
+
+impl JsonBody for RotateSecretBody {
+    const BYTES_MAX: u64 = SMALL_BYTES_MAX;
 }
 
 /// A message about a job that has ended.
@@ -130,12 +140,14 @@ pub(in super::super) async fn secret(
     path = "/api/v1/webhooks/secret",
     operation_id = "rotateWebhookSecret",
     tag = "Jobs",
+    request_body = RotateSecretBody,
     responses((status = 200, description = "The new secret.", body = WebhookSecret)),
-    extensions(("x-problems" = json!(["tenant", "jobs", "manage", "store", "webhook_secret"])))
+    extensions(("x-problems" = json!(["tenant", "jobs", "manage", "json", "store", "webhook_secret"])))
 )]
 pub(in super::super) async fn rotate(
     State(state): State<AppState>,
     TenantCtx(principal): TenantCtx,
+    Body(RotateSecretBody {}): Body<RotateSecretBody>,
 ) -> Result<Json<WebhookSecret>, Problem> {
     state.control.may_see_secrets(&principal)?;
     Ok(Json(WebhookSecret { secret: state.jobs()?.rotate_webhook_secret(&principal).await? }))

@@ -135,7 +135,6 @@ fn complete(path: &str, operation: &mut Map<String, Value>) -> Result<(), String
         body.insert("required".to_owned(), false.into());
     }
 
-    let groups = names(operation.shift_remove("x-problems"))?;
     let mut problems: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
     let mut codes = problems::codes(&groups)?;
     if path.contains('{') {

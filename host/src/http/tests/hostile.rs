@@ -105,7 +105,7 @@ fn with_document<'a>(request: TestRequest<'a>, path: &str) -> TestRequest<'a> {
 
 #[tokio::test]
 async fn names_in_the_path() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     let mut names = NAMES.map(str::to_owned).to_vec();
     names.push("x".repeat(2000));
     for value in names.iter().map(String::as_str) {
@@ -113,14 +113,16 @@ async fn names_in_the_path() {
         for (method, path) in routes(&app, &values).await.into_iter().filter(|(_, path)| path.contains(value))
         {
             let answer = with_document(app.request(method.clone(), &path), &path).send().await;
-            assert_refused(&format!("{method} {path}"), &answer);
+            // Some of these names are allowed for a tenant, which is then created and deleted.
+            let allowed = path.starts_with("/api/v1/admin/tenants/") && answer.status < 300;
+            assert!(allowed || (400..500).contains(&answer.status), "{method} {path}: {}", answer.text());
         }
     }
 }
 
 #[tokio::test]
 async fn queries() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     app.deploy("", "mine", "mine", json!({})).await;
     for (method, path) in routes(&app, &VALUES).await {
         if is_stream(&path) || !(method == Method::GET || path.contains("/ocr")) {
@@ -139,7 +141,7 @@ async fn queries() {
 
 #[tokio::test]
 async fn bodies_of_other_shapes() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     app.deploy("", "mine", "mine", json!({})).await;
     for (method, path) in routes(&app, &VALUES).await {
         // The documents of these tests may have any bytes.
@@ -154,7 +156,10 @@ async fn bodies_of_other_shapes() {
                 .body(body)
                 .send()
                 .await;
-            assert_refused(&format!("{method} {path} {content_type} {shown}"), &answer);
+            // A job takes any bytes as a document, and fails later.
+            if !(path == "/api/v1/jobs" && answer.status == 202) {
+                assert_refused(&format!("{method} {path} {content_type} {shown}"), &answer);
+            }
         }
     }
     let keys = app.get("/api/v1/admin/keys").send().await.ok();
@@ -165,7 +170,7 @@ async fn bodies_of_other_shapes() {
 
 #[tokio::test]
 async fn headers() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     for (method, path) in routes(&app, &VALUES).await {
         for (name, value) in [
             ("x-lector-tenant", "no such tenant"),

@@ -125,7 +125,7 @@ async fn failed_pages_and_documents_are_reported() {
     let job = request.body(Vec::new()).send().await.ok();
     assert_eq!((&job["state"], &job["error"]["code"]), (&json!("failed"), &json!("document_empty")));
     let path = format!("/api/v1/jobs/{}/result", job["id"].as_str().unwrap());
-    app.get(&path).send().await.problem(400, "document_empty");
+    app.get(&path).send().await.problem(422, "document_empty");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use super::declared;
 use crate::http::problem::codes;
 
 /// Codes of responses to requests that match no operation.
-const OF_NO_OPERATION: [&str; 2] = ["route_not_found", "method_not_allowed"];
+const OF_NO_OPERATION: [&str; 1] = ["method_not_allowed"];
 
 /// Codes that need what this process does not have, with the tests that provoke them.
 const ELSEWHERE: &[(&str, &[&str])] = &[
@@ -23,6 +23,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
     (
         "unit tests of http: bodies, connections, exporters",
         &[
+            "body_incomplete",
             "body_stalled",
             "body_too_slow",
             "connections_full",
@@ -30,6 +31,34 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
             "submission_too_large",
             "table_too_large",
             "export_failed",
+        ],
+    ),
+    ("crates/inference: the catalog", &["model_unavailable"]),
+    (
+        "tests/jobs.rs, crates/jobs: jobs and webhooks",
+        &[
+            "idempotency_key_reused",
+            "job_attempts_exhausted",
+            "job_changed",
+            "job_data_damaged",
+            "job_document_not_found",
+            "job_not_finished",
+            "job_not_found",
+            "job_page_not_found",
+            "job_summary_missing",
+            "jobs_disabled",
+            "tenant_jobs_exceeded",
+        ],
+    ),
+    (
+        "tests/compat: the APIs of other software",
+        &[
+            "compat_file_not_found",
+            "compat_store_full",
+            "compat_task_not_finished",
+            "compat_task_not_found",
+            "compat_unsupported",
+            "compat_url_refused",
         ],
     ),
     (
@@ -51,6 +80,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
             "too_many_event_streams",
             "followers_too_many",
             "tenant_storage_exceeded",
+            "settings_too_deep",
             "settings_too_large",
             "deploys_busy",
             "route_changed",
@@ -154,19 +184,19 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Codes that a test has provoked.
+/// Codes that a test has provoked, and the requests that got another answer.
 #[derive(Default)]
-struct Provoked(BTreeSet<&'static str>);
+struct Provoked(BTreeSet<&'static str>, Vec<String>);
 
 impl Provoked {
-    /// Sends a request, and asserts a complete problem with this code and one of its statuses.
-    async fn by(&mut self, code: &'static str, request: TestRequest<'_>) -> Value {
+    /// Sends a request, and notes whether it gets a problem with this code and one of its statuses.
+    async fn by(&mut self, code: &'static str, request: TestRequest<'_>) {
         let answer = request.send().await;
         let entry = codes::find(code).unwrap_or_else(|| panic!("{code} is not in codes.rs"));
-        let problem = answer.problem(answer.status, code);
-        assert!(entry.statuses.contains(&answer.status), "{code} is sent with {}", answer.status);
+        if !entry.statuses.contains(&answer.status) || answer.json()["code"] != code {
+            self.1.push(format!("{code}: {} {}", answer.status, answer.text()));
+        }
         self.0.insert(entry.code);
-        problem
     }
 }
 
@@ -196,7 +226,6 @@ async fn documents(all: &mut Provoked) {
     all.by("deployment_not_found", app.ocr("deployment=none", 1)).await;
     all.by("document_empty", app.ocr("", 1).body(Vec::<u8>::new())).await;
     all.by("body_too_large", app.ocr("", 1).body(vec![1u8; 1001])).await;
-    all.by("body_incomplete", app.ocr("", 1).body(vec![1u8; 5]).header("content-length", "9")).await;
     let upload = |form: String| app.post("/api/v1/ocr").form(form);
     all.by("multipart_invalid", upload("no form".to_owned())).await;
     all.by("file_missing", upload("--b--\r\n".to_owned())).await;
@@ -236,7 +265,6 @@ async fn deployments(all: &mut Provoked) {
     all.by("budget_invalid", put(json!({ "budget": { "compute_ms": 0 } }), "one")).await;
     all.by("wraps_invalid", put(json!({}), "wraps ")).await;
     all.by("batching_plan_failed", put(json!({}), "plans badly")).await;
-    all.by("model_unavailable", put(json!({ "grants": { "detection": "missing" } }), "one")).await;
     let nested = |depth: usize| format!("{{\"settings\":{}7{}}}", "{\"a\":".repeat(depth), "}".repeat(depth));
     all.by("json_too_deep", app.request(Method::PUT, path).form(deploy_form(&nested(40), "one"))).await;
     let name = app.request(Method::PUT, "/api/v1/deployments/No%20Name").form(deploy_form("{}", "one"));
@@ -274,7 +302,11 @@ async fn tenants(all: &mut Provoked) {
     all.by("key_invalid", app.get("/api/v1/tenant").key("lk_nonsense")).await;
     all.by("last_admin_key", request(Method::DELETE, &format!("{keys}/{id}"))).await;
     all.by("key_not_found", request(Method::DELETE, &format!("{keys}/0123456789abcdef"))).await;
-    all.by("label_invalid", request(Method::POST, keys).json(json!({ "label": "x".repeat(101) }))).await;
+    all.by(
+        "label_invalid",
+        request(Method::POST, keys).json(json!({ "admin": true, "label": "x".repeat(101) })),
+    )
+    .await;
     let grace = request(Method::POST, &format!("{keys}/{id}/rotate")).json(json!({ "grace_s": 1_u64 << 40 }));
     all.by("grace_invalid", grace).await;
     let tenant = "/api/v1/admin/tenants/acme";
@@ -283,10 +315,11 @@ async fn tenants(all: &mut Provoked) {
     all.by("admin_only", app.get(keys).key(&key)).await;
     let again = request(Method::PUT, tenant).header("if-none-match", "*").json(json!({}));
     all.by("tenant_exists", again).await;
-    all.by("limits_invalid", request(Method::PUT, tenant).json(json!({ "limits": { "burst": 0 } }))).await;
-    let deep = |depth: usize| format!("{{\"settings\":{}7{}}}", "{\"a\":".repeat(depth), "}".repeat(depth));
-    let deep = request(Method::PUT, tenant).header("content-type", "application/json").body(deep(31));
-    all.by("settings_too_deep", deep).await;
+    all.by(
+        "limits_invalid",
+        request(Method::PUT, tenant).json(json!({ "limits": { "requests_per_s": 1.0, "burst": 0 } })),
+    )
+    .await;
     all.by("tenant_is_configured", request(Method::DELETE, "/api/v1/admin/tenants/default")).await;
     let deploy = |key: &str| {
         app.request(Method::PUT, "/api/v1/deployments/mine").key(key).form(deploy_form("{}", "one"))
@@ -301,6 +334,7 @@ async fn every_problem_code_is_provoked_here_or_named_with_its_tests() {
     documents(&mut all).await;
     deployments(&mut all).await;
     tenants(&mut all).await;
+    assert!(all.1.is_empty(), "other answers: {:#?}", all.1);
     let mut named: Vec<&str> = ELSEWHERE.iter().flat_map(|(_, codes)| codes.iter().copied()).collect();
     let twice: Vec<&&str> = named.iter().filter(|code| all.0.contains(**code)).collect();
     assert!(twice.is_empty(), "provoked here: remove from ELSEWHERE: {twice:?}");
@@ -315,8 +349,10 @@ async fn every_problem_code_is_provoked_here_or_named_with_its_tests() {
 fn the_operations_declare_exactly_the_listed_codes() {
     let listed: BTreeSet<&str> = codes::ALL.iter().map(|entry| entry.code).collect();
     let declared = declared::all_codes();
-    let undeclared: Vec<&&str> = listed.difference(&declared).collect();
-    assert_eq!(undeclared, OF_NO_OPERATION.iter().rev().collect::<Vec<_>>(), "declared by no operation");
+    // Codes of the APIs of other software, which have documents of their own.
+    let undeclared: Vec<&&str> =
+        listed.difference(&declared).filter(|code| !code.starts_with("compat_")).collect();
+    assert_eq!(undeclared, OF_NO_OPERATION.iter().collect::<Vec<_>>(), "declared by no operation");
     let unlisted: Vec<&&str> = declared.difference(&listed).collect();
     assert!(unlisted.is_empty(), "declared, and not in codes.rs: {unlisted:?}");
 }

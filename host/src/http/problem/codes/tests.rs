@@ -34,7 +34,7 @@ fn sources() -> Vec<(PathBuf, String)> {
                 folders.push(path);
             } else if name.ends_with(".rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                let text = text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
+                let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
                 sources.push((path, text));
             }
         }

@@ -51,7 +51,7 @@ fn fill(connection: &Connection, table: u8, key: (&str, &str), bytes: &[u8]) {
             run("INSERT INTO routes VALUES ('acme', 'd', 1, CAST(?1 AS TEXT))");
         }
         _ => {
-            run("INSERT INTO audit (at_ms, actor, act, target, before, after)
+            run("INSERT INTO audit (at_ms, actor, action, target, before, after)
                  VALUES (1, 'k', 'a', 't', 'null', CAST(?1 AS TEXT))");
         }
     }
