@@ -35,6 +35,16 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
     ),
     ("crates/inference: the catalog", &["model_unavailable"]),
     (
+        "crates/document: composing",
+        &[
+            "document_compose_cpu_exceeded",
+            "document_compose_crashed",
+            "document_compose_timeout",
+            "document_not_composable",
+        ],
+    ),
+    ("crates/control: bytes of pages", &["tenant_images_exceeded"]),
+    (
         "tests/jobs.rs, crates/jobs: jobs and webhooks",
         &[
             "idempotency_key_reused",
@@ -262,6 +272,7 @@ async fn deployments(all: &mut Provoked) {
     all.by("body_invalid", put(json!({ "nonsense": 1 }), "one")).await;
     all.by("settings_invalid", put(json!({ "settings": [] }), "one")).await;
     all.by("settings_refused", put(json!({ "settings": { "bad": 1 } }), "one")).await;
+    all.by("grant_missing", put(json!({ "grants": { "detection": "missing" } }), "one")).await;
     all.by("budget_invalid", put(json!({ "budget": { "compute_ms": 0 } }), "one")).await;
     all.by("wraps_invalid", put(json!({}), "wraps ")).await;
     all.by("batching_plan_failed", put(json!({}), "plans badly")).await;
@@ -311,7 +322,7 @@ async fn tenants(all: &mut Provoked) {
     all.by("grace_invalid", grace).await;
     let tenant = "/api/v1/admin/tenants/acme";
     all.by("tenant_not_found", request(Method::GET, tenant)).await;
-    let key = app.tenant(admin, "acme", json!({ "models": { "detection": "other" } })).await;
+    let key = app.tenant(admin, "acme", json!({})).await;
     all.by("admin_only", app.get(keys).key(&key)).await;
     let again = request(Method::PUT, tenant).header("if-none-match", "*").json(json!({}));
     all.by("tenant_exists", again).await;
@@ -325,7 +336,6 @@ async fn tenants(all: &mut Provoked) {
         app.request(Method::PUT, "/api/v1/deployments/mine").key(key).form(deploy_form("{}", "one"))
     };
     all.by("tenant_missing", deploy(admin)).await;
-    all.by("grant_missing", deploy(&key)).await;
 }
 
 #[tokio::test]
