@@ -4,6 +4,7 @@
 //! Started by the hidden subcommand `lector render-worker`, not by users.
 
 mod compose;
+mod document;
 mod library;
 mod pdf;
 mod raster;
@@ -20,6 +21,7 @@ use crate::kind::Kind;
 use crate::shared::Mapping;
 use crate::wire::{DocumentId, Limits, Opened, PageFacts, Reply, Request, Setup};
 use compose::Composer;
+use document::{Document, internal};
 use library::Library;
 
 /// Largest number of pages whose facts are sent with the answer to `Open`.
@@ -73,11 +75,6 @@ struct Worker {
     documents: HashMap<DocumentId, Document>,
     /// The searchable PDF in progress: there is one at a time.
     composing: Option<(DocumentId, Composer)>,
-}
-
-enum Document {
-    Pdf(pdf::Document),
-    Raster(raster::Document),
 }
 
 impl Worker {
@@ -195,17 +192,4 @@ impl Worker {
             Mapping::of_pixels(fd, bytes_max).map_err(|e| internal(&format!("mapping the file: {e}")))?;
         composer.end(document, space.bytes_mut())
     }
-}
-
-impl Document {
-    fn facts(&mut self, index: u32) -> Result<PageFacts, Refusal> {
-        match self {
-            Document::Pdf(pdf) => pdf.facts(index),
-            Document::Raster(raster) => raster.facts(index),
-        }
-    }
-}
-
-fn internal(detail: &str) -> Refusal {
-    Refusal::Internal { detail: detail.to_owned() }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use lector_control::{Principal, Reservation};
 use lector_core::port::DocumentHint;
-use lector_core::{Composed, Fault, OpenDocument, PageText};
+use lector_core::{Composed, Fault, PageText};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -18,14 +18,8 @@ use crate::admission::Permit;
 use crate::collector::DocumentResult;
 use crate::faults::{deadline_exceeded, shutting_down};
 use crate::request::Event;
+use crate::retained::Retained;
 use crate::service::{DocumentService, Session, Upload};
-
-/// An open document with its permit, which the pipeline hands over after the last page.
-pub(crate) struct Retained {
-    pub(crate) document: Arc<dyn OpenDocument>,
-    pub(crate) permit: Permit,
-    pub(crate) deadline: Instant,
-}
 
 /// A document that can be composed. It counts as in flight, and its bytes as held, until it is dropped.
 pub struct Composer {

@@ -29,6 +29,7 @@ mod pipeline;
 mod plane;
 mod readiness_check;
 mod request;
+mod retained;
 mod service;
 mod shadow_traffic;
 mod status;

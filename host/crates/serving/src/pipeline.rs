@@ -16,11 +16,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Permit;
-use crate::composer::Retained;
 use crate::faults::{deadline_exceeded, shutting_down};
 use crate::page_scheduler::SlotRequest;
 use crate::plane::DataPlane;
 use crate::request::{DocumentRequest, Event, Submission};
+use crate::retained::Retained;
 use crate::status::Counters;
 use pages::{Account, DocumentRead, Kept, Outcomes};
 

@@ -18,7 +18,6 @@ use tracing::Instrument;
 
 use crate::admission::{Admission, Bounds, Permit, ReceivedBytes, UploadSlot};
 use crate::collector::{Collector, DocumentResult};
-use crate::composer::Retained;
 use crate::config::ServingConfig;
 use crate::event_stream::EventStream;
 use crate::page_scheduler::PageScheduler;
@@ -26,6 +25,7 @@ use crate::pipeline::{self, Work};
 use crate::plane::DataPlane;
 use crate::readiness_check::{ReadinessCheck, ReadinessReport};
 use crate::request::{DocumentRequest, Event, Submission};
+use crate::retained::Retained;
 use crate::shadow_traffic::Shadows;
 use crate::status::{DrainReport, ServingStatus};
 

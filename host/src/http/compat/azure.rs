@@ -104,7 +104,7 @@ async fn analyze(mut call: Call) -> Result<Response, Fault> {
     let stores = visit.state.compat.clone();
     let mut labels = options.labels();
     labels.extend([("model", model.clone()), ("api-version", version.clone())]);
-    let task = stores.tasks.submit(visit, ask, document, labels)?;
+    let task = stores.tasks.submit(visit.owner(), labels, |on_event| visit.read(ask, document, on_event))?;
     stores.sweep();
     let version: String = version.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
     let location =

@@ -123,7 +123,8 @@ impl Received {
         let stores = visit.state.compat.clone();
         let labels =
             Labels::from([("name", name), ("formats", formats.label()), (DIALECT, "docling".into())]);
-        let task = stores.tasks.submit(visit, ask, document, labels)?;
+        let task =
+            stores.tasks.submit(visit.owner(), labels, |on_event| visit.read(ask, document, on_event))?;
         stores.sweep();
         Ok(answer::json(&status(&task)))
     }

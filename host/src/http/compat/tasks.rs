@@ -13,7 +13,6 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::reading::Reading;
-use super::visit::{Ask, Visit};
 
 /// Time after which a tenant without room should try again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -52,6 +51,9 @@ pub(super) struct TaskView {
 /// What a dialect keeps with a task for its answers.
 pub(super) type Labels = BTreeMap<&'static str, String>;
 
+/// Sees the events of a document.
+pub(super) type OnEvent = Box<dyn FnMut(&Event) + Send>;
+
 struct Task {
     owner: TenantName,
     labels: Arc<Labels>,
@@ -86,17 +88,18 @@ impl Tasks {
         tasks
     }
 
-    /// Begins to read a document in the background.
+    /// Begins to read a document in the background. `begin` starts the reading, which reports its events.
     ///
-    /// Faults: those of the request, and `compat_store_full`.
-    pub(super) fn submit(
+    /// Faults: those of `begin`, and `compat_store_full`.
+    pub(super) fn submit<Work>(
         &self,
-        visit: Visit,
-        ask: Ask,
-        document: Vec<u8>,
+        owner: TenantName,
         labels: Labels,
-    ) -> Result<TaskView, Fault> {
-        let owner = visit.principal.tenant().clone();
+        begin: impl FnOnce(OnEvent) -> Result<Work, Fault>,
+    ) -> Result<TaskView, Fault>
+    where
+        Work: Future<Output = Result<Reading, Fault>> + Send + 'static,
+    {
         let id = uuid::Uuid::now_v7().to_string();
         let mut tasks = self.lock();
         self.make_room(&mut tasks, &owner)?;
@@ -118,7 +121,7 @@ impl Tasks {
                 set(&seen, TaskState::Running(read, all));
             }
         };
-        let work = visit.read(ask, document, on_event)?;
+        let work = begin(Box::new(on_event))?;
         let work = tokio::spawn(async move {
             let state = match work.await {
                 Ok(reading) => TaskState::Done(Arc::new(reading)),

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use futures::StreamExt;
 use lector_control::Principal;
-use lector_core::{DeploymentName, Fault, TextLayerPolicy};
+use lector_core::{DeploymentName, Fault, TenantName, TextLayerPolicy};
 use lector_serving::{
     DocumentRequest, Event, PageSelection, ReceivedBytes, Session, TimeoutStart, Upload, UploadSlot,
 };
@@ -117,6 +117,11 @@ impl Visit {
     /// Ends the visit without reading: the bytes stay counted.
     pub(super) fn into_received(self) -> ReceivedBytes {
         self.received
+    }
+
+    /// Returns the tenant whose document is read.
+    pub(super) fn owner(&self) -> TenantName {
+        self.principal.tenant().clone()
     }
 
     /// Reads a document: prepares at once, so that errors of the request are known before the future runs.

@@ -14,6 +14,7 @@ use lector_serving::{Composer, DocumentResult};
 use super::super::options::Options;
 use super::super::pieces::{self, Piece};
 use super::super::problem::{self, Problem};
+use super::success;
 
 /// Composes the file and returns the response; the problems are those of the other formats, and of the composition.
 pub(super) async fn answer(
@@ -22,8 +23,8 @@ pub(super) async fn answer(
     composer: Composer,
     began: Instant,
 ) -> Result<Response, Problem> {
-    let result = super::checked(&options, result, began.elapsed()).map_err(|problem| *problem)?;
-    let headers = super::headers(&options, &result, began.elapsed());
+    let result = success::checked(&options, result, began.elapsed()).map_err(|problem| *problem)?;
+    let headers = success::headers(&options, &result, began.elapsed());
     // The words of 2,000 pages take some time to copy, and must not block other connections.
     let pages = tokio::task::spawn_blocking(move || lector_export::page_texts(&result)).await;
     let file = composer.searchable_pdf(pages.map_err(problem::internal)?).await?;

@@ -15,7 +15,7 @@ use std::io::{self, Write};
 
 use lector_core::{PageText, TextLayer, WordText};
 
-use super::Document;
+use super::document::{Document, internal};
 use super::pdf::{self, PageSpace};
 use super::raster;
 use crate::faults::Refusal;
@@ -69,7 +69,7 @@ impl Composer {
                 let content = text::content(text, &sheet, &mut self.glyphs, FONT_RESOURCE, |_| true);
                 file.add(embedded(&picture)?, &sheet, content)
             }
-            _ => Err(super::internal("a document of another kind")),
+            _ => Err(internal("a document of another kind")),
         }
     }
 

@@ -90,7 +90,7 @@ pub(super) async fn submit(call: Call) -> Result<Response, Fault> {
         ..Ask::default()
     };
     let (stores, owner) = (visit.state.compat.clone(), visit.principal.tenant().clone());
-    let task = stores.tasks.submit(visit, ask, document, labels)?;
+    let task = stores.tasks.submit(visit.owner(), labels, |on_event| visit.read(ask, document, on_event))?;
     stores.sweep();
     stores.tasks.wait(&owner, &task.id, SUBMIT_WAIT).await?;
     Ok(success(&json!({ "jobId": task.id })))

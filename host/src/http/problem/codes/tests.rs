@@ -2,6 +2,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use axum::http::StatusCode;
+
 use super::*;
 
 /// Codes of faults that no response carries: faults of the start of the server or of the command line, and those that a
