@@ -17,7 +17,6 @@ use lector_core::port::DocumentHint;
 use lector_core::{Fault, Kind};
 use lector_export::{ExportError, Pieces};
 use lector_serving::{DocumentRequest, DocumentResult, Event, Session, TimeoutStart, Upload};
-use serde_json::json;
 
 use super::AppState;
 use super::auth::TenantCtx;

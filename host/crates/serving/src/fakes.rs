@@ -9,10 +9,12 @@
     reason = "code of tests"
 )]
 
+mod results;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -28,13 +30,14 @@ use lector_core::fair::Account;
 use lector_core::port::{DocumentHint, FailedEngine, PageInfo, PageKind, WorkDone, WorkItem};
 use lector_core::{
     Budget, CallCtx, Clock, Composed, ConfigError, Documents, Engines, Fault, GuestLogLevel, GuestLogRecord,
-    Image, Kind, Line, ModelInfo, ModelName, OpenDocument, PageRequest, PageRun, PageSource, PageText,
-    PipelineInfo, Quad, SharedTranscript, Size, Summary, TextLayer, Timing, Transcript, WrappedPipeline,
+    Image, Kind, ModelInfo, ModelName, OpenDocument, PageRequest, PageRun, PageSource, PageText,
+    PipelineInfo, SharedTranscript, Summary, TextLayer, Timing, WrappedPipeline,
 };
 use tokio::sync::Semaphore;
 
+pub use results::{transcript, until, word};
+
 use crate::config::ServingConfig;
-use crate::request::Event;
 #[cfg(test)]
 use lector_core::RequestId;
 
@@ -328,11 +331,6 @@ impl Pipeline for FakeGuest {
     }
 }
 
-pub fn transcript(index: u32) -> Transcript {
-    let line = Line::new(format!("page {index}"), 1.0, Quad::default());
-    Transcript { lines: vec![line], ..Transcript::blank(Size { width: 1, height: 1 }, 72.0) }
-}
-
 pub struct FakeComponentLoader(pub Arc<Script>);
 
 impl ComponentLoader for FakeComponentLoader {
@@ -593,25 +591,5 @@ pub(crate) fn submission(service: &DocumentService, request: &str, pages: u8, or
         request: DocumentRequest { order, ..DocumentRequest::new(RequestId::from(request), timeout) },
         bytes: Arc::new(if pages == 0 { vec![] } else { vec![pages] }),
         deadline: Instant::now() + timeout,
-    }
-}
-
-/// Formats an event: `open`, `ok 3`, `guest_trapped 3`, `end 4/1`, `failed code`.
-pub fn word(event: &Event) -> String {
-    match event {
-        Event::Opened { selected, .. } => format!("open {}", selected.len()),
-        Event::Page { index, .. } => format!("ok {index}"),
-        Event::PageError { index, fault, .. } => format!("{} {index}", fault.code),
-        Event::End { pages_ok, pages_failed, .. } => format!("end {pages_ok}/{pages_failed}"),
-        Event::Failed(fault) => format!("failed {}", fault.code),
-    }
-}
-
-/// Waits until `is` holds; fails after a time that is long enough for a busy machine.
-pub async fn until(what: &str, is: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(120);
-    while !is() {
-        assert!(Instant::now() < end, "waited too long until {what}");
-        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

@@ -31,6 +31,7 @@ pub(super) struct Composer {
     password: Option<String>,
 }
 
+#[allow(clippy::large_enum_variant, reason = "a worker composes one file at a time")]
 enum Form {
     Append(Box<Append>),
     Images(Images),

@@ -5,6 +5,7 @@ use crate::faults::Refusal;
 use crate::wire::PageFacts;
 
 /// An open document.
+#[allow(clippy::large_enum_variant, reason = "a worker holds a few documents")]
 pub(super) enum Document {
     Pdf(pdf::Document),
     Raster(raster::Document),

@@ -142,7 +142,10 @@ fn holding_cores_keeps_a_page_together_at_a_small_price() {
         flood.pages,
         flood_not_held.pages,
     );
-    eprintln!("{figures}");
+    #[allow(clippy::print_stderr, reason = "the figures of the decision record")]
+    {
+        eprintln!("{figures}");
+    }
     assert!(held.page_ms() < alone.page_ms() + 70.0, "one detection of the flood at most: {figures}");
     assert!(not_held.page_ms() > 3.0 * held.page_ms(), "{figures}");
     assert_eq!(held.pages, not_held.pages);

@@ -1,0 +1,32 @@
+//! The result of the fake guest, events as words, and waiting for them.
+
+use std::time::{Duration, Instant};
+
+use lector_core::{Line, Quad, Size, Transcript};
+
+use crate::request::Event;
+
+pub fn transcript(index: u32) -> Transcript {
+    let line = Line::new(format!("page {index}"), 1.0, Quad::default());
+    Transcript { lines: vec![line], ..Transcript::blank(Size { width: 1, height: 1 }, 72.0) }
+}
+
+/// Formats an event: `open`, `ok 3`, `guest_trapped 3`, `end 4/1`, `failed code`.
+pub fn word(event: &Event) -> String {
+    match event {
+        Event::Opened { selected, .. } => format!("open {}", selected.len()),
+        Event::Page { index, .. } => format!("ok {index}"),
+        Event::PageError { index, fault, .. } => format!("{} {index}", fault.code),
+        Event::End { pages_ok, pages_failed, .. } => format!("end {pages_ok}/{pages_failed}"),
+        Event::Failed(fault) => format!("failed {}", fault.code),
+    }
+}
+
+/// Waits until `is` holds; fails after a time that is long enough for a busy machine.
+pub async fn until(what: &str, is: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(120);
+    while !is() {
+        assert!(Instant::now() < end, "waited too long until {what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
