@@ -590,6 +590,6 @@ pub(crate) fn submission(service: &DocumentService, request: &str, pages: u8, or
         principal: service.control().of_this_machine().unwrap(),
         request: DocumentRequest { order, ..DocumentRequest::new(RequestId::from(request), timeout) },
         bytes: Arc::new(if pages == 0 { vec![] } else { vec![pages] }),
-        deadline: Instant::now() + timeout,
+        deadline: std::time::Instant::now() + timeout,
     }
 }
