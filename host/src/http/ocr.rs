@@ -254,7 +254,7 @@ mod tests {
     use lector_core::call::ModelTime;
     use lector_core::{Size, Timing, Transcript};
     use lector_serving::{Collected, Collector};
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::http::middleware;
