@@ -196,6 +196,7 @@ async fn no_method(request: Request) -> Problem {
 
 /// Returns the OpenAPI document.
 #[cfg(test)]
+#[allow(clippy::panic, reason = "for tests")]
 pub(super) fn document() -> &'static str {
     DOCUMENT.as_ref().unwrap_or_else(|error| panic!("{error}"))
 }
