@@ -40,6 +40,10 @@ const ANSWER_BYTES_MAX: u64 = CODE_BYTES_MAX + HEADER_BYTES as u64 + 16;
 const WHY_BYTES_MAX: usize = 2048;
 /// What Rust prints before it aborts for a lack of memory, and for a full stack.
 const OUT_OF_MEMORY: &str = "memory allocation of";
+/// The stacks of the compiler's threads do not fit into the memory.
+const NO_THREADS: &str = "ThreadPoolBuildError";
+/// Exit code of a panic.
+const PANICKED: i32 = 101;
 const STACK_FULL: &str = "has overflowed its stack";
 /// First line of an answer.
 const CODE: &[u8] = b"code\n";
@@ -134,7 +138,10 @@ fn died(config: &CompilerConfig, status: io::Result<ExitStatus>, log: &str) -> F
     if signal == Some(Signal::XCPU.as_raw()) {
         return costly(format!("{} s of processor time", seconds(config.cpu_time)));
     }
-    if signal == Some(Signal::ABORT.as_raw()) && log.contains(OUT_OF_MEMORY) {
+    let panicked = status.as_ref().is_ok_and(|status| status.code() == Some(PANICKED));
+    if signal == Some(Signal::ABORT.as_raw()) && log.contains(OUT_OF_MEMORY)
+        || panicked && log.contains(NO_THREADS)
+    {
         return costly(format!("{} MiB of memory", config.memory_bytes >> 20));
     }
     if signal == Some(Signal::ABORT.as_raw()) && log.contains(STACK_FULL) {
@@ -326,6 +333,12 @@ mod tests {
             ("ulimit -S -t 1; while :; do :; done", "component_too_costly", Kind::TooLarge, "processor time"),
             (
                 "echo 'memory allocation of 9 bytes failed' >&2; kill -ABRT $$",
+                "component_too_costly",
+                Kind::TooLarge,
+                "64 MiB of memory",
+            ),
+            (
+                "echo 'ThreadPoolBuildError { kind: IOError(..) }' >&2; exit 101",
                 "component_too_costly",
                 Kind::TooLarge,
                 "64 MiB of memory",
