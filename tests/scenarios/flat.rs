@@ -23,6 +23,11 @@ const GRANTS: [(&str, &str); 6] = [
 /// Largest growth of a long run: less than the machine code of one example guest for every 20 deploys.
 const GROWTH_MAX: u64 = 32 << 20;
 
+/// Lets the tenant use the models.
+const MODELS: &str = "[deployments.grants]\nmodel = \"pp-ocrv6-tiny-det\"\ndetection-tiny = \"pp-ocrv6-tiny-det\"\n\
+                      recognition-tiny = \"pp-ocrv6-tiny-rec\"\ntextline-orientation = \"textline-orientation\"\n\
+                      page-orientation = \"page-orientation\"\n";
+
 /// Deploys each guest, reads a page with it and deletes it, again and again. `cargo xtask bench deploys` does it 500 times
 /// for each and prints the memory; in the suite the number of mappings of machine code, which does not depend on the
 /// allocator, is compared after a few.
@@ -35,7 +40,7 @@ async fn deploys_of_each_example_guest_leave_nothing() {
         GRANTS.iter().map(|(alias, model)| ((*alias).to_owned(), json!(model))).collect();
     let folder = tempfile::tempdir().unwrap();
     let gateway = Gateway::builder()
-        .config(ECHO_ONLY)
+        .config(format!("{ECHO_ONLY}{MODELS}"))
         .set("log.filter", "error")
         .set("guests.code_cache_dir", folder.path().join("code").display())
         .start()
