@@ -7,7 +7,7 @@ use crate::gateway::Gateway;
 use crate::places::Places;
 use crate::{guests, python, setup, shell};
 
-/// Cases of an operation and phase in `cargo xtask test`.
+/// Cases of an operation and phase.
 const EXAMPLES_SHORT: u32 = 8;
 /// Cases of an operation and phase with `--long`.
 const EXAMPLES_LONG: u32 = 100;
@@ -15,7 +15,7 @@ const EXAMPLES_LONG: u32 = 100;
 /// Arguments of `cargo xtask contract`.
 #[derive(Args)]
 pub struct Arguments {
-    /// Make many more requests than the step of `cargo xtask test`
+    /// Make many more requests
     #[arg(long)]
     long: bool,
     /// Seed of other requests than the same in every run
@@ -33,14 +33,6 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
 }
 
 const REQUIREMENTS: &str = "tests/contract/requirements.txt";
-
-/// Runs the short form with what is built. Returns the reason if the packages cannot be installed.
-pub fn short(places: &Places) -> Result<Option<String>> {
-    match python::packages(places, "contract", &places.repo(REQUIREMENTS)) {
-        Ok(packages) => check(places, &packages, EXAMPLES_SHORT, None).map(|()| None),
-        Err(error) => Ok(Some(format!("{error:#}"))),
-    }
-}
 
 /// Starts a gateway without keys on an empty data folder, and runs the check.
 fn check(places: &Places, packages: &std::path::Path, examples: u32, seed: Option<u64>) -> Result<()> {

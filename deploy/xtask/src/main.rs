@@ -47,7 +47,7 @@ enum Task {
     Fuzz(fuzz::Arguments),
     /// Attack a gateway and measure a victim beside each attack, for longer than the test suite does
     Adversary(adversary::Arguments),
-    /// Run schemathesis against the OpenAPI document of a running gateway (part of `test`, in a short form)
+    /// Run schemathesis against the OpenAPI document of a running gateway ; not part of `test` yet
     Contract(contract::Arguments),
     /// Drive client libraries of other APIs, from PyPI, against a gateway; not part of `test`
     Clients(clients::Arguments),
