@@ -95,15 +95,15 @@ async fn spinning_guests() {
     const SPIN: &str = "[http]\nconnections_max = 256\n[platform]\ndefault_deployment = \"echo\"\n[[deployments]]\n\
         name = \"echo\"\ncomponent = \"guest/target/components/echo.wasm\"\n[[deployments]]\nname = \"spin\"\n\
         component = \"guest/target/components/hostile.wasm\"\nsettings = { behavior = \"spin-in-recognize\" }\n\
-        [deployments.budget]\nwall_ms = 20000\ncompute_ms = 1000\n\
+        [deployments.budget]\nwall_ms = 20000\ncompute_ms = 300\n\
         [deployments.grants]\nmodel = \"pp-ocrv6-tiny-det\"\n";
     let arena = Arena::start_unready_with(|builder| builder.config(SPIN)).await;
     let page = pdf::document(&[pdf::PageSpec::a4(&["a page"])]);
     let path = "/api/v1/deployments/spin/ocr";
     let pages = vec![(PDF, page.clone())];
     arena.beside("spinning guests", post(arena.clone(), path, pages.clone())).await;
-    let many = pdf::document(&vec![pdf::PageSpec::a4(&["one of many"]); 64]);
-    arena.beside("64 spinning pages", post(arena.clone(), path, vec![(PDF, many)])).await;
+    let many = pdf::document(&vec![pdf::PageSpec::a4(&["one of many"]); 8]);
+    arena.beside("documents of eight spinning pages", post(arena.clone(), path, vec![(PDF, many)])).await;
     // It is the guest's fault, and the client's page: no error of the server.
     assert_eq!(arena.attack(path, PDF, page).await, 422);
 }
