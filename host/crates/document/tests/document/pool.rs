@@ -82,6 +82,7 @@ async fn a_page_that_hangs_is_ended_and_its_neighbors_wait_no_longer_than_that()
 #[tokio::test]
 async fn a_worker_is_replaced_before_it_reads_the_document_of_another_tenant() {
     let mut server = TestServer::start(1).await;
+    server.settle().await;
     let first = server.pids[0];
     let page = server.open_for("a", &hello()).await.page(0).await.unwrap();
     server.open_for("a", &hello()).await;
