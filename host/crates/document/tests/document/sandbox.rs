@@ -16,7 +16,8 @@ fn a_worker_started_by_hand_names_the_host() {
 
 #[tokio::test]
 async fn the_kernel_confirms_what_a_worker_reports() {
-    let server = TestServer::start(1).await;
+    let mut server = TestServer::start(1).await;
+    server.settle().await;
     let report = server.workers.status().sandbox.unwrap();
     let pid = server.pids[0];
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
