@@ -22,7 +22,7 @@ pub struct Arguments {
 /// Runs `cargo xtask adversary`.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let mut cargo = shell::cargo();
-    cargo.args(["test", "--release", "--locked", "--workspace", "--test", "adversary", "--", "--nocapture"]);
+    cargo.arg("test").args(shell::HOST).args(["--test", "adversary", "--", "--nocapture"]);
     // One after another: each measures a victim.
     cargo.args(["--test-threads", "1"]).args(&arguments.attacks);
     if let Some(minutes) = arguments.minutes {

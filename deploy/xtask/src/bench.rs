@@ -11,9 +11,10 @@ use crate::{guests, setup, shell};
 
 /// Runs `lector-bench` with these arguments.
 pub fn run(places: &Places, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<()> {
-    // Not `cargo run`: it cannot select the whole workspace, and another selection would compile dependencies again.
-    let build = ["build", "--release", "--locked", "--workspace", "--bin", "lector-bench", "--quiet"];
-    shell::run(shell::cargo().args(build).current_dir(&places.root))?;
+    // Not `cargo run`: it cannot select the whole workspace.
+    let mut build = shell::cargo();
+    build.arg("build").args(shell::HOST).args(["--bin", "lector-bench", "--quiet"]);
+    shell::run(build.current_dir(&places.root))?;
     shell::run(Command::new(places.repo("target/release/lector-bench")).args(arguments))
 }
 

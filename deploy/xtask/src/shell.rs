@@ -29,10 +29,14 @@ pub fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Builds the server with the features of the whole workspace, so that no crate is compiled twice.
+/// Arguments of every cargo command that builds the host: the whole workspace, because another selection of packages
+/// has other features and compiles dependencies again; without the task runner, which is built in the dev profile.
+pub const HOST: [&str; 5] = ["--release", "--locked", "--workspace", "--exclude", "xtask"];
+
+/// Builds the server.
 pub fn build_host(root: &Path) -> Result<()> {
     let mut build = cargo();
-    build.args(["build", "--release", "--locked", "--workspace", "--bin", "lector"]).current_dir(root);
+    build.arg("build").args(HOST).args(["--bin", "lector"]).current_dir(root);
     println!("$ {}", line(&build));
     run(&mut build)
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: runs every check in a fixed order, each with its duration and the command that repeats it. CI
-//! calls only this. Everything is built in the release profile with the whole workspace selected, so that no dependency
-//! is compiled twice.
+//! calls only this. The host is built in the release profile with the same selection of packages in every step, so that
+//! no dependency is compiled twice.
 
 use std::process::Command;
 use std::time::Instant;
@@ -133,8 +133,13 @@ fn run_printed(command: &mut Command) -> Result<()> {
     shell::run(command)
 }
 
-fn host(places: &Places, arguments: &[&str]) -> Result<()> {
+fn cargo(places: &Places, arguments: &[&str]) -> Result<()> {
     run_printed(shell::cargo().args(arguments).current_dir(&places.root))
+}
+
+/// Runs a cargo command over the host in the release profile.
+fn host(places: &Places, command: &str, arguments: &[&str]) -> Result<()> {
+    run_printed(shell::cargo().arg(command).args(shell::HOST).args(arguments).current_dir(&places.root))
 }
 
 fn guest(places: &Places, arguments: &[&str]) -> Result<()> {
@@ -142,7 +147,7 @@ fn guest(places: &Places, arguments: &[&str]) -> Result<()> {
 }
 
 fn fmt(places: &Places) -> Result<Outcome> {
-    host(places, &["fmt", "--all", "--check"])?;
+    cargo(places, &["fmt", "--all", "--check"])?;
     passed(guest(places, &["fmt", "--all", "--check"]))
 }
 
@@ -151,28 +156,34 @@ const LINT: &[&str] =
     &["clippy", "--release", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
 
 fn clippy(places: &Places) -> Result<Outcome> {
-    passed(host(places, LINT))
+    passed(cargo(places, LINT))
 }
 
 fn unit(places: &Places) -> Result<Outcome> {
-    passed(host(places, &["test", "--release", "--locked", "--workspace", "--lib", "--bins"]))
+    host(places, "test", &["--lib", "--bins"])?;
+    passed(cargo(places, &["test", "--locked", "--package", "xtask", "--lib"]))
 }
 
 fn doc(places: &Places) -> Result<Outcome> {
-    host(places, &["test", "--release", "--locked", "--workspace", "--doc", "--quiet"])?;
+    host(places, "test", &["--doc", "--quiet"])?;
     passed(guest(places, &["test", "--release", "--locked", "--workspace", "--doc", "--quiet"]))
 }
 
-/// Builds everything in one command, so that features resolve as for the tests that follow: another selection would
-/// compile wasmtime and Cranelift again.
+/// The examples that tests start as programs; the others are built by the benchmarks that use them.
+const PROGRAMS: &[&str] = &["--example", "render_worker", "--example", "busy_host", "--example", "sandbox_probe"];
+
+/// Builds everything that the tests use, in one command.
 fn build_all(places: &Places) -> Result<Outcome> {
-    passed(host(places, &["build", "--release", "--locked", "--workspace", "--all-targets"]))
+    let targets = ["--lib", "--bins", "--tests"];
+    passed(host(places, "build", &[&targets[..], PROGRAMS].concat()))
 }
 
 fn integration(places: &Places) -> Result<Outcome> {
     passed(run_printed(
         shell::cargo()
-            .args(["test", "--release", "--locked", "--workspace", "--test", "*"])
+            .arg("test")
+            .args(shell::HOST)
+            .args(["--test", "*"])
             // The step `adversary` runs these, one after another.
             .args(["--", "--skip", adversary::PREFIX])
             .env("LECTOR_REQUIRE_CORPUS", "1")
@@ -186,7 +197,7 @@ fn avx2(places: &Places) -> Result<Outcome> {
         return Ok(Outcome::Skipped(format!("{reason}: covered by the step `integration`")));
     }
     let mut cargo = shell::cargo();
-    cargo.args(["test", "--release", "--locked", "--workspace"]);
+    cargo.arg("test").args(shell::HOST);
     cargo.args(["real", "engines", "cobatching"].iter().flat_map(|test| ["--test", test]));
     passed(run_printed(cargo.env(processor::FEATURES, processor::AVX2_ALONE).current_dir(&places.root)))
 }

@@ -175,9 +175,10 @@ fn number(of: &Value, key: &str) -> f64 {
 
 /// Builds an example of the workspace and returns its path.
 fn example(places: &Places, name: &str) -> Result<PathBuf> {
-    // Not `cargo run`: it cannot select the whole workspace, and another selection would compile wasmtime again.
-    let build = ["build", "--release", "--locked", "--workspace", "--example", name, "--quiet"];
-    shell::run(shell::cargo().args(build).current_dir(&places.root))
+    // Not `cargo run`: it cannot select the whole workspace.
+    let mut build = shell::cargo();
+    build.arg("build").args(shell::HOST).args(["--example", name, "--quiet"]);
+    shell::run(build.current_dir(&places.root))
         .with_context(|| format!("building the example `{name}`"))?;
     Ok(places.repo("target/release/examples").join(name))
 }

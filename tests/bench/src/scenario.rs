@@ -9,8 +9,9 @@ use xtask::shell;
 pub fn run(places: &Places, name: &str, test: &str) -> Result<()> {
     shell::run(
         shell::cargo()
-            .args(["test", "--release", "--locked", "--workspace", "--test", "scenarios", "--quiet", "--"])
-            .args(["--nocapture", "--exact", test])
+            .arg("test")
+            .args(shell::HOST)
+            .args(["--test", "scenarios", "--quiet", "--", "--nocapture", "--exact", test])
             .env("LECTOR_BENCH", name)
             .current_dir(&places.root),
     )
