@@ -170,7 +170,8 @@ fn doc(places: &Places) -> Result<Outcome> {
 }
 
 /// The examples that tests start as programs; the others are built by the benchmarks that use them.
-const PROGRAMS: &[&str] = &["--example", "render_worker", "--example", "busy_host", "--example", "sandbox_probe"];
+const PROGRAMS: &[&str] =
+    &["--example", "render_worker", "--example", "busy_host", "--example", "sandbox_probe"];
 
 /// Builds everything that the tests use, in one command.
 fn build_all(places: &Places) -> Result<Outcome> {

@@ -178,8 +178,7 @@ fn example(places: &Places, name: &str) -> Result<PathBuf> {
     // Not `cargo run`: it cannot select the whole workspace.
     let mut build = shell::cargo();
     build.arg("build").args(shell::HOST).args(["--example", name, "--quiet"]);
-    shell::run(build.current_dir(&places.root))
-        .with_context(|| format!("building the example `{name}`"))?;
+    shell::run(build.current_dir(&places.root)).with_context(|| format!("building the example `{name}`"))?;
     Ok(places.repo("target/release/examples").join(name))
 }
 
