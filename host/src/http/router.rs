@@ -194,13 +194,6 @@ async fn no_method(request: Request) -> Problem {
     Fault::new(Kind::Invalid, "method_not_allowed", message).into()
 }
 
-/// Returns the OpenAPI document.
-#[cfg(test)]
-#[allow(clippy::panic, reason = "for tests")]
-pub(super) fn document() -> &'static str {
-    DOCUMENT.as_ref().unwrap_or_else(|error| panic!("{error}"))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -9,7 +9,6 @@ mod app;
 mod batches;
 mod compat;
 mod conformance;
-mod declared;
 mod hostile;
 mod jobs;
 mod limits;

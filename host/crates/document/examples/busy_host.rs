@@ -2,6 +2,9 @@
 //! prints the worker's process id once the rendering has started.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
+#[path = "shared/config.rs"]
+mod config;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,23 +18,7 @@ async fn main() {
     let mut arguments = std::env::args().skip(1);
     let pdfium_dir = PathBuf::from(arguments.next().expect("the folder of libpdfium.so"));
     let file = arguments.next().expect("a file");
-    let config = DocumentConfig {
-        pdfium_dir,
-        worker_command: vec![std::env::current_exe().unwrap().with_file_name("render_worker").into()],
-        workers: 1,
-        reserve_workers: 0,
-        open_timeout: Duration::from_secs(60),
-        text_timeout: Duration::from_secs(60),
-        render_timeout: Duration::from_secs(600),
-        open_cpu: Duration::from_secs(600),
-        page_cpu: Duration::from_secs(600),
-        sandbox: lector_sandbox::Policy::Warn,
-        worker_memory_bytes: 1 << 30,
-        image_pixels_max: 100_000_000,
-        pages_max: 10_000,
-        text_characters_max: 250_000,
-        text_words_max: 60_000,
-    };
+    let config = DocumentConfig { render_timeout: Duration::from_secs(600), ..config::config(pdfium_dir) };
     let workers = DocumentWorkers::start(config).await.unwrap();
     let document = workers
         .open(Account::new("tenant".into(), 1), Arc::new(std::fs::read(file).unwrap()), Default::default())

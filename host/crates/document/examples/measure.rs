@@ -4,6 +4,9 @@
 //! Requires the example `render_worker` beside it (`cargo build --release -p lector-document --examples`).
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
+#[path = "shared/config.rs"]
+mod config;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,23 +27,11 @@ async fn measure() {
     let mut arguments = std::env::args().skip(1).peekable();
     let pdfium_dir = PathBuf::from(arguments.next().expect("the folder of libpdfium.so"));
     let dpi = arguments.next_if(|a| a.parse::<f32>().is_ok()).map_or(200.0, |a| a.parse().unwrap());
-    let worker = std::env::current_exe().unwrap().with_file_name("render_worker");
     let config = DocumentConfig {
-        pdfium_dir,
-        worker_command: vec![worker.into()],
-        workers: 1,
-        reserve_workers: 0,
         open_timeout: Duration::from_secs(10),
         text_timeout: Duration::from_secs(10),
         render_timeout: Duration::from_secs(30),
-        open_cpu: Duration::from_secs(600),
-        page_cpu: Duration::from_secs(600),
-        sandbox: lector_sandbox::Policy::Warn,
-        worker_memory_bytes: 1 << 30,
-        image_pixels_max: 100_000_000,
-        pages_max: 10_000,
-        text_characters_max: 250_000,
-        text_words_max: 60_000,
+        ..config::config(pdfium_dir)
     };
     for _ in 0..3 {
         let began = Instant::now();

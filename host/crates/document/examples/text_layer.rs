@@ -4,13 +4,15 @@
 //! Requires the example `render_worker` beside it.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
+#[path = "shared/config.rs"]
+mod config;
+
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lector_core::fair::Account;
 use lector_core::{Documents, Rect};
-use lector_document::{DocumentConfig, DocumentWorkers};
+use lector_document::DocumentWorkers;
 use serde_json::{Value, json};
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,24 +20,7 @@ async fn main() {
     let mut arguments = std::env::args().skip(1);
     let pdfium_dir = PathBuf::from(arguments.next().expect("the folder of libpdfium.so"));
     let bytes = std::fs::read(arguments.next().expect("a file")).expect("a file that can be read");
-    let worker = std::env::current_exe().unwrap().with_file_name("render_worker");
-    let config = DocumentConfig {
-        pdfium_dir,
-        worker_command: vec![worker.into()],
-        workers: 1,
-        reserve_workers: 0,
-        open_timeout: Duration::from_secs(60),
-        text_timeout: Duration::from_secs(60),
-        render_timeout: Duration::from_secs(60),
-        open_cpu: Duration::from_secs(600),
-        page_cpu: Duration::from_secs(600),
-        sandbox: lector_sandbox::Policy::Warn,
-        worker_memory_bytes: 1 << 30,
-        image_pixels_max: 100_000_000,
-        pages_max: 10_000,
-        text_characters_max: 250_000,
-        text_words_max: 60_000,
-    };
+    let config = config::config(pdfium_dir);
     let workers = DocumentWorkers::start(config).await.unwrap();
     let account = Account::new("tenant".into(), 1);
     let document = workers.open(account, Arc::new(bytes), Default::default()).await.unwrap();

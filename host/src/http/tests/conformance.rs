@@ -3,6 +3,7 @@
 
 mod schema;
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use axum::http::{Method, header};
@@ -31,15 +32,28 @@ fn compare(method: &Method, path: &str, answer: &Answer) -> Result<(), String> {
     let method = method.as_str().to_lowercase();
     let operation = item(path).map(|item| &item[method.as_str()]).filter(|operation| operation.is_object());
     let Some(operation) = operation else {
-        let problem = &DOCUMENT["components"]["schemas"]["Problem"];
-        return match answer.status {
-            404 | 405 => schema::validate(&DOCUMENT, problem, &answer.json()),
-            other => Err(format!("a request without an operation has status {other}")),
+        let problem = answer.json();
+        return match (answer.status, problem["code"].as_str()) {
+            (404, Some("route_not_found")) | (405, Some("method_not_allowed")) => {
+                schema::validate(&DOCUMENT, &DOCUMENT["components"]["schemas"]["Problem"], &problem)
+            }
+            (status, code) => {
+                Err(format!("a request without an operation has status {status}, code {code:?}"))
+            }
         };
     };
     let status = answer.status.to_string();
     let response = operation["responses"].get(&status);
     let response = response.ok_or_else(|| format!("status {status} is not described"))?;
+    if answer.header("content-type") == "application/problem+json"
+        && let Some(declared) = codes(response)
+    {
+        let problem = answer.json();
+        let code = problem["code"].as_str().ok_or("a problem without a code")?;
+        if !declared.contains(&code) {
+            return Err(format!("the problem `{code}` is not declared"));
+        }
+    }
     let empty = serde_json::Map::new();
     for (name, described) in response["headers"].as_object().unwrap_or(&empty) {
         let Some(value) = answer.headers.get(name.as_str()) else { continue };
@@ -90,4 +104,18 @@ fn item(path: &str) -> Option<&'static Value> {
         }
     };
     items.get(path).or_else(|| items.iter().find(|(template, _)| matches(template)).map(|(_, item)| item))
+}
+
+/// Returns the codes that a response names: its description is "Problem: `CODE`, `CODE`."
+fn codes(response: &Value) -> Option<Vec<&str>> {
+    let listed = response["description"].as_str()?.strip_prefix("Problem: ")?;
+    Some(listed.split('`').skip(1).step_by(2).collect())
+}
+
+/// Returns the codes that some operation declares.
+pub(super) fn all_codes() -> BTreeSet<&'static str> {
+    let operations =
+        DOCUMENT["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let responses = operations.flat_map(|operation| operation["responses"].as_object().unwrap().values());
+    responses.filter_map(codes).flatten().collect()
 }

@@ -1,5 +1,5 @@
 //! Every problem code is declared by an operation, and either provoked here or named with the tests that provoke it.
-//! Each response of these tests is also checked against the OpenAPI document (`declared.rs`).
+//! Each response of these tests is also checked against the OpenAPI document (`conformance.rs`).
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use lector_serving::fakes::Behavior;
 use serde_json::{Value, json};
 
 use super::app::{TestApp, TestRequest};
-use super::declared;
+use super::conformance;
 use crate::http::problem::codes;
 
 /// Codes of responses to requests that match no operation.
@@ -358,7 +358,7 @@ async fn every_problem_code_is_provoked_here_or_named_with_its_tests() {
 #[test]
 fn the_operations_declare_exactly_the_listed_codes() {
     let listed: BTreeSet<&str> = codes::ALL.iter().map(|entry| entry.code).collect();
-    let declared = declared::all_codes();
+    let declared = conformance::all_codes();
     // Codes of the APIs of other software, which have documents of their own.
     let undeclared: Vec<&&str> =
         listed.difference(&declared).filter(|code| !code.starts_with("compat_")).collect();

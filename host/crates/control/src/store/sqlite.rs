@@ -5,6 +5,7 @@
 //! that find them: a new limit needs no new schema. Settings are text in a table of their own. Independent of the
 //! meaning of the records.
 
+mod blocking;
 #[cfg(test)]
 mod fuzz;
 mod jobs;
@@ -18,7 +19,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::FutureExt;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use rustix::fs::{FlockOperation, flock};
 
@@ -89,15 +89,7 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
     ) -> Stored<'_, T> {
-        let inner = self.inner.clone();
-        let task = tokio::task::spawn_blocking(move || work(&inner));
-        async move {
-            match task.await {
-                Ok(answer) => answer,
-                Err(error) => Err(StoreError::Write { what: "a change", source: error.into() }),
-            }
-        }
-        .boxed()
+        blocking::run(&self.inner, "a change", work)
     }
 
     /// Executes SQL that no change executes.

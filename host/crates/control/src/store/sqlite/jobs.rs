@@ -13,10 +13,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use futures::FutureExt;
 use lector_core::TenantName;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::blocking;
 use super::schema::{self, Steps};
 use super::write_error::wrote;
 use crate::digest::Digest;
@@ -130,15 +130,7 @@ impl SqliteJobStore {
         &self,
         work: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
     ) -> Stored<'_, T> {
-        let inner = self.inner.clone();
-        let task = tokio::task::spawn_blocking(move || work(&inner));
-        async move {
-            match task.await {
-                Ok(answer) => answer,
-                Err(error) => Err(StoreError::Write { what: "a job", source: error.into() }),
-            }
-        }
-        .boxed()
+        blocking::run(&self.inner, "a job", work)
     }
 
     fn read<T: Send + 'static>(
