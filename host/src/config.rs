@@ -57,6 +57,8 @@ pub struct Config {
     pub client: ClientConfig,
     /// `[log]`.
     pub log: LogConfig,
+    /// `[traces]`; `None`: no traces are sent.
+    pub traces: Option<TracesConfig>,
 }
 
 /// The gateway.
@@ -223,6 +225,15 @@ pub struct LogConfig {
     pub filter: String,
     /// Format of the events.
     pub format: LogFormat,
+}
+
+/// Where traces are sent.
+#[derive(Clone, Debug)]
+pub struct TracesConfig {
+    /// Base URL of the collector (OTLP over HTTP).
+    pub endpoint: String,
+    /// Part of the requests that are traced, 0 to 1; a client that sends a trace context decides for its own.
+    pub sample_ratio: f64,
 }
 
 /// The consequence of a sandbox that the kernel does not support completely.

@@ -3,8 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use lector_tests::collector::{Collector, text};
 use lector_tests::pdf::{self, PageSpec};
 use lector_tests::{Gateway, paths};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::Value;
 use yaml_rust2::{Yaml, YamlLoader};
 
@@ -89,32 +92,68 @@ async fn dashboards_and_alerts_name_metrics_that_exist() {
     }
 }
 
+/// One trace for a request: it continues the client's, and shows each page with its rendering, its guest and its runs,
+/// and what overlaps.
 #[tokio::test]
-async fn a_timeline_shows_what_overlaps() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("trace.json");
-    let gateway = Gateway::builder().arg("--trace").arg(path.display().to_string()).start().await;
+async fn a_trace_shows_each_page_and_what_overlaps() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let collector = Collector::start().await;
+    let gateway = Gateway::builder().set("traces.endpoint", &collector.base).start().await;
     let pages = vec![PageSpec::a4(&["A line to be found and read"; 12]); 6];
-    gateway.ocr("application/pdf", pdf::document(&pages), "text_layer=never").await.ok();
+    let request = gateway
+        .client()
+        .post(gateway.url("/api/v1/ocr?text_layer=never"))
+        .header("content-type", "application/pdf")
+        .header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));
+    assert_eq!(request.body(pdf::document(&pages)).send().await.unwrap().status(), 200);
+    // A stop sends the spans that wait.
     gateway.stop().await;
 
-    let text = std::fs::read_to_string(&path).unwrap();
-    let events: Vec<Value> =
-        serde_json::from_str(&format!("{}]", text.trim_end().trim_end_matches(','))).unwrap();
-    let bars = |kind: &'static str| -> Vec<(f64, f64)> {
-        let of = |event: &&Value| event["ph"] == "X" && event["name"].as_str().unwrap().starts_with(kind);
-        let bar = |event: &Value| {
-            let from = event["ts"].as_f64().unwrap();
-            (from, from + event["dur"].as_f64().unwrap())
+    assert_eq!(collector.resource("service.name").as_deref(), Some("lector"));
+    let spans = collector.spans();
+    let of = |name: &str| -> Vec<&Span> { spans.iter().filter(|span| span.name == name).collect() };
+    let request = of("POST /api/v1/ocr").first().copied().expect("a span of the request").clone();
+    assert_eq!(request.trace_id, bytes(TRACE));
+    assert_eq!(request.parent_span_id, bytes("00f067aa0ba902b7"));
+    assert_eq!(request.kind, SpanKind::Server as i32);
+    assert_eq!(text(&request.attributes, "http.response.status_code").as_deref(), Some("200"));
+    let [document] = of("document")[..] else { panic!("one document: {spans:?}") };
+    assert_eq!(document.parent_span_id, request.span_id);
+    let read = of("page");
+    assert_eq!(read.len(), 6);
+    for page in &read {
+        assert_eq!((&page.parent_span_id, &page.trace_id), (&document.span_id, &request.trace_id));
+        let parts = |name: &str| of(name).iter().filter(|span| is_within(&spans, span, page)).count();
+        assert!(parts("render") >= 1 && parts("guest") >= 1, "{page:?}");
+    }
+    let runs: Vec<&Span> =
+        of("inference").into_iter().filter(|run| run.trace_id == request.trace_id).collect();
+    assert!(runs.iter().all(|run| read.iter().any(|page| is_within(&spans, run, page))), "{runs:?}");
+    let detections =
+        |run: &&&Span| text(&run.attributes, "model").is_some_and(|model| model.ends_with("-det"));
+    // A run may serve several pages, and stands in the trace of the first.
+    assert!(runs.iter().filter(detections).count() >= 1, "{runs:?}");
+    let overlap = |a: &[&Span], b: &[&Span]| {
+        let both = |a: &Span, b: &Span| {
+            a.start_time_unix_nano < b.end_time_unix_nano && b.start_time_unix_nano < a.end_time_unix_nano
         };
-        events.iter().filter(of).map(bar).collect()
+        a.iter().any(|a| b.iter().any(|b| both(a, b)))
     };
-    let overlap =
-        |a: &[(f64, f64)], b: &[(f64, f64)]| a.iter().any(|a| b.iter().any(|b| a.0 < b.1 && b.0 < a.1));
-    let (renderings, guests, runs) = (bars("render"), bars("guest"), bars("inference"));
-    assert!(renderings.len() >= 6 && bars("page").len() >= 6 && !guests.is_empty() && !runs.is_empty());
-    assert!(overlap(&renderings, &runs), "rendering waits for inference");
-    assert!(overlap(&guests, &runs), "guests wait for inference");
+    assert!(overlap(&of("render"), &runs), "rendering waits for inference");
+    assert!(overlap(&of("guest"), &runs), "guests wait for inference");
+}
+
+/// Returns whether a span is below another one.
+fn is_within(spans: &[Span], span: &Span, above: &Span) -> bool {
+    span.parent_span_id == above.span_id
+        || spans
+            .iter()
+            .find(|parent| parent.span_id == span.parent_span_id)
+            .is_some_and(|parent| is_within(spans, parent, above))
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 pub mod answer;
+pub mod collector;
 pub mod gateway;
 pub mod paths;
 pub mod pdf;

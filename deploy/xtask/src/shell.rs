@@ -25,8 +25,12 @@ const INSTALL: &[(&str, &str)] = &[
 ];
 
 /// Returns a command for the `cargo` that started this program, or the one in the path.
+///
+/// Without backtraces of failed tests: they are hundreds of lines of other people's code around the message.
 pub fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.env("RUST_BACKTRACE", "0");
+    cargo
 }
 
 /// Arguments of every cargo command that builds the host: the whole workspace, because another selection of packages

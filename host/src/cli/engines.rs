@@ -108,7 +108,7 @@ pub(super) fn run(command: Command, config: Config) -> Result<ExitCode, Failure>
     match command {
         Command::Server(command) => manage::run(command, &config),
         Command::Here(command) => {
-            telemetry::init(&config.log, None)?;
+            telemetry::init(&config.log)?;
             here(command, &config)
         }
     }

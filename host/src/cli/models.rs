@@ -74,11 +74,11 @@ pub(super) fn run(command: Command, config: &Config) -> Result<ExitCode, Failure
             Ok(ExitCode::SUCCESS)
         }
         Command::Verify(Verify { models, .. }) => {
-            telemetry::init(&config.log, None)?;
+            telemetry::init(&config.log)?;
             print_results(|report| app::models_verify(&config.engines, &models, report))
         }
         Command::Add(add) => {
-            telemetry::init(&config.log, None)?;
+            telemetry::init(&config.log)?;
             let order = ModelOrder {
                 name: &add.name,
                 task: add.task.as_deref(),

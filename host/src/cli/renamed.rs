@@ -17,6 +17,8 @@ const FLAGS: &[(&str, &str)] = &[
     ("--again", "--force"),
     ("--licence", "--license"),
     ("--rung", "--variant"),
+    // Spans go to a collector now.
+    ("--trace", "LECTOR__TRACES__ENDPOINT"),
     ("--watch-errors", "--rollback-error-rate"),
     ("--watch-p99-ms", "--rollback-p99-ms"),
     ("--watch-pages", "--rollback-pages-min"),

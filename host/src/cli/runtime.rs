@@ -9,7 +9,7 @@ pub(super) fn block_on<T>(
     config: &Config,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    telemetry::init(&config.log, None)?;
+    telemetry::init(&config.log)?;
     on_runtime(work)
 }
 

@@ -33,9 +33,6 @@ pub(super) struct Args {
     /// File to write when the server listens: {"listening":"http://…"}
     #[arg(long, value_name = "FILE")]
     port_file: Option<PathBuf>,
-    /// File for a trace (Perfetto, chrome://tracing) of documents, pages, renderings, guest calls and runs
-    #[arg(long, value_name = "FILE")]
-    trace: Option<PathBuf>,
 }
 
 impl Args {
@@ -46,8 +43,15 @@ impl Args {
 }
 
 pub(super) fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    telemetry::init(&config.log, args.trace.as_deref())?;
-    on_runtime(serve(&args, &config))
+    on_runtime(async {
+        let traces = telemetry::init_traced(&config.log, config.traces.as_ref())?;
+        let served = serve(&args, &config).await;
+        if let Some(traces) = traces {
+            // A failure of this thread loses the last spans, and is in the log.
+            let _ = tokio::task::spawn_blocking(move || traces.end()).await;
+        }
+        served
+    })
 }
 
 async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {

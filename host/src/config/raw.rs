@@ -19,6 +19,7 @@ pub struct RawConfig {
     pub platform: RawPlatform,
     pub jobs: RawJobs,
     pub log: RawLog,
+    pub traces: RawTraces,
     pub client: RawClient,
     pub compat: RawCompat,
     pub deployments: Vec<RawDeployment>,
@@ -142,6 +143,13 @@ pub struct RawJobs {
 pub struct RawLog {
     pub filter: String,
     pub format: LogFormat,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTraces {
+    pub endpoint: String,
+    pub sample_ratio: f64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -332,6 +340,7 @@ impl Default for RawConfig {
                 models: RawCompatModels::default(),
             },
             log: RawLog { filter: "info".to_owned(), format: LogFormat::Text },
+            traces: RawTraces { endpoint: String::new(), sample_ratio: 1.0 },
             deployments: vec![
                 RawDeployment::built_in("standard", "standard", toml::Table::new()),
                 RawDeployment::built_in("standard-tiny", "standard", tiny),

@@ -108,6 +108,8 @@ fn wrong_values_are_named_with_their_key_and_origin() {
         ("[http]\nlisten = \"localhost\"\n", "`http.listen` is not an address"),
         ("[platform]\ndefault_deployment = \"x\"\n", "the deployments are: redact, standard, standard-tiny"),
         ("[log]\nfilter = \"a=b=c\"\n", "`log.filter` is not a filter"),
+        ("[traces]\nendpoint = \"collector:4318\"\n", "`traces.endpoint` is not the URL of a collector"),
+        ("[traces]\nsample_ratio = 1.5\n", "`traces.sample_ratio` is not a part"),
         ("[guests]\ninstances_max = 1\n", "`guests.instances_max` is 1"),
         ("[[deployments]]\nname = \"Up\"\ncomponent = \"b\"\n", "use 1 to 63 of"),
         ("[[deployments]]\nname = \"up\"\n", "has no `component`"),

@@ -15,7 +15,7 @@ use super::layers::Effective;
 use super::raw::RawDeployment;
 use super::{
     ClientConfig, CompatConfig, Config, Dialect, DocumentsConfig, EnginesConfig, GuestsConfig, HttpConfig,
-    JobsSettings, LogConfig, Rate, env, paths,
+    JobsSettings, LogConfig, Rate, TracesConfig, env, paths,
 };
 
 /// Default of `guests.instances_max`; each instance reserves address space, not memory.
@@ -57,7 +57,25 @@ pub(super) fn raise(effective: &Effective) -> Result<Config, ConfigError> {
         admin_key_file: (!raw.platform.admin_key_file.is_empty())
             .then(|| raw.platform.admin_key_file.clone().into()),
         log: LogConfig { filter: raw.log.filter.clone(), format: raw.log.format },
+        traces: traces(effective, &check)?,
     })
+}
+
+fn traces(effective: &Effective, check: &Check<'_>) -> Result<Option<TracesConfig>, ConfigError> {
+    let raw = &effective.raw.traces;
+    if !(0.0..=1.0).contains(&raw.sample_ratio) {
+        return Err(check.wrong("traces.sample_ratio", "is not a part: write a number from 0 to 1"));
+    }
+    if raw.endpoint.is_empty() {
+        return Ok(None);
+    }
+    let uri = raw.endpoint.parse::<axum::http::Uri>().ok();
+    let scheme = uri.as_ref().and_then(|uri| uri.scheme_str());
+    if !matches!(scheme, Some("http" | "https")) || uri.as_ref().is_none_or(|uri| uri.host().is_none()) {
+        let problem = "is not the URL of a collector: write it like `http://127.0.0.1:4318`";
+        return Err(check.wrong("traces.endpoint", problem));
+    }
+    Ok(Some(TracesConfig { endpoint: raw.endpoint.clone(), sample_ratio: raw.sample_ratio }))
 }
 
 fn http(effective: &Effective, check: &Check<'_>) -> Result<HttpConfig, ConfigError> {

@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
@@ -20,7 +21,10 @@ use bytes::Bytes;
 use futures::FutureExt;
 use hyper::body::{Frame, SizeHint};
 use lector_core::RequestId;
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
+use tracing::field::Empty;
 use tracing::{Instrument, Span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::AppState;
 use super::connection_table::OnConnection;
@@ -36,6 +40,7 @@ const CLIENT_LEFT: u16 = 499;
 const NO_ROUTE: &str = "none";
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Request context for handlers.
@@ -49,8 +54,8 @@ pub(super) struct RequestCtx {
 /// Runs a request: the outermost layer.
 pub(super) async fn handle(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
-    let span = span(&id, request.headers());
     let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, |path| path.as_str()).to_owned();
+    let span = span(&id, request.method(), &route, request.headers());
     let connection = request.extensions_mut().remove::<OnConnection>();
     let deliveries = request.extensions_mut().remove::<Deliveries>().unwrap_or_default();
     let mut record = ResponseRecord {
@@ -114,28 +119,63 @@ pub(super) fn request_id(headers: &HeaderMap) -> RequestId {
     }
 }
 
-fn span(id: &RequestId, headers: &HeaderMap) -> Span {
-    let span = tracing::info_span!("http", request = %id, trace_id = tracing::field::Empty, parent_id = tracing::field::Empty);
-    let parent = headers.get(&TRACEPARENT).and_then(|value| value.to_str().ok()).and_then(trace_parent);
-    if let Some((trace, parent)) = parent {
-        span.record("trace_id", trace);
-        span.record("parent_id", parent);
+/// Creates the span of a request, in the client's trace if it sent one.
+///
+/// Named and described by the semantic conventions of OpenTelemetry for HTTP servers. These fields are filled only where
+/// traces are sent, because the log line of a request has the same ones.
+fn span(id: &RequestId, method: &Method, route: &str, headers: &HeaderMap) -> Span {
+    let span = tracing::info_span!(
+        "http", request = %id, trace_id = Empty, parent_id = Empty, otel.name = Empty, otel.kind = Empty
+    );
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(parent) = text(&TRACEPARENT).and_then(trace_parent) {
+        span.record("trace_id", parent.trace);
+        span.record("parent_id", parent.span);
+        if let Some(context) = parent.context(text(&TRACESTATE)) {
+            // Fails where no traces are sent.
+            let _ = span.set_parent(context);
+        }
+    }
+    if span.context().span().span_context().is_valid() {
+        span.record("otel.name", format!("{} {route}", method_label(method)));
+        span.record("otel.kind", "server");
+        span.set_attribute("http.request.method", method_label(method));
+        span.set_attribute("http.route", route.to_owned());
     }
     span
 }
 
-/// Parses trace id and parent id of a `traceparent` (W3C Trace Context, section 3.2). Later versions may append fields.
-pub(super) fn trace_parent(value: &str) -> Option<(&str, &str)> {
+/// The caller's place in its trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TraceParent<'a> {
+    trace: &'a str,
+    span: &'a str,
+    sampled: bool,
+}
+
+impl TraceParent<'_> {
+    fn context(self, state: Option<&str>) -> Option<opentelemetry::Context> {
+        let (trace, span) = (TraceId::from_hex(self.trace).ok()?, SpanId::from_hex(self.span).ok()?);
+        let flags = if self.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
+        let state = state.and_then(|state| TraceState::from_str(state).ok()).unwrap_or_default();
+        let parent = SpanContext::new(trace, span, flags, true, state);
+        Some(opentelemetry::Context::new().with_remote_span_context(parent))
+    }
+}
+
+/// Parses a `traceparent` (W3C Trace Context, section 3.2). Later versions may append fields.
+pub(super) fn trace_parent(value: &str) -> Option<TraceParent<'_>> {
     let mut fields = value.trim().split('-');
     let mut field = |digits: usize| {
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         fields.next().filter(|field| field.len() == digits && field.bytes().all(hex))
     };
-    let (version, trace, parent, _flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
+    let (version, trace, span, flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
     let zero = |id: &str| id.bytes().all(|b| b == b'0');
     let valid =
-        version != "ff" && !zero(trace) && !zero(parent) && (version != "00" || fields.next().is_none());
-    valid.then_some((trace, parent))
+        version != "ff" && !zero(trace) && !zero(span) && (version != "00" || fields.next().is_none());
+    let sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
+    valid.then_some(TraceParent { trace, span, sampled })
 }
 
 /// Returns the code of a problem; empty for a success.
@@ -201,6 +241,10 @@ impl Drop for ResponseRecord {
         let _in = self.span.enter();
         let Self { method, path, status, code, sent_bytes, complete, .. } = self;
         let took_ms = millis(took);
+        self.span.set_attribute("http.response.status_code", i64::from(*status));
+        if *status >= 500 {
+            self.span.set_status(opentelemetry::trace::Status::error(*code));
+        }
         // Health checks and scrapes are frequent, and would be most of the log.
         if matches!(self.route.as_str(), "/healthz" | "/readyz" | "/metrics") && *status < 400 {
             tracing::debug!(%method, path, status, took_ms, sent_bytes, complete, "answered");
@@ -288,8 +332,10 @@ mod tests {
     #[test]
     fn trace_parents_are_parsed() {
         let (trace, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
-        assert_eq!(trace_parent(&format!("00-{trace}-{parent}-01")), Some((trace, parent)));
-        assert_eq!(trace_parent(&format!("cc-{trace}-{parent}-01-more")), Some((trace, parent)));
+        let sampled = |sampled| Some(TraceParent { trace, span: parent, sampled });
+        assert_eq!(trace_parent(&format!("00-{trace}-{parent}-01")), sampled(true));
+        assert_eq!(trace_parent(&format!("00-{trace}-{parent}-02")), sampled(false));
+        assert_eq!(trace_parent(&format!("cc-{trace}-{parent}-01-more")), sampled(true));
         for bad in [
             format!("00-{trace}-{parent}-01-more"),
             format!("ff-{trace}-{parent}-01"),

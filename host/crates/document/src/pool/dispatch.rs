@@ -1,8 +1,9 @@
 //! The dispatcher: which worker runs which job, and what each worker holds.
 //!
 //! Owns the state of the pool under one lock: the work queue, one slot for each worker, affinity. `slot` has the rules by
-//! which tenants share the workers. A worker process serves one tenant; its supervisor replaces it before a job of another. Starts no process and parses nothing. Called by
-//! `open` (jobs) and by the worker supervisors (next job, lifecycle, open documents).
+//! which tenants share the workers. A worker process serves one tenant; its supervisor replaces it before a job of another.
+//! Starts no process and parses nothing. Called by `open` (jobs) and by the worker supervisors (next job, lifecycle, open
+//! documents).
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError};
@@ -296,8 +297,14 @@ impl Pool {
         self.state().slots.get_mut(index).map(change)
     }
 
+    /// Records that the worker is ready: from here on it counts as alive. Its supervisor asks for its first job next.
     pub(super) fn started(&self, index: usize, pid: u32) {
-        self.slot(index, |slot| slot.pid = Some(pid));
+        self.slot(index, |slot| {
+            slot.pid = Some(pid);
+            if slot.job.is_none() {
+                slot.phase = Phase::Idle;
+            }
+        });
     }
 
     /// Returns whether the worker's job must give way. Called at every tick of its supervisor.
