@@ -112,17 +112,15 @@ pub fn hello() -> Vec<u8> {
     Pdf::new().page(&Page { content, ..Page::default() }).bytes()
 }
 
-/// A page that takes practically infinite time to render: nested forms that draw forms.
+/// A page that takes practically infinite time to render, in little memory: a tiling pattern of 10^13 tiles. (Nested forms
+/// that draw forms take memory for each: on a fast processor its limit ends them before a limit of some seconds.)
 pub fn endless() -> Vec<u8> {
     let mut pdf = Pdf::new();
-    let mut inner =
-        pdf.stream("/Type /XObject /Subtype /Form /BBox [0 0 300 400]", b"0 0 5 5 re f 9 9 m 20 20 l S");
-    for _ in 0..12 {
-        let entries = format!(
-            "/Type /XObject /Subtype /Form /BBox [0 0 300 400] /Resources << /XObject << /X {inner} 0 R >> >>"
-        );
-        inner = pdf.stream(&entries, "/X Do ".repeat(12).as_bytes());
-    }
-    let xobjects = format!("/X {inner} 0 R");
-    pdf.page(&Page { content: "/X Do", xobjects, ..Page::default() }).bytes()
+    let pattern = pdf.stream(
+        "/Type /Pattern /PatternType 1 /PaintType 1 /TilingType 1 /BBox [0 0 1 1] /XStep 0.0001 /YStep 0.0001 /Resources << >>",
+        b"0 0 1 1 re f",
+    );
+    let resources = format!("/Pattern << /P1 {pattern} 0 R >>");
+    let content = "/Pattern cs /P1 scn 0 0 300 400 re f";
+    pdf.page(&Page { content, resources, ..Page::default() }).bytes()
 }
