@@ -80,6 +80,8 @@ pub struct HttpConfig {
     pub request_timeout: Duration,
     /// Private address that serves metrics with tenant labels without a key; `None`: there is none.
     pub metrics_listen: Option<SocketAddr>,
+    /// Whether requests are traced (`[traces]`).
+    pub traced: bool,
     /// Maximum number of connections.
     pub connections_max: usize,
     /// Maximum number of connections of one client address.

@@ -92,6 +92,7 @@ fn http(effective: &Effective, check: &Check<'_>) -> Result<HttpConfig, ConfigEr
     Ok(HttpConfig {
         listen: address("http.listen", &raw.listen)?,
         metrics_listen,
+        traced: !effective.raw.traces.endpoint.is_empty(),
         allow_insecure_public: raw.allow_insecure_public,
         body_bytes_max: check.positive("http.body_bytes_max", raw.body_bytes_max)?,
         header_timeout: check.seconds("http.header_timeout_s", raw.header_timeout_s)?,

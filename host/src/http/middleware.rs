@@ -55,7 +55,10 @@ pub(super) struct RequestCtx {
 pub(super) async fn handle(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, |path| path.as_str()).to_owned();
-    let span = span(&id, request.method(), &route, request.headers());
+    let span = span(&id, request.headers());
+    if state.config.traced {
+        trace(&span, request.method(), &route, request.headers());
+    }
     let connection = request.extensions_mut().remove::<OnConnection>();
     let deliveries = request.extensions_mut().remove::<Deliveries>().unwrap_or_default();
     let mut record = ResponseRecord {
@@ -119,30 +122,37 @@ pub(super) fn request_id(headers: &HeaderMap) -> RequestId {
     }
 }
 
-/// Creates the span of a request, in the client's trace if it sent one.
-///
-/// Named and described by the semantic conventions of OpenTelemetry for HTTP servers. These fields are filled only where
-/// traces are sent, because the log line of a request has the same ones.
-fn span(id: &RequestId, method: &Method, route: &str, headers: &HeaderMap) -> Span {
+/// Creates the span of a request.
+fn span(id: &RequestId, headers: &HeaderMap) -> Span {
     let span = tracing::info_span!(
         "http", request = %id, trace_id = Empty, parent_id = Empty, otel.name = Empty, otel.kind = Empty
     );
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(parent) = text(&TRACEPARENT).and_then(trace_parent) {
+    if let Some(parent) = text(headers, &TRACEPARENT).and_then(trace_parent) {
         span.record("trace_id", parent.trace);
         span.record("parent_id", parent.span);
-        if let Some(context) = parent.context(text(&TRACESTATE)) {
-            // Fails where no traces are sent.
-            let _ = span.set_parent(context);
-        }
-    }
-    if span.context().span().span_context().is_valid() {
-        span.record("otel.name", format!("{} {route}", method_label(method)));
-        span.record("otel.kind", "server");
-        span.set_attribute("http.request.method", method_label(method));
-        span.set_attribute("http.route", route.to_owned());
     }
     span
+}
+
+/// Makes the span a part of a trace, the client's if it sent one. Named and described by the semantic conventions of
+/// OpenTelemetry for HTTP servers.
+fn trace(span: &Span, method: &Method, route: &str, headers: &HeaderMap) {
+    let method = method_label(method);
+    span.record("otel.name", format!("{method} {route}"));
+    span.record("otel.kind", "server");
+    let parent = text(headers, &TRACEPARENT).and_then(trace_parent);
+    if let Some(context) = parent.and_then(|parent| parent.context(text(headers, &TRACESTATE))) {
+        // Fails only for a span that has begun.
+        let _ = span.set_parent(context);
+    } else {
+        span.record("trace_id", span.context().span().span_context().trace_id().to_string());
+    }
+    span.set_attribute("http.request.method", method);
+    span.set_attribute("http.route", route.to_owned());
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// The caller's place in its trace.

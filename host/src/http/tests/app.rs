@@ -90,6 +90,7 @@ impl TestApp {
 
     fn http_config() -> HttpConfig {
         HttpConfig {
+            traced: false,
             listen: ([127, 0, 0, 1], 0).into(),
             allow_insecure_public: false,
             body_bytes_max: 1 << 20,
