@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// Embedded paths, relative to the root of the repository.
-const TAKEN: [&str; 8] = [
+const TAKEN: [&str; 9] = [
     "guest/.cargo",
     "guest/Cargo.toml",
     "guest/Cargo.lock",
+    "guest/find",
     "guest/sdk",
     "guest/steps",
     "guest/template",

@@ -114,8 +114,9 @@ async fn spinning_guests() {
 async fn patterns() {
     const REDACT: &str = "[http]\nconnections_max = 256\n[platform]\ndefault_deployment = \"echo\"\n[[deployments]]\n\
         name = \"echo\"\ncomponent = \"guest/target/components/echo.wasm\"\n[[deployments]]\nname = \"redact\"\n\
-        component = \"guest/target/components/redact.wasm\"\n[deployments.settings]\n\
+        component = \"guest/target/components/redact.wasm\"\nwraps = \"standard\"\n[deployments.settings]\n\
         patterns = [{ kind = \"evil\", pattern = \"(a+)+[!]\" }, { kind = \"worse\", pattern = \"(a|a)*b(a|aa)+[!]\" }]\n\
+        [[deployments]]\nname = \"standard\"\ncomponent = \"guest/target/components/standard.wasm\"\n\
         [deployments.grants]\ndetection = \"pp-ocrv6-small-det\"\nrecognition = \"pp-ocrv6-small-rec\"\n\
         detection-tiny = \"pp-ocrv6-tiny-det\"\nrecognition-tiny = \"pp-ocrv6-tiny-rec\"\n\
         textline-orientation = \"textline-orientation\"\npage-orientation = \"page-orientation\"\n";

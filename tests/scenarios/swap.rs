@@ -213,14 +213,15 @@ async fn read(gateway: &Gateway) -> String {
 /// Deploys a new build of the component as a revision.
 async fn deploy(gateway: &Gateway, component: &str, mask: Option<char>) -> Revision {
     let wasm = unseen(component, &format!("build-{}", mask.map_or(0, u32::from)));
-    let (settings, mark) = match mask {
-        None => (json!({}), SECRET.to_owned()),
+    let (options, mark) = match mask {
+        None => (json!({ "settings": {} }), SECRET.to_owned()),
         Some(mask) => {
             let masked = SECRET.chars().map(|c| if c.is_alphanumeric() { mask } else { c });
-            (json!({ "mask": mask.to_string() }), masked.collect())
+            let options = json!({ "settings": { "mask": mask.to_string() }, "wraps": "standard" });
+            (options, masked.collect())
         }
     };
-    let answer = server::deploy(gateway, "", "swapped", wasm, json!({ "settings": settings })).await;
+    let answer = server::deploy(gateway, "", "swapped", wasm, options).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
     Revision { number: answer.json()["revision"].as_u64().unwrap(), mark }
 }

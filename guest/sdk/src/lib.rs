@@ -56,6 +56,7 @@ mod model;
 mod page;
 mod pages;
 mod pipeline;
+mod places;
 mod settings;
 mod tensor;
 mod text;

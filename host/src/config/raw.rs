@@ -212,6 +212,7 @@ const GRANTS: [(&str, &str); 6] = [
 ];
 
 impl RawDeployment {
+    /// Returns the deployment of a guest that reads pages with the standard steps itself.
     fn built_in(name: &str, component: &str, settings: toml::Table) -> Self {
         Self {
             name: name.to_owned(),
@@ -220,6 +221,15 @@ impl RawDeployment {
             settings,
             grants: GRANTS.map(|(alias, model)| (alias.to_owned(), model.to_owned())).into(),
             budget: BudgetSpec::default(),
+        }
+    }
+
+    /// Returns the deployment of a guest that wraps the built-in deployment `wraps`, which opens the models.
+    fn wrapper(name: &str, wraps: &str) -> Self {
+        Self {
+            wraps: wraps.to_owned(),
+            grants: BTreeMap::new(),
+            ..Self::built_in(name, name, toml::Table::new())
         }
     }
 }
@@ -344,7 +354,7 @@ impl Default for RawConfig {
             deployments: vec![
                 RawDeployment::built_in("standard", "standard", toml::Table::new()),
                 RawDeployment::built_in("standard-tiny", "standard", tiny),
-                RawDeployment::built_in("redact", "redact", toml::Table::new()),
+                RawDeployment::wrapper("redact", "standard"),
             ],
         }
     }

@@ -1,11 +1,7 @@
-//! Finders of personal data in a line of text. Positions are in characters, so that masking and boxes need no bytes.
-//! Called once per line.
+//! The finders of a deployment: the kinds of `lector-find` that its settings choose, and its own patterns. Positions are in
+//! characters, so that masking and boxes need no bytes. Called once per line.
 
-mod card;
-mod email;
-mod iban;
-mod phone;
-
+use lector_find::Kind as Value;
 use lector_sdk::ConfigError;
 use regex_lite::{Regex, RegexBuilder};
 
@@ -54,11 +50,10 @@ impl Finders {
     /// Returns the findings of a line, from left to right. A finding inside another one is left out: numbers with a
     /// valid checksum have priority, telephone numbers, which are only likely, come last.
     pub(crate) fn find(&self, text: &str) -> Vec<Found> {
-        let chars: Vec<char> = text.chars().collect();
         let mut found: Vec<Found> = Vec::new();
         for kind in [Kind::Iban, Kind::Card, Kind::Email] {
             if self.kinds.contains(&kind) {
-                self.add(&mut found, kind, places(kind, &chars));
+                self.add(&mut found, kind, text);
             }
         }
         for (kind, regex) in &self.patterns {
@@ -70,15 +65,16 @@ impl Finders {
             }
         }
         if self.kinds.contains(&Kind::Phone) {
-            self.add(&mut found, Kind::Phone, places(Kind::Phone, &chars));
+            self.add(&mut found, Kind::Phone, text);
         }
         found.sort_by_key(|one| (one.from, one.to));
         found
     }
 
-    fn add(&self, found: &mut Vec<Found>, kind: Kind, places: Vec<(usize, usize)>) {
+    fn add(&self, found: &mut Vec<Found>, kind: Kind, text: &str) {
         let keeps_last = matches!(kind, Kind::Card | Kind::Iban);
-        for (from, to) in places {
+        for value in lector_find::find(text, &[value_of(kind)]) {
+            let (from, to) = (value.range.start, value.range.end);
             let one = Found { kind: kind.name().to_owned(), from, to, keeps_last };
             // A possible telephone number is dropped if it touches any other finding.
             let taken = if kind == Kind::Phone { touches(found, &one) } else { within(found, &one) };
@@ -89,12 +85,12 @@ impl Finders {
     }
 }
 
-fn places(kind: Kind, chars: &[char]) -> Vec<(usize, usize)> {
+fn value_of(kind: Kind) -> Value {
     match kind {
-        Kind::Email => email::find(chars),
-        Kind::Iban => iban::find(chars),
-        Kind::Card => card::find(chars),
-        Kind::Phone => phone::find(chars),
+        Kind::Email => Value::Email,
+        Kind::Iban => Value::Iban,
+        Kind::Card => Value::Card,
+        Kind::Phone => Value::Phone,
     }
 }
 
@@ -106,48 +102,10 @@ fn touches(found: &[Found], one: &Found) -> bool {
     found.iter().any(|other| other.from < one.to && one.from < other.to)
 }
 
-/// Returns the character at `index`, if any.
-fn at(chars: &[char], index: usize) -> Option<char> {
-    chars.get(index).copied()
-}
-
-/// Returns whether a number or a name may begin at `index`: no word character precedes it.
-fn begins(chars: &[char], index: usize) -> bool {
-    index.checked_sub(1).and_then(|before| at(chars, before)).is_none_or(|before| !before.is_alphanumeric())
-}
-
-/// Returns whether a number or a name may end before `index`.
-fn ends(chars: &[char], index: usize) -> bool {
-    at(chars, index).is_none_or(|after| !after.is_alphanumeric())
-}
-
-/// Returns whether a character is a space inside printed numbers, including non-breaking spaces.
-fn is_space(c: char) -> bool {
-    matches!(c, ' ' | '\u{a0}' | '\u{202f}' | '\u{2009}')
-}
-
-/// Returns whether a character is a hyphen inside printed numbers, or a dash that recognizers confuse with one.
-fn is_hyphen(c: char) -> bool {
-    matches!(c, '-' | '\u{2010}' | '\u{2011}' | '\u{2012}' | '\u{2013}')
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-
-    /// Checks the findings of one kind.
-    pub(crate) fn check(kind: &str, text: &str, expected: &[&str]) {
-        let all = [Kind::Email, Kind::Iban, Kind::Card, Kind::Phone];
-        let kinds = all.into_iter().filter(|known| known.name() == kind).collect();
-        let finders = Finders { kinds, patterns: Vec::new() };
-        assert_eq!(shown(&finders, text), expected, "{kind} in: {text}");
-    }
-
-    fn shown(finders: &Finders, text: &str) -> Vec<String> {
-        let shown = |one: &Found| text.chars().skip(one.from).take(one.to - one.from).collect();
-        finders.find(text).iter().map(shown).collect()
-    }
 
     #[test]
     fn proven_numbers_are_not_telephone_numbers() {

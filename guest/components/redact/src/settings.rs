@@ -2,6 +2,7 @@
 
 use lector_sdk::ConfigError;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// Maximum number of configured patterns.
 const PATTERNS_MAX: usize = 32;
@@ -13,8 +14,8 @@ const PATTERN_BYTES_MAX: usize = 512;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
-    /// Settings of the standard steps, which read the pages.
-    pub(crate) reading: lector_steps::Settings,
+    /// Settings of the reading, until 0.2.0; refused with what to do instead.
+    pub(crate) reading: Option<IgnoredAny>,
     /// Kinds to find; default all of `email`, `iban`, `card`, `phone`.
     pub(crate) kinds: Vec<Kind>,
     /// Additional patterns, at most 32.
@@ -66,7 +67,7 @@ pub(crate) struct Pattern {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            reading: lector_steps::Settings::default(),
+            reading: None,
             kinds: vec![Kind::Email, Kind::Iban, Kind::Card, Kind::Phone],
             patterns: Vec::new(),
             mask: "*".to_owned(),
@@ -83,6 +84,11 @@ impl Settings {
 
     /// Checks constraints beyond the types; the patterns themselves are compiled elsewhere.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        if self.reading.is_some() {
+            let message = "this guest reads pages with the deployment that it wraps, with the settings of that deployment; to \
+                           use others, deploy the standard guest with them under another name, and wrap that";
+            return Err(ConfigError::at("/reading", message));
+        }
         let mut mask = self.mask.chars();
         match (mask.next(), mask.next()) {
             (Some(only), None) if !only.is_alphanumeric() && !only.is_whitespace() && !only.is_control() => {}

@@ -6,6 +6,11 @@ use lector_sdk::{Line, Quad, Rect, Size, Transcript, Word};
 
 use super::*;
 
+/// Returns a host on which this guest wraps the standard pipeline.
+fn host() -> FakeHost {
+    FakeHost::new().wraps::<lector_steps::Standard>("{}")
+}
+
 fn quad(x: f32, width: f32) -> Quad {
     Quad::from_rect(Rect { x, y: 10.0, width, height: 20.0 })
 }
@@ -85,15 +90,18 @@ fn settings_that_do_not_hold_are_pointed_at() {
         ),
         (r#"{"patterns": [{"kind": "a", "pattern": "x*"}]}"#, "/patterns/0/pattern"),
         (r#"{"patterns": [{"kind": "a"}]}"#, "/patterns/0"),
-        (r#"{"reading": {"dpi": 1}}"#, "/reading/dpi"),
-        (r#"{"reading": {"dpi": "x"}}"#, "/reading/dpi"),
+        (r#"{"reading": {}}"#, "/reading"),
+        (r#"{"reading": {"dpi": 1}}"#, "/reading"),
         (r#"{"dpi": 200}"#, "/dpi"),
     ] {
-        let config_error = FakeHost::new().configure::<Redact>(json).expect_err(json);
+        let config_error = host().configure::<Redact>(json).expect_err(json);
         assert_eq!(config_error.pointer, pointer, "{json}: {}", config_error.message);
     }
-    let pipeline_info = FakeHost::new().configure::<Redact>("{}").unwrap();
+    let pipeline_info = host().configure::<Redact>("{}").unwrap();
     assert_eq!(pipeline_info.features, ["lines", "blocks", "tables", "findings"]);
+    assert!(pipeline_info.models.is_empty(), "the wrapped pipeline opens the models");
+    let error = FakeHost::new().configure::<Redact>("{}").expect_err("nothing is wrapped");
+    assert!(error.message.contains("wraps"), "{}", error.message);
 }
 
 #[test]
@@ -103,10 +111,60 @@ fn the_document_is_summed_up_by_kind() {
         redacted(line("nothing here", true), "{}"),
         redacted(line("4111 1111 1111 1111", true), "{}"),
     ];
-    let summary = FakeHost::new().assemble::<Redact>(pages, "{}").unwrap();
+    let summary = host().assemble::<Redact>(pages, "{}").unwrap();
     assert_eq!(summary.text, "*@*.*** *@*.***\n\u{c}\nnothing here\n\u{c}\n**** **** **** 1111\n");
     let properties: serde_json::Value = serde_json::from_str(&summary.properties.unwrap()).unwrap();
     assert_eq!(properties, serde_json::json!({"findings": {"total": 3, "by_kind": {"card": 1, "email": 2}}}));
+}
+
+#[test]
+fn what_the_wrapped_pipeline_adds_is_masked_too() {
+    let settings = Settings::default();
+    let mut transcript = Transcript::blank(Size { width: 1000, height: 100 }, 200.0);
+    transcript.lines.push(line("a plain line", true));
+    let account = Finding::new("account", "DE89 3704 0044 0532 0130 00", 0, quad(0.0, 10.0));
+    transcript.findings.push(account.with_value("DE89370400440532013000"));
+    transcript.set_property("to", serde_json::json!([{ "jane@x.org": "jane@x.org" }, 7]));
+    redact(&mut transcript, &Finders::new(&settings).unwrap(), &settings);
+    let finding = &transcript.findings[0];
+    assert_eq!(finding.text, "**** **** **** **** **30 00");
+    assert_eq!(finding.value.as_deref(), Some("******************3000"));
+    assert_eq!(transcript.properties.as_deref(), Some(r#"{"to":[{"****@*.***":"****@*.***"},7]}"#));
+}
+
+#[test]
+fn a_page_is_read_by_the_wrapped_pipeline() {
+    use lector_sdk::fake::FakePage;
+
+    /// Reads one line, with words if they are asked for.
+    struct Inner;
+
+    impl Pipeline for Inner {
+        type Settings = BTreeMap<String, String>;
+
+        fn configure(_: &Self::Settings) -> Result<PipelineInfo, ConfigError> {
+            Ok(PipelineInfo::default())
+        }
+
+        async fn recognize(page: &Page, request: &Request, _: &Self::Settings) -> Result<Transcript, Error> {
+            let mut transcript = Transcript::blank(page.size_at(72.0), 72.0);
+            transcript.lines.push(line("Mail jane@x.org", request.words));
+            Ok(transcript)
+        }
+    }
+
+    let host = FakeHost::new().wraps::<Inner>("{}");
+    for words in [true, false] {
+        let request = Request { words, ..Request::default() };
+        let page = host.recognize::<Redact>(FakePage::white(200, 50), request, "{}").unwrap();
+        assert_eq!(page.lines[0].text, "Mail ****@*.***");
+        assert_eq!(page.lines[0].words.len(), if words { 2 } else { 0 });
+        let bounds = page.findings[0].quad.bounds();
+        assert!((bounds.x - 50.0).abs() < 1.0, "from words, whether they are asked for or not: {bounds:?}");
+    }
+    let error =
+        FakeHost::new().recognize::<Redact>(FakePage::white(9, 9), Request::default(), "{}").unwrap_err();
+    assert!(error.message.contains("wraps"), "{}", error.message);
 }
 
 #[test]

@@ -18,11 +18,11 @@ pub(super) const VENDORED: &str = "lector";
 const SHARED: [(&str, &str); 2] =
     [("guest/.cargo/config.toml", ".cargo/config.toml"), ("guest/Cargo.lock", "Cargo.lock")];
 /// Members of the vendored workspace; the guests of the repository are not included.
-const MEMBERS: &str = r#"members = ["sdk", "vision", "steps"]"#;
+const MEMBERS: &str = r#"members = ["sdk", "vision", "steps", "find"]"#;
 
 const VENDORED_README: &str = "# Lector's guest side
 
-Written by `lector VERSION`: the contract (`wit/`), the SDK, the standard steps and their algorithms (`guest/`), as that
+Written by `lector VERSION`: the contract (`wit/`), the SDK, the standard steps, their algorithms, finders of values (`guest/`), as that
 program was built with them. Commit it with your guest, and do not edit it: `lector guest vendor` replaces the whole
 folder by the sources that the installed program contains.
 ";
@@ -140,6 +140,7 @@ mod tests {
             "lector/guest/Cargo.toml",
             "lector/guest/sdk/src/lib.rs",
             "lector/guest/steps/Cargo.toml",
+            "lector/guest/find/Cargo.toml",
             "lector/guest/vision/Cargo.toml",
             "lector/wit/world.wit",
         ] {

@@ -2,7 +2,7 @@
 //! trunk prefix with groups, the North American form, or a label in front of it. Dates, amounts and serial numbers do
 //! not have these forms.
 
-use super::{at, begins, is_hyphen, is_space};
+use crate::text::{at, begins, is_hyphen, is_space};
 
 /// Maximum digits of an international number (E.164).
 const DIGITS_MAX: usize = 15;
@@ -47,7 +47,7 @@ struct Candidate {
 }
 
 /// Returns the ranges of numbers.
-pub(super) fn find(chars: &[char]) -> Vec<(usize, usize)> {
+pub(crate) fn find(chars: &[char]) -> Vec<(usize, usize)> {
     let mut places = Vec::new();
     let mut index = 0;
     while index < chars.len() {
@@ -184,7 +184,8 @@ fn labeled(chars: &[char], from: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::find::tests::check;
+    use crate::Kind;
+    use crate::tests::check;
 
     #[test]
     fn numbers_and_what_only_looks_like_one() {
@@ -215,7 +216,7 @@ mod tests {
             ("ISBN 978-3-16-148410-0", &[]),
             ("10.0.0.1", &[]),
         ] {
-            check("phone", text, expected);
+            check(Kind::Phone, text, expected);
         }
     }
 }

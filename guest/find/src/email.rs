@@ -1,14 +1,14 @@
 //! E-mail addresses: the common form of RFC 5322 addresses, with letters of any script (RFC 6531), without quoted local
 //! parts and address literals.
 
-use super::at;
+use crate::text::at;
 
 /// Maximum lengths of local part and domain, in characters (RFC 5321, section 4.5.3.1).
 const LOCAL_MAX: usize = 64;
 const DOMAIN_MAX: usize = 255;
 
 /// Returns the ranges of addresses.
-pub(super) fn find(chars: &[char]) -> Vec<(usize, usize)> {
+pub(crate) fn find(chars: &[char]) -> Vec<(usize, usize)> {
     let signs = chars.iter().enumerate().filter(|(_, c)| **c == '@').map(|(index, _)| index);
     let mut places: Vec<(usize, usize)> = Vec::new();
     for sign in signs {
@@ -57,7 +57,8 @@ fn domain(chars: &[char], from: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use crate::find::tests::check;
+    use crate::Kind;
+    use crate::tests::check;
 
     #[test]
     fn addresses_and_what_only_looks_like_one() {
@@ -78,7 +79,7 @@ mod tests {
             ("a@example..com", &[]),
             ("a@example.c", &[]),
         ] {
-            check("email", text, expected);
+            check(Kind::Email, text, expected);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! International bank account numbers (ISO 13616): a country, two check digits, the country's own number; verified by
 //! the remainder modulo 97 (ISO 7064).
 
-use super::{at, begins, ends, is_hyphen, is_space};
+use crate::text::{at, begins, ends, is_hyphen, is_space};
 
 /// Length by country, without spaces, from the registry of ISO 13616.
 const LENGTHS: &[(&str, usize)] = &[
@@ -97,7 +97,7 @@ const LENGTHS: &[(&str, usize)] = &[
 ];
 
 /// Returns the ranges of numbers with a valid checksum.
-pub(super) fn find(chars: &[char]) -> Vec<(usize, usize)> {
+pub(crate) fn find(chars: &[char]) -> Vec<(usize, usize)> {
     let mut places = Vec::new();
     let mut from = 0;
     while from < chars.len() {
@@ -155,7 +155,8 @@ fn is_valid(number: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::find::tests::check;
+    use crate::Kind;
+    use crate::tests::check;
 
     #[test]
     fn numbers_and_what_only_looks_like_one() {
@@ -179,7 +180,7 @@ mod tests {
             ("INVOICE 2024", &[]),
             ("DE", &[]),
         ] {
-            check("iban", text, expected);
+            check(Kind::Iban, text, expected);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::{at, begins, ends, is_hyphen, is_space};
+use crate::text::{at, begins, ends, is_hyphen, is_space};
 
 /// Digits of a number.
 const DIGITS: RangeInclusive<usize> = 13..=19;
@@ -18,7 +18,7 @@ const GROUPS_MAX: usize = 8;
 type Group = (usize, usize);
 
 /// Returns the ranges of numbers with a valid checksum.
-pub(super) fn find(chars: &[char]) -> Vec<(usize, usize)> {
+pub(crate) fn find(chars: &[char]) -> Vec<(usize, usize)> {
     let mut places = Vec::new();
     let groups = groups(chars);
     let mut first = 0;
@@ -93,7 +93,8 @@ fn is_valid(digits: &[u32]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::find::tests::check;
+    use crate::Kind;
+    use crate::tests::check;
 
     #[test]
     fn numbers_and_what_only_looks_like_one() {
@@ -116,7 +117,7 @@ mod tests {
             ("41111111111111111111", &[]),
             ("9999 8888 7777 6668", &[]),
         ] {
-            check("card", text, expected);
+            check(Kind::Card, text, expected);
         }
     }
 }
