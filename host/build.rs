@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// Embedded paths, relative to the root of the repository.
-const TAKEN: [&str; 9] = [
+const TAKEN: [&str; 10] = [
     "guest/.cargo",
     "guest/Cargo.toml",
     "guest/Cargo.lock",
+    "guest/examples/python",
     "guest/find",
     "guest/sdk",
     "guest/steps",

@@ -18,6 +18,7 @@ mod formats;
 pub mod fuzz;
 pub mod gateway;
 pub mod guests;
+pub mod languages;
 pub mod places;
 pub mod processor;
 mod python;

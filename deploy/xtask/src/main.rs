@@ -11,7 +11,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::places::Places;
-use xtask::{adversary, bench, clients, contract, corpus, demo, fuzz, guests, setup, test, tidy, wit};
+use xtask::{
+    adversary, bench, clients, contract, corpus, demo, fuzz, guests, languages, setup, test, tidy, wit,
+};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Lector's task runner", disable_version_flag = true)]
@@ -51,6 +53,8 @@ enum Task {
     Contract(contract::Arguments),
     /// Drive client libraries of other APIs, from PyPI, against a gateway; not part of `test`
     Clients(clients::Arguments),
+    /// Create, build, check and test a guest in each language other than Rust; not part of `test`
+    Languages(languages::Arguments),
     /// Run every check that needs a GPU, and store the figures
     #[command(disable_help_flag = true)]
     GpuCheck(Passed),
@@ -90,6 +94,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Adversary(arguments) => adversary::run(&places, &arguments),
         Task::Contract(arguments) => contract::run(&places, &arguments),
         Task::Clients(arguments) => clients::run(&places, &arguments),
+        Task::Languages(arguments) => languages::run(&places, &arguments),
         Task::Fuzz(arguments) => fuzz::run(&places, &arguments),
         Task::GpuCheck(Passed { arguments }) => {
             bench::run(&places, [OsString::from("gpu-check")].into_iter().chain(arguments))

@@ -1,7 +1,7 @@
 //! `lector guest`, for authors of guests: `new`, `build`, `check`, `test`, `dev`, `vendor`.
 //!
 //! Owns the arguments of the commands. `project.rs` is a project on disk, created from the files of `embedded_sdk.rs`;
-//! `compiler.rs` calls cargo; `pipeline_runner.rs` is the host in this process for `check`, `test` and `dev`;
+//! `compiler.rs` calls cargo, `python.rs` componentize-py; `pipeline_runner.rs` is the host in this process for `check`, `test` and `dev`;
 //! `golden.rs` owns golden documents. Needs no server, except for `dev --server` (`deployed.rs`).
 
 mod changes;
@@ -11,8 +11,10 @@ mod deployed;
 mod dev;
 mod embedded_sdk;
 mod golden;
+mod language;
 mod pipeline_runner;
 mod project;
+mod python;
 mod test;
 
 use std::path::PathBuf;
@@ -23,6 +25,7 @@ use lector_core::DeploymentName;
 use super::failure::Failure;
 use super::terminal;
 use crate::config::Config;
+use language::Language;
 use project::Project;
 
 /// Commands on guests.
@@ -33,6 +36,9 @@ pub(super) enum Command {
         /// Folder to create; its last part is the name of the guest
         #[arg(value_name = "PATH")]
         path: PathBuf,
+        /// Language of the guest
+        #[arg(long, value_enum, default_value_t)]
+        lang: Language,
     },
     /// Build the component of a project into target/NAME.wasm
     Build {
@@ -66,7 +72,7 @@ pub(super) enum Command {
 
 pub(super) fn run(command: Command, config: Config) -> Result<ExitCode, Failure> {
     match command {
-        Command::New { path } => project::new(&path)?,
+        Command::New { path, lang } => project::new(&path, lang)?,
         Command::Build { dir } => {
             let project = Project::open(&dir)?;
             let component = compiler::build(&project)?;

@@ -1,7 +1,8 @@
-//! Builds the component of a project with cargo and a standard library for the guest's target.
+//! Builds the component of a project: one in Rust with cargo and a standard library for the guest's target, one in another
+//! language with its tool (`python.rs`).
 //!
 //! Uses the toolchain's own std if the target is installed, else the one that `cargo xtask setup` built into the cache
-//! (`deploy/xtask/src/setup/wasm.rs` defines its layout). Never downloads one.
+//! (`deploy/xtask/src/setup/wasm.rs` defines its layout). Never downloads a standard library.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,7 +12,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
+use super::language::Language;
 use super::project::Project;
+use super::python;
 use crate::cli::files::write_whole;
 use crate::{app, config};
 
@@ -19,9 +22,33 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// Maximum size of a component; far larger than any guest.
 const COMPONENT_BYTES_MAX: u64 = 1 << 30;
 
-/// Builds a project and copies the component to [`Project::component`]. The output of cargo goes to standard error.
+/// Builds a project and copies the component to [`Project::component`]. The output of the tools goes to standard error.
 pub(super) fn build(project: &Project) -> anyhow::Result<PathBuf> {
-    let std = GuestStd::find(&project.dir, &config::cache_root()?)?;
+    let cache = config::cache_root()?;
+    let built = match project.language {
+        Language::Rust => cargo_build(project, &cache)?,
+        Language::Python => python::build(project, &cache)?,
+    };
+    let bytes = fs::metadata(&built).with_context(|| format!("reading {}", built.display()))?.len();
+    ensure!(
+        bytes <= COMPONENT_BYTES_MAX,
+        "{} has {bytes} bytes, more than {COMPONENT_BYTES_MAX}: this is not a guest",
+        built.display()
+    );
+    let component = fs::read(&built).with_context(|| format!("reading {}", built.display()))?;
+    let inspection = app::inspect_guest(&component).and_then(|inspection| inspection.check);
+    inspection.map_err(|fault| anyhow::anyhow!("{}: {fault}", built.display()))?;
+    let to = project.component();
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    }
+    write_whole(&to, &component)?;
+    Ok(to)
+}
+
+/// Builds a project in Rust; returns the output file of cargo.
+fn cargo_build(project: &Project, cache: &Path) -> anyhow::Result<PathBuf> {
+    let std = GuestStd::find(&project.dir, cache)?;
     let mut cargo = Command::new("cargo");
     cargo
         .args(["build", "--release", "--target", TARGET, "--message-format", "json-render-diagnostics"])
@@ -48,21 +75,7 @@ pub(super) fn build(project: &Project) -> anyhow::Result<PathBuf> {
             project.name
         )
     };
-    let bytes = fs::metadata(&built).with_context(|| format!("reading {}", built.display()))?.len();
-    ensure!(
-        bytes <= COMPONENT_BYTES_MAX,
-        "{} has {bytes} bytes, more than {COMPONENT_BYTES_MAX}: this is not a guest",
-        built.display()
-    );
-    let component = fs::read(&built).with_context(|| format!("reading {}", built.display()))?;
-    let inspection = app::inspect_guest(&component).and_then(|inspection| inspection.check);
-    inspection.map_err(|fault| anyhow::anyhow!("{}: {fault}", built.display()))?;
-    let to = project.component();
-    if let Some(folder) = to.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    }
-    write_whole(&to, &component)?;
-    Ok(to)
+    Ok(built)
 }
 
 /// Returns the wasm file of the project's own package if this message of cargo names it.

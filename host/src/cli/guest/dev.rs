@@ -22,7 +22,8 @@ use crate::cli::terminal;
 use crate::config::{ClientConfig, Config};
 
 /// Watched paths of a project; without the output of builds.
-const WATCHED: [&str; 5] = ["Cargo.toml", "src", "golden", embedded_sdk::VENDORED, ".cargo"];
+const WATCHED: [&str; 7] =
+    ["Cargo.toml", "src", "pyproject.toml", "app.py", "golden", embedded_sdk::VENDORED, ".cargo"];
 
 /// Arguments.
 #[derive(Debug, clap::Args)]

@@ -8,13 +8,14 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 
+use super::language::Language;
+
 /// Path in the repository, content.
 static KIT: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/kit.rs"));
 
-const TEMPLATE: &str = "guest/template/";
 /// Folder of a project that holds the vendored sources.
 pub(super) const VENDORED: &str = "lector";
-/// Files of the repository that are copied unchanged.
+/// Files of the repository that are copied unchanged into a project in Rust.
 const SHARED: [(&str, &str); 2] =
     [("guest/.cargo/config.toml", ".cargo/config.toml"), ("guest/Cargo.lock", "Cargo.lock")];
 /// Members of the vendored workspace; the guests of the repository are not included.
@@ -27,8 +28,14 @@ program was built with them. Commit it with your guest, and do not edit it: `lec
 folder by the sources that the installed program contains.
 ";
 
+const VENDORED_CONTRACT: &str = "# The contract
+
+Written by `lector VERSION`: the contract between host and guests (`wit/`) of that program. Commit it with your guest, and do not edit
+it: `lector guest vendor` replaces the whole folder by the contract of the installed program.
+";
+
 /// Writes a new project called `name` into `dir`, which must not exist, or be an empty folder.
-pub(super) fn write_project(dir: &Path, name: &str) -> anyhow::Result<()> {
+pub(super) fn write_project(dir: &Path, name: &str, language: Language) -> anyhow::Result<()> {
     let empty = match fs::read_dir(dir) {
         Ok(mut entries) => entries.next().is_none(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
@@ -36,7 +43,7 @@ pub(super) fn write_project(dir: &Path, name: &str) -> anyhow::Result<()> {
     };
     ensure!(empty, "{} exists and is not empty: choose another name, or remove it", dir.display());
     for (path, bytes) in KIT {
-        let Some(path) = path.strip_prefix(TEMPLATE) else { continue };
+        let Some(path) = path.strip_prefix(language.template()) else { continue };
         let Some(plain) = path.strip_suffix(".in") else {
             write(&dir.join(path), bytes)?;
             continue;
@@ -45,20 +52,20 @@ pub(super) fn write_project(dir: &Path, name: &str) -> anyhow::Result<()> {
         let to = if plain == "gitignore" { ".gitignore" } else { plain };
         write(&dir.join(to), text.replace("{{name}}", name).as_bytes())?;
     }
-    for (from, to) in SHARED {
+    for (from, to) in SHARED.iter().filter(|_| language == Language::Rust) {
         write(&dir.join(to), carried(from)?)?;
     }
-    vendor(dir)
+    vendor(dir, language)
 }
 
 /// Replaces the vendored sources of the project in `dir`.
-pub(super) fn vendor(dir: &Path) -> anyhow::Result<()> {
+pub(super) fn vendor(dir: &Path, language: Language) -> anyhow::Result<()> {
     let to = dir.join(VENDORED);
     let (fresh, old) = (dir.join(".lector.new"), dir.join(".lector.old"));
     remove(&fresh)?;
     for (path, bytes) in KIT {
         let shared = SHARED.iter().any(|(from, _)| from == path);
-        if path.starts_with(TEMPLATE) || shared {
+        if !language.carries(path) || shared {
             continue;
         }
         if *path == "guest/Cargo.toml" {
@@ -67,7 +74,11 @@ pub(super) fn vendor(dir: &Path) -> anyhow::Result<()> {
             write(&fresh.join(path), bytes)?;
         }
     }
-    let about = VENDORED_README.replace("VERSION", env!("CARGO_PKG_VERSION"));
+    let about = match language {
+        Language::Rust => VENDORED_README,
+        Language::Python => VENDORED_CONTRACT,
+    };
+    let about = about.replace("VERSION", env!("CARGO_PKG_VERSION"));
     write(&fresh.join("README.md"), about.as_bytes())?;
     remove(&old)?;
     if to.exists() {
@@ -78,11 +89,11 @@ pub(super) fn vendor(dir: &Path) -> anyhow::Result<()> {
 }
 
 /// Returns whether the vendored sources of a project are those of this program.
-pub(super) fn vendored_is_ours(dir: &Path) -> bool {
+pub(super) fn vendored_is_ours(dir: &Path, language: Language) -> bool {
     let to = dir.join(VENDORED);
     KIT.iter()
         .filter(|(path, _)| path.starts_with("wit/") || path.ends_with(".rs"))
-        .filter(|(path, _)| !path.starts_with(TEMPLATE))
+        .filter(|(path, _)| language.carries(path))
         .all(|(path, bytes)| fs::read(to.join(path)).is_ok_and(|found| found == *bytes))
 }
 
@@ -125,7 +136,7 @@ mod tests {
     fn a_project_is_whole() {
         let home = tempfile::tempdir().unwrap();
         let dir = home.path().join("greet");
-        write_project(&dir, "greet").unwrap();
+        write_project(&dir, "greet", Language::Rust).unwrap();
         for path in [
             "Cargo.toml",
             "Cargo.lock",
@@ -150,15 +161,39 @@ mod tests {
         assert!(manifest.contains("name = \"greet\"") && !manifest.contains("{{"), "{manifest}");
         let workspace = fs::read_to_string(dir.join("lector/guest/Cargo.toml")).unwrap();
         assert!(workspace.contains(MEMBERS) && !workspace.contains("components/*"), "{workspace}");
-        assert!(!dir.join("lector/guest/template").exists());
-        assert!(vendored_is_ours(&dir));
+        assert!(!dir.join("lector/guest/template").exists() && !dir.join("lector/guest/examples").exists());
+        assert!(vendored_is_ours(&dir, Language::Rust));
 
         // A project in a folder that is not empty is refused; stale sources are replaced.
-        assert!(write_project(&dir, "greet").unwrap_err().to_string().contains("not empty"));
+        assert!(write_project(&dir, "greet", Language::Rust).unwrap_err().to_string().contains("not empty"));
         fs::write(dir.join("lector/wit/world.wit"), "old").unwrap();
         fs::write(dir.join("lector/stray"), "old").unwrap();
-        assert!(!vendored_is_ours(&dir));
-        vendor(&dir).unwrap();
-        assert!(vendored_is_ours(&dir) && !dir.join("lector/stray").exists());
+        assert!(!vendored_is_ours(&dir, Language::Rust));
+        vendor(&dir, Language::Rust).unwrap();
+        assert!(vendored_is_ours(&dir, Language::Rust) && !dir.join("lector/stray").exists());
+    }
+
+    #[test]
+    fn a_python_project_has_the_contract_and_no_crates() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("bills");
+        write_project(&dir, "bills", Language::Python).unwrap();
+        for path in [
+            ".gitignore",
+            "README.md",
+            "app.py",
+            "golden/golden.toml",
+            "golden/invoice.pdf",
+            "golden/invoice.pdf.json",
+            "lector/README.md",
+            "lector/wit/world.wit",
+            "pyproject.toml",
+        ] {
+            assert!(dir.join(path).is_file(), "{path}");
+        }
+        let manifest = fs::read_to_string(dir.join("pyproject.toml")).unwrap();
+        assert!(manifest.contains("name = \"bills\"") && !manifest.contains("{{"), "{manifest}");
+        assert!(!dir.join("lector/guest").exists() && !dir.join("Cargo.lock").exists());
+        assert!(vendored_is_ours(&dir, Language::Python));
     }
 }

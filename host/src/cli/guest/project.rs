@@ -5,31 +5,37 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use super::embedded_sdk;
+use super::language::Language;
 use crate::cli::terminal;
 
-/// A folder that contains the Cargo.toml of a guest.
+/// A folder that contains the manifest of a guest.
 pub(super) struct Project {
     /// The folder, absolute.
     pub(super) dir: PathBuf,
     /// Name of the package.
     pub(super) name: String,
+    /// Its language.
+    pub(super) language: Language,
 }
 
 impl Project {
     /// Opens the project in `dir`.
     pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
-        let manifest = dir.join("Cargo.toml");
-        let text = std::fs::read_to_string(&manifest).with_context(|| {
-            format!("{} is not a guest project: it has no readable Cargo.toml", dir.display())
-        })?;
+        let Some(language) = Language::of(dir) else {
+            bail!("{} is not a guest project: it has no Cargo.toml and no pyproject.toml", dir.display())
+        };
+        let manifest = dir.join(language.manifest());
+        let text =
+            std::fs::read_to_string(&manifest).with_context(|| format!("reading {}", manifest.display()))?;
         let table: toml::Table =
             text.parse().with_context(|| format!("{} is not a manifest", manifest.display()))?;
-        let name = table.get("package").and_then(|package| package.get("name")).and_then(toml::Value::as_str);
+        let name =
+            table.get(language.table()).and_then(|package| package.get("name")).and_then(toml::Value::as_str);
         let Some(name) = name else {
             bail!("{} names no package: give the folder of the guest itself", manifest.display())
         };
         let dir = dir.canonicalize().with_context(|| format!("resolving {}", dir.display()))?;
-        Ok(Self { dir, name: name.to_owned() })
+        Ok(Self { dir, name: name.to_owned(), language })
     }
 
     /// Returns the path of the built component.
@@ -43,8 +49,8 @@ impl Project {
     }
 }
 
-/// `lector guest new PATH`.
-pub(super) fn new(path: &Path) -> anyhow::Result<()> {
+/// `lector guest new PATH --lang LANGUAGE`.
+pub(super) fn new(path: &Path, language: Language) -> anyhow::Result<()> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if !is_name(name) {
         bail!(
@@ -52,10 +58,13 @@ pub(super) fn new(path: &Path) -> anyhow::Result<()> {
              keyword of Rust"
         );
     }
-    embedded_sdk::write_project(path, name)?;
+    embedded_sdk::write_project(path, name, language)?;
+    let about = match language {
+        Language::Rust => "a guest that works like the standard one, and removes lines in capitals",
+        Language::Python => "a guest that wraps another deployment, and finds the fields of invoices",
+    };
     terminal::print(&format!(
-        "created {0}: a guest that works like the standard one, and removes lines in capitals\n\n  \
-         cd {0}\n  lector guest build\n  lector guest test\n",
+        "created {0}: {about}\n\n  cd {0}\n  lector guest build\n  lector guest test\n",
         path.display()
     ))
 }
@@ -70,10 +79,10 @@ pub(super) fn vendor(dir: &Path) -> anyhow::Result<()> {
             embedded_sdk::VENDORED
         );
     }
-    if embedded_sdk::vendored_is_ours(&project.dir) {
+    if embedded_sdk::vendored_is_ours(&project.dir, project.language) {
         return terminal::print("the sources in lector/ are those of this program\n");
     }
-    embedded_sdk::vendor(&project.dir)?;
+    embedded_sdk::vendor(&project.dir, project.language)?;
     terminal::print("the sources in lector/ were replaced by those of this program\n")
 }
 
@@ -142,6 +151,8 @@ fn is_name(name: &str) -> bool {
         "yield",
         "alloc",
         "serde",
+        "app",
+        "lector-find",
         "lector-sdk",
         "lector-steps",
         "lector-vision",

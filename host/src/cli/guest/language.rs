@@ -1,0 +1,78 @@
+//! Languages of guest projects: how a project is recognized, and what it is created from.
+
+use std::path::Path;
+
+/// The language of a guest project.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(in crate::cli) enum Language {
+    /// Built by cargo; contains the SDK and the standard steps
+    #[default]
+    Rust,
+    /// Built by componentize-py; wraps another deployment
+    Python,
+}
+
+impl Language {
+    /// All languages.
+    pub(super) const ALL: [Self; 2] = [Self::Rust, Self::Python];
+
+    /// Returns the file that names a project of this language.
+    pub(super) fn manifest(self) -> &'static str {
+        match self {
+            Self::Rust => "Cargo.toml",
+            Self::Python => "pyproject.toml",
+        }
+    }
+
+    /// Returns the table of the manifest with the project's name.
+    pub(super) fn table(self) -> &'static str {
+        match self {
+            Self::Rust => "package",
+            Self::Python => "project",
+        }
+    }
+
+    /// Returns the folder of this repository that a new project is copied from.
+    pub(super) fn template(self) -> &'static str {
+        match self {
+            Self::Rust => "guest/template/",
+            Self::Python => "guest/examples/python/",
+        }
+    }
+
+    /// Returns the language of the project in `dir`.
+    pub(super) fn of(dir: &Path) -> Option<Self> {
+        Self::ALL.into_iter().find(|language| dir.join(language.manifest()).is_file())
+    }
+
+    /// Returns whether a project contains this file of the repository beside its template: the contract in every language, the
+    /// SDK and the steps in Rust.
+    pub(super) fn carries(self, path: &str) -> bool {
+        let template = Self::ALL.iter().any(|language| path.starts_with(language.template()));
+        !template && (self == Self::Rust || path.starts_with("wit/"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_project_is_recognized_by_its_manifest() {
+        let home = tempfile::tempdir().unwrap();
+        assert_eq!(Language::of(home.path()), None);
+        std::fs::write(home.path().join("pyproject.toml"), "").unwrap();
+        assert_eq!(Language::of(home.path()), Some(Language::Python));
+        std::fs::write(home.path().join("Cargo.toml"), "").unwrap();
+        assert_eq!(Language::of(home.path()), Some(Language::Rust), "a Python tool beside a crate");
+        assert!(
+            Language::Rust.carries("guest/sdk/src/lib.rs")
+                && !Language::Python.carries("guest/sdk/src/lib.rs")
+        );
+        assert!(
+            Language::Python.carries("wit/world.wit")
+                && !Language::Rust.carries("guest/examples/python/app.py")
+        );
+    }
+}
