@@ -1,4 +1,3 @@
-# requires: docling-client==2.143.0
 """docling's own client: conversion of files, polling, and DoclingDocument as docling-core validates it."""
 
 import pathlib

@@ -1,11 +1,13 @@
-# requires: litellm==1.110.2
 """LiteLLM's function `ocr`, with the address that its proxy would have."""
 
 import base64
+import os
 import pathlib
 import sys
 
-import litellm
+# Otherwise the package fetches its list of prices.
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+import litellm  # noqa: E402
 
 server, pdf = sys.argv[1], pathlib.Path(sys.argv[2])
 url = "data:application/pdf;base64," + base64.b64encode(pdf.read_bytes()).decode()

@@ -1,4 +1,3 @@
-# requires: mistralai==3.7.0
 """Mistral's SDK: upload, signed URL, OCR by file, by URL and by base64, delete."""
 
 import base64

@@ -1,20 +1,10 @@
-# requires: requests aiohttp PyYAML typing-extensions
-# requires without dependencies: paddleocr==3.7.0
-"""The client of PaddleOCR's Job API, without the inference that its package would import."""
+"""PaddleOCR's SDK: its client of the Job API."""
 
-import importlib.util
-import pathlib
 import sys
-import types
 
-# The package itself imports all of PaddleX; its API client needs none of it.
-spec = importlib.util.find_spec("paddleocr")
-package = types.ModuleType("paddleocr")
-package.__path__ = list(spec.submodule_search_locations)
-sys.modules["paddleocr"] = package
-
-from paddleocr._api_client.client import PaddleOCRClient  # noqa: E402
-from paddleocr._api_client.errors import PaddleOCRAPIError  # noqa: E402
+import light_paddleocr  # noqa: F401, I001
+from paddleocr._api_client.client import PaddleOCRClient
+from paddleocr._api_client.errors import PaddleOCRAPIError
 
 server, pdf, png = sys.argv[1], sys.argv[2], sys.argv[3]
 client = PaddleOCRClient(token="any", base_url=server)

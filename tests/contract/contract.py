@@ -52,6 +52,8 @@ DEPLOYMENTS = ["first", "second"]
 DELETABLE_DEPLOYMENTS = ["spare-1", "spare-2", "spare-3"]
 TENANTS = ["spare-1", "spare-2", "spare-3", "spare-4"]
 KEYS = 8
+JOBS = 2
+DELETABLE_JOBS = 8
 
 
 def fail(message):
@@ -85,7 +87,7 @@ class Server:
         self.key = None
         self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-    def call(self, method, path, body=None, content_type="application/json", tenant=None):
+    def call(self, method, path, body=None, content_type="application/json", tenant=None, headers=None):
         if isinstance(body, (dict, list)):
             body = json.dumps(body).encode()
         request = urllib.request.Request(f"{self.address}{path}", data=body, method=method)
@@ -94,6 +96,8 @@ class Server:
             request.add_header("Authorization", f"Bearer {self.key}")
         if tenant:
             request.add_header("X-Lector-Tenant", tenant)
+        for name, value in (headers or {}).items():
+            request.add_header(name, value)
         try:
             with self.opener.open(request, timeout=60) as answer:
                 return json.load(answer)
@@ -112,13 +116,21 @@ def prepare(server, component):
     own = server.call("POST", "/api/v1/admin/keys", {"tenant": TENANT, "label": "contract"})
     ids = [
         server.call("POST", "/api/v1/admin/keys", {"tenant": TENANT, "label": f"spare {number}"})["record"]["id"]
-        for number in range(KEYS)
+        for number in range(2 * KEYS)
     ]
     for name in [*DEPLOYMENTS, *DELETABLE_DEPLOYMENTS]:
         path = f"/api/v1/deployments/{name}"
         server.call("PUT", path, component, "application/wasm", TENANT)
         server.call("PUT", path, {"settings": {"greeting": "second"}, "promote": True}, tenant=TENANT)
+    # Of the tenant's default deployment. Each has ended when the answer comes.
+    document = (FOLDER.parent / "data/line.png").read_bytes()
+    jobs = [
+        server.call("POST", "/api/v1/jobs", document, "image/png", TENANT, {"Prefer": "wait=60"})["id"]
+        for _ in range(JOBS + DELETABLE_JOBS)
+    ]
     return {
+        "jobs": jobs[:JOBS],
+        "deletable_jobs": jobs[JOBS:],
         "admin": admin["key"],
         "key": own["key"],
         "component": component.hex(),
@@ -126,7 +138,9 @@ def prepare(server, component):
         "deployments": DEPLOYMENTS,
         "deletable_deployments": DELETABLE_DEPLOYMENTS,
         "tenants": TENANTS,
-        "keys": ids,
+        # A key that was revoked cannot be rotated.
+        "keys": ids[:KEYS],
+        "rotated_keys": ids[KEYS:],
     }
 
 

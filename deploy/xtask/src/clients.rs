@@ -1,4 +1,5 @@
-//! Client libraries of other APIs, from PyPI, against a running gateway (`tests/clients`).
+//! Client libraries of other APIs, from the package indexes of Python and of Node, against a running gateway
+//! (`tests/clients`).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,103 +8,191 @@ use anyhow::{Context, Result, bail};
 
 use crate::gateway::Gateway;
 use crate::places::Places;
-use crate::shell;
+use crate::{python, shell};
 
-/// Beginning of the first line of a script: the packages that it needs.
-const REQUIRES: &str = "# requires: ";
-/// Beginning of the second line, if there is one: packages whose dependencies are not needed.
-const REQUIRES_ALONE: &str = "# requires without dependencies: ";
+/// Beginning of a line in the list of a client's packages: the reason that the client runs with `--all` only.
+const HEAVY: &str = "# heavy: ";
+/// The key of the default deployment, and one that reads the same documents in a third of the time.
+const DEFAULT_DEPLOYMENT: &str = "LECTOR__PLATFORM__DEFAULT_DEPLOYMENT";
+const FAST: &str = "standard-tiny";
+/// The lock file of the packages for Node, beside `package.json`.
+const LOCK: &str = "package-lock.json";
 
 /// Arguments of `cargo xtask clients`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Scripts to run, without `.py`; without any: all
+    /// Clients to run, as their files are named without the extension; without any: those with small packages
     names: Vec<String>,
+    /// Run every client, also those whose packages have hundreds of megabytes
+    #[arg(long)]
+    all: bool,
 }
 
-/// Installs the packages of each script, starts a gateway without keys, and runs the scripts. A script whose packages
-/// cannot be installed is skipped, and reported with the reason.
+/// A program of `tests/clients`.
+struct Client {
+    name: String,
+    script: PathBuf,
+    runs_on: Runtime,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Runtime {
+    Python,
+    Node,
+}
+
+/// The clients that ran, and why others did not.
+#[derive(Default)]
+struct Report {
+    passed: Vec<String>,
+    skipped: Vec<String>,
+    failed: Vec<String>,
+}
+
+/// Runs `cargo xtask clients`.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
-    let folder = places.repo("tests/clients");
-    let scripts = scripts(&folder, &arguments.names)?;
-    shell::want_pip()?;
-    let (mut ready, mut skipped) = (Vec::new(), Vec::new());
-    for (name, script) in &scripts {
-        match install(places, name, script) {
-            Ok(packages) => ready.push((name, script, packages)),
-            Err(error) => skipped.push(format!("{name}: its packages cannot be installed: {error:#}")),
-        }
-    }
-    let gateway = Gateway::start(places, "clients", &[])?;
-    let (mut passed, mut failed) = (Vec::new(), Vec::new());
-    for (name, script, packages) in ready {
-        let mut client = Command::new("python3");
-        client
-            .arg(script)
-            .arg(gateway.base())
-            .args(["demo.pdf", "line.png"].map(|file| places.repo("tests/data").join(file)));
-        client.env("PYTHONPATH", packages);
-        println!("$ {}", shell::line(&client));
-        match shell::run(&mut client) {
-            Ok(()) => passed.push(name.as_str()),
-            Err(_) => failed.push(name.as_str()),
-        }
-    }
-    gateway.stop()?;
-    println!("\nclients that work: {}", passed.join(", "));
-    for skipped in &skipped {
-        println!("skipped: {skipped}");
-    }
-    if !failed.is_empty() {
-        bail!("these clients fail: {} (the log of the gateway is target/clients.log)", failed.join(", "));
-    }
-    if passed.is_empty() {
+    let report = drive(places, &arguments.names, arguments.all)?;
+    if report.passed.is_empty() {
         bail!("no client ran");
     }
     Ok(())
 }
 
-/// Returns the scripts with their names.
-fn scripts(folder: &Path, names: &[String]) -> Result<Vec<(String, PathBuf)>> {
-    let mut found = Vec::new();
-    for path in shell::list(folder)? {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let wanted = names.is_empty() || names.contains(&name);
-        if path.extension().is_some_and(|extension| extension == "py") && wanted {
-            found.push((name, path));
+/// Installs the packages of each client, starts a gateway without keys, and runs the clients. One whose packages cannot
+/// be installed is skipped, and named with the reason.
+fn drive(places: &Places, names: &[String], all: bool) -> Result<Report> {
+    let mut report = Report::default();
+    let mut ready = Vec::new();
+    for client in clients(places, names)? {
+        match heavy(places, &client)? {
+            Some(reason) if !all && names.is_empty() => {
+                report.skipped.push(format!("{}: {reason}; run `cargo xtask clients --all`", client.name));
+            }
+            _ => match install(places, &client) {
+                Ok(packages) => ready.push((client, packages)),
+                Err(error) => {
+                    report
+                        .skipped
+                        .push(format!("{}: its packages cannot be installed: {error:#}", client.name));
+                }
+            },
         }
     }
-    let known = |name: &&String| found.iter().any(|(known, _)| known == *name);
-    if let Some(unknown) = names.iter().find(|name| !known(name)) {
-        bail!("there is no tests/clients/{unknown}.py");
+    if !ready.is_empty() {
+        let gateway = Gateway::start_with(places, "clients", &[], &[(DEFAULT_DEPLOYMENT, FAST.to_owned())])?;
+        for (client, packages) in ready {
+            let ran = command(&client, &packages).and_then(|mut command| {
+                command.arg(gateway.base());
+                command.args(["demo.pdf", "line.png"].map(|file| places.repo("tests/data").join(file)));
+                println!("$ {}", shell::line(&command));
+                shell::run(&mut command)
+            });
+            match ran {
+                Ok(()) => report.passed.push(client.name),
+                Err(_) => report.failed.push(client.name),
+            }
+        }
+        gateway.stop()?;
     }
+    println!("\nclients that work: {}", report.passed.join(", "));
+    for skipped in &report.skipped {
+        println!("skipped: {skipped}");
+    }
+    if !report.failed.is_empty() {
+        bail!(
+            "these clients fail: {} (the log of the gateway is target/clients.log)",
+            report.failed.join(", ")
+        );
+    }
+    Ok(report)
+}
+
+fn folder(places: &Places) -> PathBuf {
+    places.repo("tests/clients")
+}
+
+/// Returns the list of a client's packages, all of them, each with its version.
+fn packages(places: &Places, client: &Client) -> PathBuf {
+    match client.runs_on {
+        Runtime::Python => folder(places).join(format!("{}.txt", client.name)),
+        Runtime::Node => folder(places).join("package.json"),
+    }
+}
+
+/// Returns the clients.
+fn clients(places: &Places, names: &[String]) -> Result<Vec<Client>> {
+    let mut found = Vec::new();
+    for script in shell::list(&folder(places))? {
+        let runs_on = match script.extension().and_then(|extension| extension.to_str()) {
+            // A program without a list of packages is not one of these clients.
+            Some("py") if script.with_extension("txt").is_file() => Runtime::Python,
+            Some("mjs") => Runtime::Node,
+            _ => continue,
+        };
+        let name = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        found.push(Client { name, script, runs_on });
+    }
+    if let Some(unknown) = names.iter().find(|name| !found.iter().any(|client| client.name == **name)) {
+        let known: Vec<&str> = found.iter().map(|client| client.name.as_str()).collect();
+        bail!("there is no client `{unknown}`: use one of {}", known.join(", "));
+    }
+    found.retain(|client| names.is_empty() || names.contains(&client.name));
     Ok(found)
 }
 
-/// Installs the packages of a script to target/clients/NAME, unless they are there; returns the folder.
-fn install(places: &Places, name: &str, script: &Path) -> Result<PathBuf> {
-    let text = shell::read(script)?;
-    let find = |start| text.lines().take(2).find_map(|line| line.strip_prefix(start));
-    let wanted =
-        find(REQUIRES).with_context(|| format!("the first line does not begin with `{REQUIRES}`"))?;
-    let alone = find(REQUIRES_ALONE).unwrap_or_default();
-    let stamp = format!("{wanted} {alone}");
-    let packages = places.repo("target/clients").join(name);
-    // The list of what is installed is written last, so that an interrupted installation is repeated.
-    let installed = packages.join("installed.txt");
-    if shell::read(&installed).ok().as_deref() != Some(stamp.as_str()) {
-        shell::make_folder(&places.repo("target/clients"))?;
-        shell::empty_folder(&packages)?;
-        let pip = |packages_wanted: &str, options: &[&str]| {
-            let mut install = shell::pip();
-            install.args(["install", "--quiet", "--disable-pip-version-check", "--target"]).arg(&packages);
-            shell::run(install.args(options).args(packages_wanted.split_whitespace()))
-        };
-        pip(wanted, &[])?;
-        if !alone.is_empty() {
-            pip(alone, &["--no-deps"])?;
+/// Returns the reason that a client runs only if it is asked for.
+fn heavy(places: &Places, client: &Client) -> Result<Option<String>> {
+    let list = shell::read(&packages(places, client))?;
+    Ok(list.lines().find_map(|line| line.strip_prefix(HEAVY)).map(str::to_owned))
+}
+
+/// Installs the packages of a client into the cache, unless they are there; returns their folder.
+fn install(places: &Places, client: &Client) -> Result<PathBuf> {
+    let list = packages(places, client);
+    match client.runs_on {
+        // The list is complete, and some packages name dependencies that their clients do not need.
+        Runtime::Python => {
+            python::packages_with(places, &format!("client-{}", client.name), &list, &["--no-deps"])
         }
-        shell::write(&installed, stamp)?;
+        Runtime::Node => npm(places, &list),
     }
+}
+
+/// Installs the packages of the clients for Node into the cache, without running their programs.
+fn npm(places: &Places, list: &Path) -> Result<PathBuf> {
+    let _lock = places.lock()?;
+    let packages = places.cache.join("node/clients");
+    let lock = list.with_file_name(LOCK);
+    let version = shell::output(Command::new("node").arg("--version"))?;
+    let wanted = format!("{version}{}", shell::read(&lock)?);
+    // Written last, so that an interrupted installation is repeated.
+    let installed = packages.join("installed.txt");
+    if shell::read(&installed).ok().as_ref() == Some(&wanted) {
+        return Ok(packages);
+    }
+    shell::empty_folder(&packages)?;
+    for file in [list, &lock] {
+        shell::write(&packages.join(file.file_name().unwrap_or_default()), shell::read(file)?)?;
+    }
+    let mut install = Command::new("npm");
+    install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]).current_dir(&packages);
+    println!("$ {}", shell::line(&install));
+    shell::run(&mut install).context("npm needs a registry or a mirror that has the packages")?;
+    shell::write(&installed, &wanted)?;
     Ok(packages)
+}
+
+/// Returns the command of a client, without its arguments.
+fn command(client: &Client, packages: &Path) -> Result<Command> {
+    Ok(match client.runs_on {
+        Runtime::Python => python::program(&client.script, packages),
+        Runtime::Node => {
+            // Node looks for the packages of a module beside its file.
+            let script = packages.join(client.script.file_name().unwrap_or_default());
+            shell::write(&script, shell::read(&client.script)?)?;
+            let mut command = Command::new("node");
+            command.arg(script);
+            command
+        }
+    })
 }

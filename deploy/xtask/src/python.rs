@@ -11,6 +11,11 @@ use crate::shell;
 /// Returns the folder of the packages that a requirements file names, for `PYTHONPATH`. Installs them if they are not
 /// there. Error: pip is missing, or cannot get a package.
 pub fn packages(places: &Places, name: &str, requirements: &Path) -> Result<PathBuf> {
+    packages_with(places, name, requirements, &[])
+}
+
+/// Returns the folder of packages like [`packages`], with options for pip.
+pub fn packages_with(places: &Places, name: &str, requirements: &Path, options: &[&str]) -> Result<PathBuf> {
     let _lock = places.lock()?;
     let packages = places.cache.join("python").join(name);
     // Written last, so that an interrupted installation is repeated. Some packages are compiled for one Python.
@@ -24,7 +29,7 @@ pub fn packages(places: &Places, name: &str, requirements: &Path) -> Result<Path
     shell::empty_folder(&packages)?;
     let mut install = shell::pip();
     install.args(["install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:", "--target"]);
-    install.arg(&packages).arg("--requirement").arg(requirements);
+    install.arg(&packages).args(options).arg("--requirement").arg(requirements);
     println!("$ {}", shell::line(&install));
     shell::run(&mut install).with_context(|| {
         let requirements = places.shown(requirements);

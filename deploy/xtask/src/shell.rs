@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 /// Command that installs each tool, with Debian's package names.
 const INSTALL: &[(&str, &str)] = &[
     ("python3", "sudo apt-get install python3 python3-pip"),
+    ("node", "sudo apt-get install nodejs npm"),
+    ("npm", "sudo apt-get install npm"),
     ("git", "sudo apt-get install git"),
     ("tar", "sudo apt-get install tar"),
     ("gzip", "sudo apt-get install gzip"),

@@ -46,8 +46,6 @@ pub struct CompatConfig {
     pub ttl: Duration,
     /// Maximum bytes of a tenant's uploaded files.
     pub tenant_files_bytes_max: u64,
-    /// Maximum number of a tenant's asynchronous calls, running and finished.
-    pub tenant_tasks_max: usize,
 }
 
 impl Default for CompatConfig {
@@ -59,7 +57,6 @@ impl Default for CompatConfig {
             public_url: None,
             ttl: Duration::from_secs(3600),
             tenant_files_bytes_max: 128 << 20,
-            tenant_tasks_max: 64,
         }
     }
 }

@@ -171,7 +171,6 @@ pub struct RawCompat {
     pub public_url: String,
     pub ttl_s: u64,
     pub tenant_files_bytes_max: u64,
-    pub tenant_tasks_max: usize,
     pub models: RawCompatModels,
 }
 
@@ -346,7 +345,6 @@ impl Default for RawConfig {
                 public_url: String::new(),
                 ttl_s: 3600,
                 tenant_files_bytes_max: 128 << 20,
-                tenant_tasks_max: 64,
                 models: RawCompatModels::default(),
             },
             log: RawLog { filter: "info".to_owned(), format: LogFormat::Text },

@@ -151,7 +151,6 @@ fn compat(effective: &Effective, check: &Check<'_>) -> Result<CompatConfig, Conf
         ttl: check.seconds("compat.ttl_s", raw.ttl_s)?,
         tenant_files_bytes_max: check
             .positive("compat.tenant_files_bytes_max", raw.tenant_files_bytes_max)?,
-        tenant_tasks_max: check.positive("compat.tenant_tasks_max", raw.tenant_tasks_max)?,
     })
 }
 

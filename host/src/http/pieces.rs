@@ -6,10 +6,13 @@
 use std::io;
 
 use axum::body::Body;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::Stream;
 use lector_control::{Held, Reservation};
 use lector_core::Transcript;
+use lector_serving::SearchablePdf;
 
 /// A piece of output with its memory reservation.
 #[derive(Debug)]
@@ -81,6 +84,14 @@ pub(super) fn whole<E>(pieces: impl Iterator<Item = Result<Piece, E>>) -> Result
 /// Returns a body of `pieces` in their order, without a declared length. An error ends the response early.
 pub(super) fn body(pieces: impl Iterator<Item = io::Result<Piece>> + Send + 'static) -> Body {
     Body::from_stream(stream(pieces))
+}
+
+/// Returns the response of a composed file, in chunks and with its length.
+pub(super) fn file(file: SearchablePdf) -> Response {
+    let length = [(header::CONTENT_LENGTH, file.bytes())];
+    // The file itself holds the reservation.
+    let piece = |bytes: Vec<u8>| Piece { bytes, reservation: Reservation::default() };
+    (length, body(file.map(move |chunk: io::Result<Vec<u8>>| chunk.map(piece)))).into_response()
 }
 
 fn stream(

@@ -1,4 +1,4 @@
-//! Azure Document Intelligence: the models `prebuilt-read` and `prebuilt-layout`.
+//! Azure Document Intelligence: the models `prebuilt-read` and `prebuilt-layout`, and the searchable PDF of their results.
 //!
 //! Not done, and refused: other models, add-on features (key-value pairs, barcodes, queries, styles, languages), figures as
 //! images, batches.
@@ -17,11 +17,12 @@ use serde_json::{Value, json};
 use self::options::Analyze;
 use super::answer;
 use super::call::{Call, deployment, on};
-use super::tasks::{TaskState, TaskView};
+use super::tasks::{self, TaskState, TaskView, Tasks};
 use super::visit::{Ask, Visit};
 use crate::config::Dialect;
 use crate::http::AppState;
 use crate::http::middleware::RequestCtx;
+use crate::http::pieces;
 use crate::http::problem;
 
 static OPERATION_LOCATION: HeaderName = HeaderName::from_static("operation-location");
@@ -57,6 +58,7 @@ fn error(fault: &Fault, status: StatusCode, _: &RequestCtx) -> (StatusCode, Valu
         (429, _) => ("429", None),
         (400, _) => ("InvalidArgument", Some(inner("InvalidParameter"))),
         (408 | 422, _) => ("InvalidRequest", Some(inner("InvalidContent"))),
+        (501, _) => ("NotImplemented", None),
         (503, _) => ("ServiceUnavailable", None),
         _ => ("InternalServerError", None),
     };
@@ -101,11 +103,9 @@ async fn analyze(mut call: Call) -> Result<Response, Fault> {
     };
     let document = decoded.unwrap_or(body);
     let ask = Ask { deployment, pages: options.pages.clone(), words: true, ..Ask::default() };
-    let stores = visit.state.compat.clone();
     let mut labels = options.labels();
     labels.extend([("model", model.clone()), ("api-version", version.clone())]);
-    let task = stores.tasks.submit(visit.owner(), labels, |on_event| visit.read(ask, document, on_event))?;
-    stores.sweep();
+    let task = tasks::submit(visit, ask, labels, document).await?;
     let version: String = version.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
     let location =
         format!("{base}/{service}/documentModels/{model}/analyzeResults/{}?api-version={version}", task.id);
@@ -117,12 +117,6 @@ async fn analyze(mut call: Call) -> Result<Response, Fault> {
     Ok((StatusCode::ACCEPTED, headers).into_response())
 }
 
-/// Returns the task in the path.
-async fn task(call: &mut Call) -> Result<TaskView, Fault> {
-    let (principal, (_, id)) = (call.principal()?, call.path::<(String, String)>().await?);
-    call.state.compat.tasks.get(principal.tenant(), &id)
-}
-
 /// Returns a time as RFC 3339.
 fn time(at_ms: u64) -> String {
     let at = i64::try_from(at_ms / 1000).ok().and_then(|at_s| jiff::Timestamp::from_second(at_s).ok());
@@ -130,12 +124,13 @@ fn time(at_ms: u64) -> String {
 }
 
 async fn result(mut call: Call) -> Result<Response, Fault> {
-    let task = task(&mut call).await?;
-    let TaskView { labels, created_ms, updated_ms, state, .. } = task;
+    let (principal, (_, id)) = (call.principal()?, call.path::<(String, String)>().await?);
+    let tasks = Tasks::of(&call.state, &principal)?;
+    let TaskView { labels, created_ms, updated_ms, state, .. } = tasks.get(&id).await?;
     let (status, outcome) = match state {
         // Some clients do not know `notStarted`.
         TaskState::Pending | TaskState::Running(..) => ("running", Ok(None)),
-        TaskState::Done(reading) => ("succeeded", Ok(Some(reading))),
+        TaskState::Done(_) => ("succeeded", Ok(Some(tasks.reading(&id).await?))),
         TaskState::Failed(fault) => ("failed", Err(fault)),
     };
     let mut operation = json!({
@@ -164,15 +159,26 @@ async fn result(mut call: Call) -> Result<Response, Fault> {
 }
 
 async fn forget(mut call: Call) -> Result<Response, Fault> {
-    let task = task(&mut call).await?;
-    let principal = call.principal()?;
-    call.state.compat.tasks.forget(principal.tenant(), &task.id)?;
+    let (principal, (_, id)) = (call.principal()?, call.path::<(String, String)>().await?);
+    Tasks::of(&call.state, &principal)?.forget(&id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Refuses: `analyze` has refused `output=pdf` before.
+/// Returns the document with its text, if the analysis was requested with `output=pdf`.
 async fn pdf(mut call: Call) -> Result<Response, Fault> {
-    task(&mut call).await?;
-    let message = "The result has no PDF: analyze the document with `output=pdf`.";
+    let (principal, (_, id)) = (call.principal()?, call.path::<(String, String)>().await?);
+    let tasks = Tasks::of(&call.state, &principal)?;
+    let task = tasks.get(&id).await?;
+    let message = match task.state {
+        TaskState::Failed(fault) => return Err(fault),
+        TaskState::Done(_) if task.label("output") == "pdf" => {
+            let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/pdf"))];
+            return Ok((content_type, pieces::file(tasks.searchable_pdf(&id).await?)).into_response());
+        }
+        TaskState::Done(_) => "The result has no PDF: analyze the document with `output=pdf`.",
+        TaskState::Pending | TaskState::Running(..) => {
+            "The analysis is not finished: ask for its state first."
+        }
+    };
     Err(Fault::new(Kind::NotFound, "compat_task_not_found", message))
 }

@@ -15,13 +15,13 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::MethodFilter;
-use lector_core::{Fault, Kind};
+use lector_core::Fault;
 use serde_json::{Value, json};
 
 use self::options::{Formats, Options, Source};
 use super::answer;
 use super::call::{Call, deployment, on};
-use super::tasks::{Labels, TaskState, TaskView};
+use super::tasks::{self, Labels, TaskState, TaskView, Tasks};
 use super::visit::{Ask, Visit};
 use crate::config::Dialect;
 use crate::http::AppState;
@@ -114,19 +114,14 @@ impl Received {
 
     async fn read(self) -> Result<Response, Fault> {
         let Self { visit, ask, document, formats, name } = self;
-        let reading = Arc::new(visit.read(ask, document, |_| {})?.await?);
+        let reading = Arc::new(visit.read(ask, document).await?);
         answer::whole(reading, move |reading| result::json(reading, &name, formats)).await
     }
 
-    fn submit(self) -> Result<Response, Fault> {
-        let Self { visit, ask, document, formats, name } = self;
-        let stores = visit.state.compat.clone();
-        let labels =
-            Labels::from([("name", name), ("formats", formats.label()), (DIALECT, "docling".into())]);
-        let task =
-            stores.tasks.submit(visit.owner(), labels, |on_event| visit.read(ask, document, on_event))?;
-        stores.sweep();
-        Ok(answer::json(&status(&task)))
+    async fn submit(self) -> Result<Response, Fault> {
+        let Self { visit, ask, document, formats, .. } = self;
+        let labels = Labels::from([("formats", formats.label()), (DIALECT, "docling".into())]);
+        Ok(answer::json(&status(&tasks::submit(visit, ask, labels, document).await?)))
     }
 }
 
@@ -139,7 +134,7 @@ async fn file(call: Call) -> Result<Response, Fault> {
 
 async fn file_async(call: Call) -> Result<Response, Fault> {
     let (visit, head, body) = Visit::begin_task(call)?;
-    Received::from_form(visit, head, body).await?.submit()
+    Received::from_form(visit, head, body).await?.submit().await
 }
 
 async fn source(call: Call) -> Result<Response, Fault> {
@@ -149,7 +144,7 @@ async fn source(call: Call) -> Result<Response, Fault> {
 
 async fn source_async(call: Call) -> Result<Response, Fault> {
     let (visit, head, body) = Visit::begin_task(call)?;
-    Received::from_source(visit, head, body).await?.submit()
+    Received::from_source(visit, head, body).await?.submit().await
 }
 
 fn status(task: &TaskView) -> Value {
@@ -173,24 +168,17 @@ async fn poll(mut call: Call) -> Result<Response, Fault> {
     let (principal, id) = (call.principal()?, call.path::<String>().await?);
     let wait = call.query("wait").and_then(|text| text.parse::<f64>().ok());
     let wait = wait.and_then(|wait| Duration::try_from_secs_f64(wait).ok()).unwrap_or_default();
-    let tasks = &call.state.compat.tasks;
-    let task = tasks.wait(principal.tenant(), &id, wait.min(POLL_WAIT_MAX)).await?;
+    let task = Tasks::of(&call.state, &principal)?.wait(&id, wait.min(POLL_WAIT_MAX)).await?;
     Ok(answer::json(&status(&task)))
 }
 
 async fn task_result(mut call: Call) -> Result<Response, Fault> {
     let (principal, id) = (call.principal()?, call.path::<String>().await?);
-    let task = call.state.compat.tasks.get(principal.tenant(), &id)?;
-    match task.state {
-        TaskState::Done(reading) => {
-            let label = |name| task.labels.get(name).map(String::as_str).unwrap_or_default();
-            let (formats, name) = (Formats::of_label(label("formats")), label("name").to_owned());
-            answer::whole(reading, move |reading| result::json(reading, &name, formats)).await
-        }
-        TaskState::Failed(fault) => Err((*fault).clone()),
-        TaskState::Pending | TaskState::Running(..) => {
-            let message = "Task result not found. Please wait for a completion status.";
-            Err(Fault::new(Kind::NotFound, "compat_task_not_finished", message))
-        }
+    let tasks = Tasks::of(&call.state, &principal)?;
+    let task = tasks.get(&id).await?;
+    if let TaskState::Failed(fault) = task.state {
+        return Err(fault);
     }
+    let (formats, name) = (Formats::of_label(task.label("formats")), task.name.unwrap_or_default());
+    answer::whole(tasks.reading(&id).await?, move |reading| result::json(reading, &name, formats)).await
 }

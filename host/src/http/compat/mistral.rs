@@ -67,7 +67,14 @@ async fn models(call: Call) -> Result<Response, Fault> {
     let configured =
         configured.filter(|(dialect, _)| *dialect == Dialect::Mistral).map(|(_, name)| name.as_str());
     let names = std::iter::once(MODEL).chain(configured.filter(|name| *name != MODEL));
-    let model = |name| json!({ "id": name, "object": "model", "created": 0, "owned_by": "lector" });
+    // The SDKs of 2026 refuse a model without its type and its capabilities.
+    let model = |name| {
+        let capabilities = json!({ "ocr": true, "vision": false, "completion_chat": false });
+        json!({
+            "id": name, "object": "model", "type": "base", "created": 0, "owned_by": "lector",
+            "capabilities": capabilities,
+        })
+    };
     let data: Vec<Value> = names.map(model).collect();
     Ok(answer::json(&json!({ "object": "list", "data": data })))
 }
@@ -90,7 +97,7 @@ async fn ocr(call: Call) -> Result<Response, Fault> {
         name,
         ..Ask::default()
     };
-    let reading = Arc::new(visit.read(ask, document, |_| {})?.await?);
+    let reading = Arc::new(visit.read(ask, document).await?);
     let whole = json!({
         "pages": null,
         "model": model,

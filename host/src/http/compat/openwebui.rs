@@ -43,7 +43,7 @@ async fn process(call: Call) -> Result<Response, Fault> {
         name: (!name.is_empty()).then(|| name.clone()),
         ..Ask::default()
     };
-    let reading = Arc::new(visit.read(ask, document, |_| {})?.await?);
+    let reading = Arc::new(visit.read(ask, document).await?);
     let pages = reading.result.page_count;
     let page = move |index: u32, page: &Transcript| item(&name, index, pages, page).to_string();
     answer::by_page(reading, "application/json", ["[".into(), ",".into(), "]".into()], page).await

@@ -55,7 +55,7 @@ async fn read(call: Call, kind: Kind) -> Result<Response, Fault> {
         ..Ask::default()
     };
     let id = visit.ctx.id.clone();
-    let reading = Arc::new(visit.read(ask, document, |_| {})?.await?);
+    let reading = Arc::new(visit.read(ask, document).await?);
     let whole = json!({
         "logId": id.as_str(),
         "errorCode": 0,
@@ -63,7 +63,7 @@ async fn read(call: Call, kind: Kind) -> Result<Response, Fault> {
         "result": { kind.member(): null, "dataInfo": page::data_info(&reading) },
     });
     let [head, tail] = answer::around(whole, &format!("/result/{}", kind.member()));
-    let scale = Scale::of(&reading);
+    let scale = Scale::of(reading.result.content_type);
     let pages = reading.result.pages.len();
     let page = move |index: u32, page: &Transcript| page::json(kind, index, pages, page, scale).to_string();
     let between = [format!("{head}["), ",".to_owned(), format!("]{tail}")];

@@ -1,7 +1,9 @@
 //! A document that was read completely.
 
-use lector_control::Reservation;
-use lector_core::{Fault, Quad, Transcript};
+use std::sync::Arc;
+
+use lector_control::{Held, Reservation};
+use lector_core::{Fault, PageResult, Quad, Transcript};
 use lector_serving::DocumentResult;
 
 /// A document of which every selected page was read.
@@ -15,19 +17,46 @@ pub(super) struct Reading {
     pub(super) document_bytes: u64,
 }
 
+/// Returns the fault of a document with a page that failed, and with this many others.
+pub(super) fn page_failed(index: u32, fault: &Fault, others: usize) -> Fault {
+    let number = u64::from(index) + 1;
+    let more = if others > 0 { format!(", and {others} more failed") } else { String::new() };
+    let message = format!("Page {number} was not read{more}: {}", fault.message);
+    Fault { message, ..fault.clone() }
+}
+
 impl Reading {
     /// Checks that no page has failed.
     pub(super) fn new(result: Box<DocumentResult>, document_bytes: u64) -> Result<Self, Fault> {
         let mut failed =
             result.pages.iter().filter_map(|page| Some((page.index, page.outcome.as_ref().err()?)));
         if let Some((index, fault)) = failed.next() {
-            let (number, others) = (u64::from(index) + 1, failed.count());
-            let mut fault = fault.clone();
-            let more = if others > 0 { format!(", and {others} more failed") } else { String::new() };
-            fault.message = format!("Page {number} was not read{more}: {}", fault.message);
-            return Err(fault);
+            return Err(page_failed(index, fault, failed.count()));
         }
         Ok(Self { result, document_bytes })
+    }
+
+    /// Makes a reading of a document that was read before, of bounded size, and checks that no page has failed.
+    pub(super) fn stored(result: lector_core::DocumentResult, document_bytes: u64) -> Result<Self, Fault> {
+        let page = |page: PageResult<Transcript>| PageResult {
+            index: page.index,
+            outcome: page.outcome.map(|transcript| Arc::new(Held::from(Arc::unwrap_or_clone(transcript)))),
+            timing: page.timing,
+        };
+        let result = DocumentResult {
+            request: result.request,
+            deployment: result.deployment,
+            name: result.name,
+            content_type: result.content_type,
+            page_count: result.page_count,
+            pages: result.pages.into_iter().map(page).collect(),
+            summary: result.summary.map(|summary| Arc::new(Held::from(Arc::unwrap_or_clone(summary)))),
+            summary_fault: result.summary_fault,
+            pages_ok: result.pages_ok,
+            pages_failed: result.pages_failed,
+            total: result.total,
+        };
+        Self::new(Box::new(result), document_bytes)
     }
 
     /// Returns the pages in order, with their positions from 0.

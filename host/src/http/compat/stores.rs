@@ -9,7 +9,6 @@ use lector_core::Clock;
 
 use super::files::Files;
 use super::links::Links;
-use super::tasks::Tasks;
 use crate::config::CompatConfig;
 
 /// Time between two removals of what has expired.
@@ -18,7 +17,6 @@ const SWEEP_PERIOD: Duration = Duration::from_secs(60);
 /// The stores of the dialects.
 pub(in crate::http) struct Stores {
     pub(super) files: Files,
-    pub(super) tasks: Tasks,
     pub(super) links: Links,
     clock: Arc<dyn Clock>,
     sweeping: AtomicBool,
@@ -34,7 +32,6 @@ impl Stores {
     pub(in crate::http) fn new(config: &CompatConfig, clock: Arc<dyn Clock>) -> Self {
         Self {
             files: Files::new(clock.clone(), config.ttl, config.tenant_files_bytes_max),
-            tasks: Tasks::new(clock.clone(), config.ttl, config.tenant_tasks_max),
             links: Links::new(clock.clone()),
             clock,
             sweeping: AtomicBool::new(false),
@@ -66,7 +63,7 @@ impl Stores {
 
     fn is_empty(&self) -> bool {
         // Each look removes what has expired.
-        let (files, tasks, links) = (self.files.is_empty(), self.tasks.is_empty(), self.links.is_empty());
-        files && tasks && links
+        let (files, links) = (self.files.is_empty(), self.links.is_empty());
+        files && links
     }
 }

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use futures::StreamExt;
 use lector_control::Principal;
-use lector_core::{DeploymentName, Fault, TenantName, TextLayerPolicy};
+use lector_core::{DeploymentName, Fault, TextLayerPolicy};
 use lector_serving::{
     DocumentRequest, Event, PageSelection, ReceivedBytes, Session, TimeoutStart, Upload, UploadSlot,
 };
@@ -46,19 +46,29 @@ pub(super) struct Ask {
     pub(super) name: Option<String>,
 }
 
+impl Ask {
+    /// Sets the options of a request, except the name, which belongs to the upload.
+    fn apply(self, request: &mut DocumentRequest) {
+        request.deployment = self.deployment;
+        request.pages = self.pages;
+        request.options.words = self.words;
+        request.options.text_layer = self.text_layer;
+    }
+}
+
 impl Visit {
     /// Begins a synchronous request: the document waits for its place at most as long as in Lector's own API.
     pub(super) fn begin(call: Call) -> Result<(Self, Parts, Body), Fault> {
-        let clock = TimeoutStart::Since(call.ctx.began);
-        Self::enter(call, clock)
+        Self::enter(call, false)
     }
 
-    /// Begins an asynchronous request: the document waits for its place until the timeout.
+    /// Begins an asynchronous request, which is not refused for the load of the server: the document is read later.
     pub(super) fn begin_task(call: Call) -> Result<(Self, Parts, Body), Fault> {
-        Self::enter(call, TimeoutStart::PerDocument)
+        call.state.jobs()?;
+        Self::enter(call, true)
     }
 
-    fn enter(call: Call, clock: TimeoutStart) -> Result<(Self, Parts, Body), Fault> {
+    fn enter(call: Call, is_task: bool) -> Result<(Self, Parts, Body), Fault> {
         let principal = call.principal()?;
         let Call { state, ctx, head, body } = call;
         let most = state.config.request_timeout;
@@ -67,8 +77,12 @@ impl Visit {
             own => Duration::from_millis(own).min(most),
         };
         let request = DocumentRequest::new(ctx.id.clone(), timeout);
-        let session = state.service.begin(&principal, request, clock)?;
-        let slot = session.receive(declared_bytes(&head.headers))?;
+        let session = state.service.begin(&principal, request, TimeoutStart::Since(ctx.began))?;
+        let declared = declared_bytes(&head.headers);
+        let slot = match is_task {
+            false => session.receive(declared)?,
+            true => state.service.receive_component(&principal, declared)?,
+        };
         let received = slot.begin(true)?;
         Ok((Self { state, ctx, principal, session, slot, received, timeout }, head, body))
     }
@@ -119,44 +133,41 @@ impl Visit {
         self.received
     }
 
-    /// Returns the tenant whose document is read.
-    pub(super) fn owner(&self) -> TenantName {
-        self.principal.tenant().clone()
-    }
-
-    /// Reads a document: prepares at once, so that errors of the request are known before the future runs.
-    pub(super) fn read(
+    /// Checks the size of the document and returns the request to read it later. The bytes stay counted as long as the
+    /// second value.
+    pub(super) fn into_request(
         self,
         ask: Ask,
-        document: Vec<u8>,
-        mut see: impl FnMut(&Event) + Send + 'static,
-    ) -> Result<impl Future<Output = Result<Reading, Fault>> + Send + 'static, Fault> {
+        bytes: u64,
+    ) -> Result<(DocumentRequest, ReceivedBytes), Fault> {
         let bytes_max = self.bytes_max();
-        if document.len() as u64 > bytes_max {
+        if bytes > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+        let mut request = DocumentRequest::new(self.ctx.id.clone(), self.timeout);
+        ask.apply(&mut request);
+        Ok((request, self.received))
+    }
+
+    /// Reads a document.
+    pub(super) async fn read(self, mut ask: Ask, document: Vec<u8>) -> Result<Reading, Fault> {
+        let (bytes, bytes_max) = (document.len() as u64, self.bytes_max());
+        if bytes > bytes_max {
             return Err(too_large(bytes_max));
         }
         let Self { state, session, slot, received, .. } = self;
-        let name = ask.name;
-        let session = session.with_request(|request| {
-            request.deployment = ask.deployment;
-            request.pages = ask.pages;
-            request.options.words = ask.words;
-            request.options.text_layer = ask.text_layer;
-        })?;
-        Ok(async move {
-            let bytes = document.len() as u64;
-            state.metrics.document_received(document.len());
-            let permit = session.admitted(&slot, received).await?;
-            drop(slot);
-            // Without the client's type, which is wrong too often: the bytes decide.
-            let upload = Upload { name, content_type: None, bytes: document };
-            let counted = |event: &Event| {
-                if let Event::Page { timing, .. } | Event::PageError { timing, .. } = event {
-                    state.metrics.page(timing);
-                }
-                see(event);
-            };
-            Reading::new(session.read(permit, upload, counted).await?, bytes)
-        })
+        let name = ask.name.take();
+        let session = session.with_request(|request| ask.apply(request))?;
+        state.metrics.document_received(document.len());
+        let permit = session.admitted(&slot, received).await?;
+        drop(slot);
+        // Without the client's type, which is wrong too often: the bytes decide.
+        let upload = Upload { name, content_type: None, bytes: document };
+        let counted = |event: &Event| {
+            if let Event::Page { timing, .. } | Event::PageError { timing, .. } = event {
+                state.metrics.page(timing);
+            }
+        };
+        Reading::new(session.read(permit, upload, counted).await?, bytes)
     }
 }

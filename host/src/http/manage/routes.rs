@@ -51,7 +51,22 @@ pub(in super::super) fn precondition(
     Ok(RoutePrecondition { etags, revision })
 }
 
-/// The body of `promote`, `canary` and `shadow`.
+/// The body of `promote`.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(as = Promotion)]
+pub(in super::super) struct PromoteBody {
+    /// Number of the revision; the default is the newest that is not withdrawn.
+    revision: Option<u32>,
+    /// Limits beyond which the server rolls the route back.
+    rollback_policy: Option<RollbackPolicy>,
+    /// Whether the named revision may be a withdrawn one.
+    force: bool,
+    /// The live revision that the caller expects, 0 for none: with another one, nothing changes.
+    expected_revision: Option<u32>,
+}
+
+/// The body of `canary` and `shadow`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schema(as = Route)]
@@ -82,6 +97,10 @@ pub(in super::super) struct RollbackBody {
     expected_revision: Option<u32>,
 }
 
+impl JsonBody for PromoteBody {
+    const BYTES_MAX: u64 = SMALL_BYTES_MAX;
+}
+
 impl JsonBody for RouteBody {
     const BYTES_MAX: u64 = SMALL_BYTES_MAX;
 }
@@ -90,9 +109,17 @@ impl JsonBody for RollbackBody {
     const BYTES_MAX: u64 = SMALL_BYTES_MAX;
 }
 
-impl RouteBody {
+/// The revision that a body names.
+#[derive(Clone, Copy)]
+struct Named {
+    revision: Option<u32>,
+    force: bool,
+    expected: Option<u32>,
+}
+
+impl Named {
     /// Returns the named revision, or the newest that is not withdrawn.
-    fn revision(&self, deployment: &DeploymentView) -> Result<u32, Fault> {
+    fn revision(self, deployment: &DeploymentView) -> Result<u32, Fault> {
         match self.revision {
             Some(revision) => Ok(revision),
             None if self.force => {
@@ -101,6 +128,18 @@ impl RouteBody {
             }
             None => deployment.newest(),
         }
+    }
+}
+
+impl PromoteBody {
+    fn named(&self) -> Named {
+        Named { revision: self.revision, force: self.force, expected: self.expected_revision }
+    }
+}
+
+impl RouteBody {
+    fn named(&self) -> Named {
+        Named { revision: self.revision, force: self.force, expected: self.expected_revision }
     }
 
     fn percent(&self) -> Result<u8, Fault> {
@@ -120,14 +159,14 @@ async fn reroute(
     principal: &Principal,
     name: String,
     headers: &HeaderMap,
-    body: &RouteBody,
+    named: Named,
     destination: Destination,
 ) -> Result<Tagged, Problem> {
     let name = DeploymentName::from(name);
-    let precondition = precondition(headers, body.expected_revision)?;
-    let revision = body.revision(&state.control.own_deployment(principal, &name)?)?;
+    let precondition = precondition(headers, named.expected)?;
+    let revision = named.revision(&state.control.own_deployment(principal, &name)?)?;
     let control = &state.control;
-    let view = control.route_if(principal, &name, revision, destination, &precondition, body.force).await?;
+    let view = control.route_if(principal, &name, revision, destination, &precondition, named.force).await?;
     Ok(tagged(view))
 }
 
@@ -140,7 +179,7 @@ async fn reroute(
     path = "/api/v1/deployments/{name}/promote",
     operation_id = "promote",
     tag = "Deploy",
-    request_body = RouteBody,
+    request_body = PromoteBody,
     responses((status = 200, description = "The deployment with its new route.", body = DeploymentView, headers(("ETag" = String, description = "Entity tag of the route, for `If-Match`.")))),
     extensions(
         ("x-problems" = json!(["tenant", "path", "deployment", "manage", "json", "store", "route", "revision", "precondition"])),
@@ -152,10 +191,10 @@ pub(in super::super) async fn promote(
     TenantCtx(principal): TenantCtx,
     Path(name): Path<String>,
     headers: HeaderMap,
-    Body(body): Body<RouteBody>,
+    Body(body): Body<PromoteBody>,
 ) -> Result<Tagged, Problem> {
-    let destination = Destination::Promote(body.rollback_policy);
-    reroute(&state, &principal, name, &headers, &body, destination).await
+    let named = body.named();
+    reroute(&state, &principal, name, &headers, named, Destination::Promote(body.rollback_policy)).await
 }
 
 /// Routes a percentage of the requests to a revision.
@@ -181,8 +220,8 @@ pub(in super::super) async fn canary(
     headers: HeaderMap,
     Body(body): Body<RouteBody>,
 ) -> Result<Tagged, Problem> {
-    let destination = Destination::Canary(body.percent()?, body.rollback_policy);
-    reroute(&state, &principal, name, &headers, &body, destination).await
+    let (named, destination) = (body.named(), Destination::Canary(body.percent()?, body.rollback_policy));
+    reroute(&state, &principal, name, &headers, named, destination).await
 }
 
 /// Mirrors a percentage of the documents to a revision.
@@ -212,7 +251,7 @@ pub(in super::super) async fn shadow(
         return Err(Fault::new(Kind::Invalid, "body_invalid", message).into());
     }
     let destination = Destination::Shadow(body.percent()?);
-    reroute(&state, &principal, name, &headers, &body, destination).await
+    reroute(&state, &principal, name, &headers, body.named(), destination).await
 }
 
 /// Returns to an earlier revision.

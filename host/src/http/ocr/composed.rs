@@ -3,16 +3,13 @@
 //! The file is written by a document worker and sent in chunks. It counts as held by its tenant until the connection has
 //! accepted the last one.
 
-use std::io;
 use std::time::Instant;
 
-use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use lector_control::Reservation;
 use lector_serving::{Composer, DocumentResult};
 
 use super::super::options::Options;
-use super::super::pieces::{self, Piece};
+use super::super::pieces;
 use super::super::problem::{self, Problem};
 use super::success;
 
@@ -28,9 +25,5 @@ pub(super) async fn answer(
     // The words of 2,000 pages take some time to copy, and must not block other connections.
     let pages = tokio::task::spawn_blocking(move || lector_export::page_texts(&result)).await;
     let file = composer.searchable_pdf(pages.map_err(problem::internal)?).await?;
-    let length = [(header::CONTENT_LENGTH, file.bytes())];
-    // The file itself holds the reservation.
-    let piece = |bytes: Vec<u8>| Piece { bytes, reservation: Reservation::default() };
-    let body = pieces::body(file.map(move |chunk: io::Result<Vec<u8>>| chunk.map(piece)));
-    Ok((headers, length, body).into_response())
+    Ok((headers, pieces::file(file)).into_response())
 }

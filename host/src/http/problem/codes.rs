@@ -42,8 +42,8 @@ codes! {
         "The asynchronous call has not finished."
         "Ask for its status until it has finished.";
     compat_store_full [429]
-        "The tenant's uploaded files or asynchronous calls have reached their limit."
-        "Delete files, or wait until a call has finished.";
+        "The tenant's uploaded files have reached their limit."
+        "Delete files that were read.";
     option_invalid [400]
         "An option (query, path or header) has an invalid value."
         "Correct the option that `detail` names.";

@@ -77,6 +77,10 @@ impl TestApp {
 
     /// Starts a server with an adjusted configuration: 4 page slots and 8 documents otherwise.
     pub(super) async fn with(adjust: impl FnOnce(&mut TestConfig, &mut HttpConfig)) -> Self {
+        Self::configured(adjust).await.0
+    }
+
+    async fn configured(adjust: impl FnOnce(&mut TestConfig, &mut HttpConfig)) -> (Self, HttpConfig) {
         let mut platform = config(4, 8, ("detection", "model"));
         let mut http = Self::http_config();
         adjust(&mut platform, &mut http);
@@ -84,8 +88,8 @@ impl TestApp {
         let store = Arc::new(SqliteStore::in_memory().unwrap());
         let service = platform_at(&script, platform, store, Arc::new(clock.clone())).await.unwrap();
         let metrics = Metrics::new(service.clone(), Arc::new(FakeStatus));
-        let router = router::router(AppState::new(service.clone(), metrics, http));
-        Self { router, service, script, clock, _jobs: None }
+        let router = router::router(AppState::new(service.clone(), metrics, http.clone()));
+        (Self { router, service, script, clock, _jobs: None }, http)
     }
 
     fn http_config() -> HttpConfig {
@@ -109,7 +113,12 @@ impl TestApp {
 
     /// Starts a server with jobs.
     pub(super) async fn with_jobs() -> Self {
-        let mut app = Self::start().await;
+        Self::with_jobs_and(|_, _| {}).await
+    }
+
+    /// Starts a server with jobs and an adjusted configuration.
+    pub(super) async fn with_jobs_and(adjust: impl FnOnce(&mut TestConfig, &mut HttpConfig)) -> Self {
+        let (mut app, http) = Self::configured(adjust).await;
         let dir = tempfile::tempdir().unwrap();
         let config = JobsConfig {
             running_max: 2,
@@ -137,7 +146,6 @@ impl TestApp {
         };
         let jobs = Jobs::start(config, parts).unwrap();
         let metrics = Metrics::new(app.service.clone(), Arc::new(FakeStatus));
-        let http = Self::http_config();
         let state = AppState::new(app.service.clone(), metrics, http).with_jobs(Some(jobs));
         app.router = router::router(state);
         app._jobs = Some(dir);
@@ -147,8 +155,14 @@ impl TestApp {
     /// Starts a server that requires keys; returns its administrator's key.
     pub(super) async fn closed() -> (Self, String) {
         let app = Self::start().await;
-        let made = app.post("/api/v1/admin/keys").json(json!({ "admin": true })).send().await;
-        (app, made.created()["key"].as_str().unwrap().to_owned())
+        let admin = app.admin().await;
+        (app, admin)
+    }
+
+    /// Creates the first administrator's key, which requires keys from then on; returns it.
+    pub(super) async fn admin(&self) -> String {
+        let made = self.post("/api/v1/admin/keys").json(json!({ "admin": true })).send().await;
+        made.created()["key"].as_str().unwrap().to_owned()
     }
 
     /// Creates a tenant with this policy; returns its key.

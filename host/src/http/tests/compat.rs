@@ -38,7 +38,8 @@ fn file(part: &str, name: &str, content_type: &str) -> String {
 
 /// Creates two tenants on a server with keys; returns their keys.
 async fn two_tenants() -> (TestApp, String, String) {
-    let (app, admin) = TestApp::closed().await;
+    let app = TestApp::with_jobs().await;
+    let admin = app.admin().await;
     let acme = app.tenant(&admin, "acme", json!({})).await;
     let other = app.tenant(&admin, "other", json!({})).await;
     (app, acme, other)

@@ -21,6 +21,8 @@ pub(super) struct Analyze {
     pub(super) pages: PageSelection,
     markdown: bool,
     unit: Unit,
+    /// Whether the client wants the document as a searchable PDF, too.
+    pdf: bool,
 }
 
 impl Analyze {
@@ -45,8 +47,11 @@ impl Analyze {
         if call.query("queryFields").is_some() {
             return Err(unsupported("`queryFields` is not offered: remove it."));
         }
+        let mut pdf = false;
         for output in call.query("output").unwrap_or_default().split(',').map(str::trim) {
-            if !output.is_empty() {
+            if output == "pdf" {
+                pdf = true;
+            } else if !output.is_empty() {
                 let output: String = output.chars().filter(|c| !c.is_control()).take(40).collect();
                 return Err(unsupported(format!(
                     "The output `{output}` is not offered: remove it from `output`."
@@ -64,13 +69,17 @@ impl Analyze {
                 option_invalid("`stringIndexType` is none of textElements, unicodeCodePoint, utf16CodeUnit.")
             })?,
         };
-        Ok(Self { pages, markdown, unit })
+        Ok(Self { pages, markdown, unit, pdf })
     }
 
     /// Returns the options that the result depends on.
     pub(super) fn labels(&self) -> Labels {
         let format = if self.markdown { "markdown" } else { "text" };
-        Labels::from([("format", format.to_owned()), ("unit", self.unit.name().to_owned())])
+        let mut labels = Labels::from([("format", format.to_owned()), ("unit", self.unit.name().to_owned())]);
+        if self.pdf {
+            labels.insert("output", "pdf".to_owned());
+        }
+        labels
     }
 }
 

@@ -1,11 +1,12 @@
 //! A document as Azure's clients read it.
 
+use std::collections::BTreeMap;
+
 use lector_core::{BlockKind, BlockView, Quad, Transcript};
 use lector_export::parts;
 use serde_json::{Value, json};
 
 use super::super::reading::{Reading, confidence};
-use super::super::tasks::Labels;
 use super::spans::{Finder, Span, Unit};
 
 /// The text between two pages in Markdown.
@@ -32,7 +33,7 @@ impl Scale {
 }
 
 /// Returns the member `analyzeResult`.
-pub(super) fn json(reading: &Reading, labels: &Labels) -> Value {
+pub(super) fn json(reading: &Reading, labels: &BTreeMap<String, String>) -> Value {
     let label = |name: &str| labels.get(name).map(String::as_str).unwrap_or_default();
     let unit = Unit::parse(label("unit")).unwrap_or(Unit::TextElement);
     let (markdown, layout) = (label("format") == "markdown", label("model") != "prebuilt-read");

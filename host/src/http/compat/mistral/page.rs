@@ -32,7 +32,7 @@ pub(super) fn json(index: u32, page: &Transcript, look: Look) -> Value {
         members.insert("confidence_scores".into(), scores(page, &markdown, look.word_scores));
     }
     if look.blocks {
-        members.insert("blocks".into(), blocks(&views, look.tables));
+        members.insert("blocks".into(), blocks(&views, look));
     }
     if look.tables.is_some() {
         members.insert("tables".into(), tables(&views, look.tables));
@@ -60,37 +60,71 @@ fn table(view: &BlockView<'_>, format: Option<TableFormat>) -> String {
     }
 }
 
-fn table_views<'a, 'b>(views: &'a [BlockView<'b>]) -> impl Iterator<Item = &'a BlockView<'b>> {
-    views.iter().filter(|view| view.block.is_some_and(|block| block.table.is_some()))
+fn has_table(view: &BlockView<'_>) -> bool {
+    view.block.is_some_and(|block| block.table.is_some())
+}
+
+fn format_name(format: Option<TableFormat>) -> &'static str {
+    if format == Some(TableFormat::Html) { "html" } else { "markdown" }
+}
+
+/// Returns the id of a table of a page.
+fn table_id(number: usize, format: Option<TableFormat>) -> String {
+    format!("tbl-{number}.{}", if format == Some(TableFormat::Html) { "html" } else { "md" })
 }
 
 fn tables(views: &[BlockView<'_>], format: Option<TableFormat>) -> Value {
-    let name = if format == Some(TableFormat::Html) { "html" } else { "markdown" };
-    let one = |(number, view): (usize, &BlockView<'_>)| {
-        let id = format!("tbl-{number}.{}", if name == "html" { "html" } else { "md" });
-        json!({ "id": id, "content": table(view, format), "format": name })
-    };
-    table_views(views).enumerate().map(one).collect()
+    let one = |(number, view): (usize, &BlockView<'_>)| json!({ "id": table_id(number, format), "content": table(view, format), "format": format_name(format) });
+    views.iter().filter(|view| has_table(view)).enumerate().map(one).collect()
 }
 
-fn blocks(views: &[BlockView<'_>], tables: Option<TableFormat>) -> Value {
+fn blocks(views: &[BlockView<'_>], look: Look) -> Value {
+    let mut tables = 0;
     let one = |view: &BlockView<'_>| {
         let kind = view.block.map_or(&BlockKind::Text, |block| &block.kind);
         let content = match kind {
-            BlockKind::Table => table(view, tables),
+            BlockKind::Table => table(view, look.tables),
             _ => parts::block_text(view),
         };
+        let number = tables;
+        tables += usize::from(has_table(view));
         let [left, top, right, bottom] = area(view)?;
-        Some(json!({
+        let mut block = json!({
             "type": block_type(kind),
             "top_left_x": left,
             "top_left_y": top,
             "bottom_right_x": right,
             "bottom_right_y": bottom,
             "content": content,
-        }))
+        });
+        match kind {
+            // The SDKs refuse an image without this member; there are no images to name.
+            BlockKind::Figure => block["image_id"] = "".into(),
+            BlockKind::Table if look.tables.is_some() && has_table(view) => {
+                block["table_id"] = table_id(number, look.tables).into();
+            }
+            _ => {}
+        }
+        if look.block_scores {
+            let lines = view.lines.iter().map(|(_, line)| f64::from(line.confidence.clamp(0.0, 1.0)));
+            let (average, least) = average_and_least(lines);
+            block["confidence_scores"] = json!({
+                "average_content_confidence_score": average,
+                "minimum_content_confidence_score": least,
+                "block_type_confidence_score": view.block.map(|block| confidence(block.confidence)),
+            });
+        }
+        Some(block)
     };
     views.iter().filter_map(one).collect()
+}
+
+/// Returns the mean and the least of some confidences with four decimals; nothing of none.
+fn average_and_least(confidences: impl Iterator<Item = f64>) -> (Option<f64>, Option<f64>) {
+    let all: Vec<f64> = confidences.collect();
+    let rounded = |value: f64| (value * 1e4).round() / 1e4;
+    let least = all.iter().copied().reduce(f64::min);
+    (least.map(|_| rounded(all.iter().sum::<f64>() / all.len() as f64)), least.map(rounded))
 }
 
 /// Returns the area of a block: its own, or that of its lines.
@@ -120,13 +154,11 @@ fn block_type(kind: &BlockKind) -> &'static str {
 
 /// Returns the confidence of the lines of a page, and of its words with their offsets in the Markdown, in characters.
 fn scores(page: &Transcript, markdown: &str, with_words: bool) -> Value {
-    let lines: Vec<f64> = page.lines.iter().map(|line| f64::from(line.confidence.clamp(0.0, 1.0))).collect();
-    let average = if lines.is_empty() { 1.0 } else { lines.iter().sum::<f64>() / lines.len() as f64 };
-    let least = lines.iter().copied().fold(1.0, f64::min);
-    let rounded = |value: f64| (value * 1e4).round() / 1e4;
+    let lines = page.lines.iter().map(|line| f64::from(line.confidence.clamp(0.0, 1.0)));
+    let (average, least) = average_and_least(lines);
     let mut scores = json!({
-        "average_page_confidence_score": rounded(average),
-        "minimum_page_confidence_score": rounded(least),
+        "average_page_confidence_score": average.unwrap_or(1.0),
+        "minimum_page_confidence_score": least.unwrap_or(1.0),
     });
     if with_words {
         let (mut at, mut characters) = (0, 0);
@@ -145,4 +177,38 @@ fn scores(page: &Transcript, markdown: &str, with_words: bool) -> Value {
         scores["word_confidence_scores"] = words.into();
     }
     scores
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use lector_core::{Block, Line, Point, Quad, Size};
+
+    use super::*;
+
+    #[test]
+    fn blocks_have_what_the_sdks_require_and_their_scores() {
+        let corner = |x, y| Point { x, y };
+        let quad = Quad([corner(2.0, 4.0), corner(12.0, 4.0), corner(12.0, 6.0), corner(2.0, 6.0)]);
+        let figure =
+            Block { id: 7, kind: BlockKind::Figure, quad, confidence: 0.5, table: None, properties: None };
+        let page = Transcript {
+            lines: vec![Line::new("one", 0.9, quad), Line::new("two", 0.7, quad)],
+            blocks: vec![figure],
+            ..Transcript::blank(Size { width: 20, height: 20 }, 72.0)
+        };
+        let look = Look { blocks: true, page_scores: true, block_scores: true, ..Look::default() };
+        let page = json(0, &page, look);
+        let blocks = page["blocks"].as_array().unwrap();
+        let figure = blocks.iter().find(|block| block["type"] == "image").unwrap();
+        assert_eq!(figure["image_id"], "", "{figure}");
+        assert_eq!(figure["confidence_scores"]["block_type_confidence_score"], 0.5);
+        let text = blocks.iter().find(|block| block["type"] == "text").unwrap();
+        let scores = &text["confidence_scores"];
+        assert_eq!(
+            (&scores["average_content_confidence_score"], &scores["minimum_content_confidence_score"]),
+            (&json!(0.8), &json!(0.7))
+        );
+        assert_eq!(page["confidence_scores"]["minimum_page_confidence_score"], 0.7);
+    }
 }

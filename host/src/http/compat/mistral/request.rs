@@ -20,6 +20,7 @@ pub(super) struct Look {
     pub(super) extract_footer: bool,
     pub(super) page_scores: bool,
     pub(super) word_scores: bool,
+    pub(super) block_scores: bool,
 }
 
 /// The format of tables.
@@ -120,8 +121,9 @@ impl<'a> OcrRequest<'a> {
             tables,
             extract_header: raw.extract_header.unwrap_or(false),
             extract_footer: raw.extract_footer.unwrap_or(false),
-            page_scores: matches!(scores, Some("page" | "word")),
+            page_scores: matches!(scores, Some("page" | "word" | "block")),
             word_scores: scores == Some("word"),
+            block_scores: scores == Some("block"),
         };
         let model = raw.model.and_then(|model| model.as_str().map(str::to_owned));
         Ok(Self { model, document, pages: pages(raw.pages.as_ref())?, look })

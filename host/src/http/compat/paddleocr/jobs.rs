@@ -1,22 +1,26 @@
 //! The Job API: submit, poll, read the result by a URL that needs no key.
 
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
-use axum::response::Response;
-use lector_core::{Fault, Kind as FaultKind, Transcript};
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use lector_control::Principal;
+use lector_core::{Fault, Kind as FaultKind, PageResult, Transcript};
 use lector_serving::PageSelection;
 use serde_json::{Value, json};
 
 use super::super::answer;
 use super::super::call::{Call, deployment};
 use super::super::inline::{Text, decoded_bytes_max};
-use super::super::tasks::{self, Labels, TaskState, TaskView};
+use super::super::tasks::{self, Labels, TaskState, TaskView, Tasks};
 use super::super::visit::{Ask, Visit};
 use super::page::{self, Kind, Scale};
 use super::request::{JobRequest, of_text};
 use crate::config::Dialect;
-use crate::http::AppState;
 use crate::http::middleware::RequestCtx;
 use crate::http::problem::option_invalid;
 use crate::http::upload::is_form;
@@ -89,10 +93,9 @@ pub(super) async fn submit(call: Call) -> Result<Response, Fault> {
         name: (!name.is_empty()).then_some(name),
         ..Ask::default()
     };
-    let (stores, owner) = (visit.state.compat.clone(), visit.principal.tenant().clone());
-    let task = stores.tasks.submit(visit.owner(), labels, |on_event| visit.read(ask, document, on_event))?;
-    stores.sweep();
-    stores.tasks.wait(&owner, &task.id, SUBMIT_WAIT).await?;
+    let (state, principal) = (visit.state.clone(), visit.principal.clone());
+    let task = tasks::submit(visit, ask, labels, document).await?;
+    Tasks::of(&state, &principal)?.wait(&task.id, SUBMIT_WAIT).await?;
     Ok(success(&json!({ "jobId": task.id })))
 }
 
@@ -102,7 +105,7 @@ fn job(task: &TaskView, url: Option<String>) -> Value {
         let at = i64::try_from(at_ms).ok().and_then(|at_ms| jiff::Timestamp::from_millisecond(at_ms).ok());
         at.unwrap_or_default().to_string()
     };
-    let progress = |read: usize, all: usize, end: Option<u64>| {
+    let progress = |read: u32, all: u32, end: Option<u64>| {
         let mut progress =
             json!({ "totalPages": all, "extractedPages": read, "startTime": time(task.created_ms) });
         if let Some(end) = end {
@@ -112,12 +115,9 @@ fn job(task: &TaskView, url: Option<String>) -> Value {
     };
     let (state, message, progress) = match &task.state {
         TaskState::Pending => ("pending", String::new(), None),
-        TaskState::Running(read, all) => {
-            ("running", String::new(), Some(progress(*read as usize, *all as usize, None)))
-        }
-        TaskState::Done(reading) => {
-            let pages = reading.result.pages.len();
-            ("done", String::new(), Some(progress(pages, pages, Some(task.updated_ms))))
+        TaskState::Running(read, all) => ("running", String::new(), Some(progress(*read, *all, None))),
+        TaskState::Done(pages) => {
+            ("done", String::new(), Some(progress(*pages, *pages, Some(task.updated_ms))))
         }
         TaskState::Failed(fault) => ("failed", fault.message.clone(), None),
     };
@@ -132,31 +132,29 @@ fn job(task: &TaskView, url: Option<String>) -> Value {
 }
 
 /// Returns a new URL of the result of a finished job.
-fn result_url(call: &Call, state: &AppState, task: &TaskView) -> Result<Option<String>, Fault> {
+fn result_url(call: &Call, principal: &Principal, task: &TaskView) -> Result<Option<String>, Fault> {
     if !matches!(task.state, TaskState::Done(_)) {
         return Ok(None);
     }
-    let principal = call.principal()?;
-    let token = state.compat.links.issue(principal.tenant(), &task.id, RESULT_URL_MS)?;
+    let token = call.state.compat.links.issue(principal.tenant(), &task.id, RESULT_URL_MS)?;
+    call.state.compat.sweep();
     Ok(Some(format!("{}/api/v2/ocr/jobs/{}/result?token={token}", call.base_url(), task.id)))
 }
 
 pub(super) async fn status(mut call: Call) -> Result<Response, Fault> {
     let (principal, id) = (call.principal()?, call.path::<String>().await?);
-    let state = call.state.clone();
-    let task = state.compat.tasks.get(principal.tenant(), &id)?;
-    let url = result_url(&call, &state, &task)?;
+    let task = Tasks::of(&call.state, &principal)?.get(&id).await?;
+    let url = result_url(&call, &principal, &task)?;
     Ok(success(&job(&task, url)))
 }
 
 pub(super) async fn batch(mut call: Call) -> Result<Response, Fault> {
     let (principal, id) = (call.principal()?, call.path::<String>().await?);
-    let state = call.state.clone();
-    let tasks = state.compat.tasks.labeled(principal.tenant(), "batch", &id);
+    let tasks = Tasks::of(&call.state, &principal)?.labeled("batch", &id).await?;
     if tasks.is_empty() {
         return Err(tasks::not_found(&id));
     }
-    let jobs = tasks.iter().map(|task| Ok(job(task, result_url(&call, &state, task)?)));
+    let jobs = tasks.iter().map(|task| Ok(job(task, result_url(&call, &principal, task)?)));
     let jobs = jobs.collect::<Result<Vec<Value>, Fault>>()?;
     Ok(success(&json!({ "batchId": id, "extractResult": jobs })))
 }
@@ -164,27 +162,40 @@ pub(super) async fn batch(mut call: Call) -> Result<Response, Fault> {
 /// Returns the result as JSON lines, one a page. The token in the URL is the only credential.
 pub(super) async fn result(mut call: Call) -> Result<Response, Fault> {
     let id = call.path::<String>().await?;
-    let (stores, token) = (call.state.compat.clone(), call.query("token").unwrap_or_default());
-    let owner = stores.links.owner(&token, &id).ok_or_else(|| {
+    let (state, token) = (&call.state, call.query("token").unwrap_or_default());
+    let principal =
+        state.compat.links.owner(&token, &id).and_then(|owner| state.jobs().ok()?.by_capability(&owner));
+    let principal = principal.ok_or_else(|| {
         let message =
             "The URL of the result is not valid, or has expired: ask for the state of the job again.";
         Fault::new(FaultKind::NotFound, "compat_task_not_found", message)
     })?;
-    let task = stores.tasks.get(&owner, &id)?;
-    let TaskState::Done(reading) = task.state else { return Err(tasks::not_found(&id)) };
-    let kind = Kind::of_model(task.labels.get("model").map(String::as_str).unwrap_or_default());
-    let (scale, pages) = (Scale::of(&reading), reading.result.pages.len());
-    let line = move |index: u32, page: &Transcript| {
+    let tasks = Tasks::of(state, &principal)?;
+    let task = tasks.get(&id).await?;
+    let TaskState::Done(pages) = task.state else { return Err(tasks::not_found(&id)) };
+    let document = Arc::new(tasks.document(&id).await?);
+    let id: Arc<str> = id.into();
+    let (kind, scale) = (Kind::of_model(task.label("model")), Scale::of(&document.envelope().content_type));
+    let line = move |page: PageResult<Transcript>| {
+        let (index, page) = (page.index, page.outcome?);
         let result = json!({
-            kind.member(): [page::json(kind, index, pages, page, scale)],
+            kind.member(): [page::json(kind, index, pages as usize, &page, scale)],
             // Of this line: the sizes of all pages in each line would grow with the square of their number.
-            "dataInfo": page::info_of(&[page], scale),
+            "dataInfo": page::info_of(&[&*page], scale),
         });
-        let line = json!({ "logId": id, "errorCode": 0, "errorMsg": "Success", "result": result });
-        one_line(&line)
+        let line = json!({ "logId": &*id, "errorCode": 0, "errorMsg": "Success", "result": result });
+        Ok::<_, Fault>(format!("{}\n", one_line(&line)))
     };
-    let between = [String::new(), "\n".to_owned(), "\n".to_owned()];
-    answer::by_page(reading, "application/x-ndjson; charset=utf-8", between, line).await
+    // One page at a time is in memory. Serializing a large one takes tens of milliseconds.
+    let lines = document.pages().then(move |page| {
+        let line = line.clone();
+        async move {
+            let line = tokio::task::spawn_blocking(move || page.and_then(line)).await;
+            line.map_err(io::Error::other)?.map_err(|fault| io::Error::other(fault.to_string()))
+        }
+    });
+    let content_type = HeaderValue::from_static("application/x-ndjson; charset=utf-8");
+    Ok(([(header::CONTENT_TYPE, content_type)], Body::from_stream(lines)).into_response())
 }
 
 /// Returns JSON without any character that some readers take for the end of a line.

@@ -48,8 +48,9 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    pub(super) fn of(reading: &Reading) -> Self {
-        Self { is_pdf: reading.is_pdf() }
+    /// Returns the scale in a document of this type.
+    pub(super) fn of(content_type: &str) -> Self {
+        Self { is_pdf: content_type == "application/pdf" }
     }
 
     fn factor(self, page: &Transcript) -> f32 {
@@ -66,7 +67,7 @@ impl Scale {
 /// Returns `dataInfo` of the whole document.
 pub(super) fn data_info(reading: &Reading) -> Value {
     let pages: Vec<&Transcript> = reading.pages().map(|(_, page)| page).collect();
-    info_of(&pages, Scale::of(reading))
+    info_of(&pages, Scale::of(reading.result.content_type))
 }
 
 /// Returns `dataInfo` of a part of a document.

@@ -1,5 +1,7 @@
 //! Azure Document Intelligence as paperless-ngx, paperless-gpt, Open WebUI and the SDKs call it.
 
+use std::time::{Duration, Instant};
+
 use axum::http::Method;
 use lector_serving::fakes::Behavior;
 use serde_json::{Value, json};
@@ -25,13 +27,14 @@ fn operation(answer: &Answer) -> String {
 
 /// Polls as paperless-gpt does, which knows three states, until the operation has ended.
 async fn finished(app: &TestApp, key: &str, path: &str) -> Value {
-    for _ in 0..10_000 {
+    let end = Instant::now() + Duration::from_secs(120);
+    while Instant::now() < end {
         let json = app.get(path).header("ocp-apim-subscription-key", key).send().await.ok();
         for time in ["createdDateTime", "lastUpdatedDateTime"] {
             assert!(json[time].as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{json}");
         }
         match json["status"].as_str().unwrap() {
-            "running" => tokio::task::yield_now().await,
+            "running" => tokio::time::sleep(Duration::from_millis(2)).await,
             "succeeded" | "failed" => return json,
             other => panic!("{other}"),
         }
@@ -41,7 +44,7 @@ async fn finished(app: &TestApp, key: &str, path: &str) -> Value {
 
 #[tokio::test]
 async fn paperless_gpt_with_two_slashes_sends_base64() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     let path = format!("/{READ}");
     assert!(path.starts_with("//documentintelligence/"));
     let answer = app.post(&path).json(json!({ "base64Source": base64(2) })).send().await;
@@ -70,7 +73,7 @@ async fn paperless_gpt_with_two_slashes_sends_base64() {
 
 #[tokio::test]
 async fn sdks_send_bytes_and_ask_for_markdown() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     for content_type in ["application/octet-stream", "application/pdf", "image/png"] {
         let path = "/documentintelligence/documentModels/prebuilt-layout:analyze?_overload=analyzeDocument\
                     &api-version=2024-11-30&outputContentFormat=markdown&stringIndexType=unicodeCodePoint&pages=1-2";
@@ -91,8 +94,43 @@ async fn sdks_send_bytes_and_ask_for_markdown() {
 }
 
 #[tokio::test]
-async fn old_sdks_use_the_path_before() {
+async fn paperless_ngx_asks_for_the_pdf_after_the_text() {
+    let app = TestApp::with_jobs().await;
+    let path = format!("{READ}&output=pdf&outputContentFormat=text");
+    let answer = app.post(&path).json(json!({ "base64Source": base64(2) })).send().await;
+    let location = operation(&answer);
+    assert_eq!(finished(&app, "any", &location).await["analyzeResult"]["content"], "page 0\npage 1");
+    let pdf = location.replace("?api-version", "/pdf?api-version");
+    for _ in 0..2 {
+        let answer = app.get(&pdf).header("ocp-apim-subscription-key", "any").send().await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (200, "application/pdf"),
+            "{}",
+            answer.text()
+        );
+        let text = answer.text();
+        assert!(text.starts_with("%PDF of 2 pages\n") && text.contains("page"), "{text}");
+        assert_eq!(answer.header("content-length"), text.len().to_string());
+    }
+    let without = operation(&app.post(READ).body(vec![1]).send().await);
+    finished(&app, "", &without).await;
+    let refusal = app.get(&without.replace("?api-version", "/pdf?api-version")).send().await;
+    let message = refused(&refusal, 404)["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("output=pdf"), "{message}");
+}
+
+#[tokio::test]
+async fn a_server_without_jobs_says_so_before_it_reads_the_document() {
     let app = TestApp::start().await;
+    let error = refused(&app.post(READ).body(vec![1]).send().await, 501)["error"].clone();
+    assert_eq!(error["code"], "NotImplemented");
+    assert!(error["message"].as_str().unwrap().contains("jobs.enabled"), "{error}");
+}
+
+#[tokio::test]
+async fn old_sdks_use_the_path_before() {
+    let app = TestApp::with_jobs().await;
     let path = "/formrecognizer/documentModels/prebuilt-read:analyze?api-version=2023-07-31&stringIndexType=unicodeCodePoint";
     let answer = app.post(path).body(vec![1]).send().await;
     let location = answer.header("operation-location").split_once("localhost").unwrap().1.to_owned();
@@ -102,7 +140,7 @@ async fn old_sdks_use_the_path_before() {
 
 #[tokio::test]
 async fn failures_are_errors_of_the_operation() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     app.script.on(0, Behavior::Unreadable);
     let answer = app.post(READ).body(vec![1]).send().await;
     let json = finished(&app, "", &operation(&answer)).await;
@@ -117,7 +155,7 @@ async fn failures_are_errors_of_the_operation() {
 
 #[tokio::test]
 async fn what_is_not_offered_is_refused_at_once() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     let error = |answer: &Answer, status| refused(answer, status)["error"].clone();
     for (path, status, code) in [
         ("prebuilt-invoice:analyze?api-version=2024-11-30", 404, "NotFound"),
@@ -157,7 +195,7 @@ async fn results_belong_to_their_tenant_and_can_be_deleted() {
 
 #[tokio::test]
 async fn the_address_of_the_operation_is_that_of_the_client() {
-    let app = TestApp::with(|platform, http| {
+    let app = TestApp::with_jobs_and(|platform, http| {
         platform.control.tenant = "default".into();
         http.listen = ([0, 0, 0, 0], 0).into();
     })
@@ -174,7 +212,9 @@ async fn the_address_of_the_operation_is_that_of_the_client() {
     let proxied = [("x-forwarded-host", "ocr.example.org"), ("x-forwarded-proto", "https")];
     assert_eq!(location(&proxied).await, "https://ocr.example.org");
     assert_eq!(location(&[("x-forwarded-host", "a b<>")]).await, "http://localhost");
-    let app = TestApp::with(|_, http| http.compat.public_url = Some("https://ocr.example.org".into())).await;
+    let app =
+        TestApp::with_jobs_and(|_, http| http.compat.public_url = Some("https://ocr.example.org".into()))
+            .await;
     let answer = app.post(READ).body(vec![1]).send().await;
     assert!(answer.header("operation-location").starts_with("https://ocr.example.org/documentintelligence/"));
     let info = app.get("/documentintelligence/info?api-version=2024-11-30").send().await.ok();

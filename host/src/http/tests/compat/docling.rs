@@ -9,7 +9,7 @@ use super::{base64, file, form, refused, two_tenants};
 
 #[tokio::test]
 async fn open_webui_sends_a_form_and_reads_markdown() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     let fields = [
         ("image_export_mode", "placeholder"),
         ("do_ocr", "true"),
@@ -34,7 +34,7 @@ async fn open_webui_sends_a_form_and_reads_markdown() {
 
 #[tokio::test]
 async fn paperless_gpt_sends_pictures_as_pdf() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     let fields = [("to_formats", "text"), ("to_formats", "md")];
     // The bytes are those of a picture.
     let head = file("files", "document.pdf", "application/octet-stream");
@@ -47,7 +47,7 @@ async fn paperless_gpt_sends_pictures_as_pdf() {
 
 #[tokio::test]
 async fn ragflow_looks_for_the_server_and_asks_for_chunks() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     for (method, path) in
         [(Method::HEAD, "/openapi.json"), (Method::GET, "/docs"), (Method::GET, "/v1/convert/source")]
     {
@@ -73,7 +73,7 @@ async fn ragflow_looks_for_the_server_and_asks_for_chunks() {
 
 #[tokio::test]
 async fn what_cannot_be_done_is_422_with_a_text() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     let source = json!({ "kind": "file", "filename": "a.pdf", "base64_string": base64(1) });
     for request in [
         json!({ "sources": [source], "target": { "kind": "zip" } }),
@@ -94,7 +94,7 @@ async fn what_cannot_be_done_is_422_with_a_text() {
 
 #[tokio::test]
 async fn docling_client_asks_for_presigned_urls_and_falls_back() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     let submit = async |target: &str| {
         let fields = [
             ("to_formats", "md"),
@@ -119,7 +119,7 @@ async fn docling_client_asks_for_presigned_urls_and_falls_back() {
 
 #[tokio::test]
 async fn a_task_is_polled_until_it_has_a_result() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     app.script.on(0, Behavior::Wait);
     let form = form(&[("to_formats", "md")], &file("files", "a.pdf", "application/pdf"), 1);
     let task = app.post("/v1/convert/file/async").form(form).send().await.ok();
@@ -145,7 +145,7 @@ async fn a_task_is_polled_until_it_has_a_result() {
 
 #[tokio::test]
 async fn a_task_that_fails_says_why() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     app.script.on(0, Behavior::Unreadable);
     let request = json!({ "sources": [{ "kind": "file", "filename": "a.pdf", "base64_string": base64(1) }] });
     let task = app.post("/v1/convert/source/async").json(request).send().await.ok();
@@ -172,25 +172,27 @@ async fn tasks_belong_to_their_tenant_and_are_bounded() {
     refused(&app.get(&path).send().await, 401);
     app.script.go.add_permits(1);
 
-    let app = TestApp::with(|_, http| http.compat.tenant_tasks_max = 2).await;
+    // They are jobs, of which a tenant has three unfinished ones at most.
+    let app = TestApp::with_jobs().await;
     app.script.on(0, Behavior::Wait);
     let submit = || {
         let form = form(&[], &file("files", "a.pdf", "application/pdf"), 1);
         app.post("/v1/convert/file/async").form(form)
     };
-    let (first, _) = (submit().send().await.ok(), submit().send().await.ok());
-    assert_eq!(refused(&submit().send().await, 429)["code"], "compat_store_full");
-    app.script.go.add_permits(2);
+    let first = submit().send().await.ok();
+    for _ in 0..2 {
+        submit().send().await.ok();
+    }
+    assert_eq!(refused(&submit().send().await, 429)["code"], "tenant_jobs_exceeded");
+    app.script.go.add_permits(3);
     let first = format!("/v1/status/poll/{}?wait=30", first["task_id"].as_str().unwrap());
-    app.get(&first).send().await.ok();
-    // The oldest finished one makes room.
-    app.script.go.add_permits(1);
+    assert_eq!(app.get(&first).send().await.ok()["task_status"], "success");
     submit().send().await.ok();
 }
 
 #[tokio::test]
 async fn health_and_version() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     assert_eq!(app.get("/health").send().await.ok(), json!({ "status": "ok" }));
     assert!(app.get("/version").send().await.ok().is_object());
     app.get("/ready").send().await.ok();

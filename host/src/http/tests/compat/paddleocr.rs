@@ -11,7 +11,7 @@ const JOBS: &str = "/api/v2/ocr/jobs";
 
 #[tokio::test]
 async fn lines_as_cherry_studio_and_the_mcp_server_read_them() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     let request = json!({
         "file": base64(2), "fileType": 0, "visualize": false, "useDocOrientationClassify": false,
         "useDocUnwarping": false, "useTextlineOrientation": false,
@@ -33,7 +33,7 @@ async fn lines_as_cherry_studio_and_the_mcp_server_read_them() {
 
 #[tokio::test]
 async fn blocks_as_open_webui_and_lightrag_read_them() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     let request =
         json!({ "file": base64(1), "useLayoutDetection": true, "promptLabel": "ocr", "temperature": 0 });
     let json = app.post("/layout-parsing/").json(request).send().await.ok();
@@ -47,7 +47,7 @@ async fn blocks_as_open_webui_and_lightrag_read_them() {
 
 #[tokio::test]
 async fn errors_have_a_code_that_is_not_0() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     for (request, status) in [
         (json!({ "fileType": 1 }), 400),
         (json!({ "file": "https://example.org/a.png" }), 400),
@@ -108,7 +108,7 @@ async fn dify_submits_polls_and_reads_without_a_key() {
 
 #[tokio::test]
 async fn cherry_studio_names_no_model_and_reads_layout() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     let job = done(&app, "any", form(&[], &file("file", "a.png", "image/png"), 1)).await;
     let path =
         job["resultUrl"]["jsonUrl"].as_str().unwrap().strip_prefix("http://localhost").unwrap().to_owned();
@@ -119,7 +119,7 @@ async fn cherry_studio_names_no_model_and_reads_layout() {
 
 #[tokio::test]
 async fn jobs_of_a_batch_are_listed() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     for (name, pages) in [("a", 1), ("b", 2)] {
         let fields = [("batchId", "b1"), ("model", "PP-OCRv5"), ("pageRanges", "1")];
         done(&app, "", form(&fields, &file("file", name, "x/y"), pages)).await;
@@ -134,7 +134,7 @@ async fn jobs_of_a_batch_are_listed() {
 
 #[tokio::test]
 async fn a_job_that_fails_says_why() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     app.script.on(0, Behavior::Unreadable);
     let form = form(&[("model", "PP-OCRv5")], &file("file", "a", "x/y"), 1);
     let made = app.post(JOBS).form(form).send().await.ok();
@@ -146,7 +146,7 @@ async fn a_job_that_fails_says_why() {
 
 #[tokio::test]
 async fn a_form_without_a_declared_length() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_jobs().await;
     let body = form(&[], &file("file", "a", "x/y"), 1);
     let chunks =
         body.into_bytes().chunks(7).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect::<Vec<_>>();
