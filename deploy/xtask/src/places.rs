@@ -11,6 +11,8 @@ use anyhow::{Context, Result, bail};
 pub const ONNXRUNTIME_VERSION: &str = "1.31.1";
 /// Version of the OpenVINO that the server loads if it is faster.
 pub const OPENVINO_VERSION: &str = "2026.4.1";
+/// Version of the libtesseract that the server loads for languages that no ONNX model reads.
+pub const TESSERACT_VERSION: &str = "5.3.0";
 /// Build number of the pdfium in the wheel that `setup` unpacks.
 pub const PDFIUM_BUILD: &str = "8149";
 
@@ -73,6 +75,11 @@ impl Places {
     /// Folder of the OpenVINO libraries.
     pub fn openvino(&self) -> PathBuf {
         self.cache.join(format!("lib/openvino-{OPENVINO_VERSION}"))
+    }
+
+    /// Folder of libtesseract, the libraries that it needs, and its language data.
+    pub fn tesseract(&self) -> PathBuf {
+        self.cache.join(format!("lib/tesseract-{TESSERACT_VERSION}"))
     }
 
     /// Path of the pdfium library.

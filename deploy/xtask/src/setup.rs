@@ -7,6 +7,7 @@ pub mod debian;
 pub mod gpu;
 pub mod models;
 mod pinned;
+pub mod tesseract;
 pub mod wasm;
 pub mod wheels;
 
@@ -28,6 +29,10 @@ pub struct Arguments {
     /// Folder with the TensorRT libraries, which no package index provides
     #[arg(long, requires = "gpu", value_name = "DIR")]
     tensorrt: Option<PathBuf>,
+    /// Also install libtesseract and the data of these languages, by the names of Debian's packages: rus,kor,chi_sim; `all`;
+    /// without a value the twenty most used
+    #[arg(long, value_name = "LANGUAGES", num_args = 0..=1, value_delimiter = ',', default_missing_value = tesseract::MOST_USED)]
+    languages: Option<Vec<String>>,
 }
 
 /// Runs `cargo xtask setup`.
@@ -40,6 +45,11 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     if arguments.gpu {
         let _lock = places.lock()?;
         for_gpus(places, arguments.tensorrt.as_deref())?;
+    }
+    if let Some(languages) = &arguments.languages {
+        let _lock = places.lock()?;
+        on_linux_x86_64()?;
+        tesseract::install(places, languages)?;
     }
     Ok(())
 }

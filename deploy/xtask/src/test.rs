@@ -170,8 +170,11 @@ fn doc(places: &Places) -> Result<Outcome> {
 }
 
 /// The examples that tests start as programs; the others are built by the benchmarks that use them.
-const PROGRAMS: &[&str] =
-    &["--example", "render_worker", "--example", "busy_host", "--example", "sandbox_probe"];
+#[rustfmt::skip]
+const PROGRAMS: &[&str] = &[
+    "--example", "render_worker", "--example", "busy_host", "--example", "sandbox_probe",
+    "--example", "tesseract_worker",
+];
 
 /// Builds everything that the tests use, in one command.
 fn build_all(places: &Places) -> Result<Outcome> {

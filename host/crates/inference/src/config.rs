@@ -68,6 +68,7 @@ use crate::catalog::{Catalog, CatalogError, Task};
 use crate::error::InferenceError;
 use crate::machine::CpuFeatures;
 use crate::provider_preference::PreferredProvider;
+use crate::tesseract::TesseractConfig;
 
 /// Configuration of the inference plane.
 #[derive(Clone, Debug)]
@@ -117,6 +118,8 @@ pub struct InferenceConfig {
     pub shared_arena: bool,
     /// Longest time of a probe, in the queue and on the engine.
     pub probe_timeout: Duration,
+    /// libtesseract, for models of the task `transcription`.
+    pub tesseract: TesseractConfig,
 }
 
 impl InferenceConfig {
@@ -146,6 +149,7 @@ impl InferenceConfig {
             run_pixels_max: 6_000_000,
             shared_arena: true,
             probe_timeout: Duration::from_secs(10),
+            tesseract: TesseractConfig::default(),
         }
     }
 
@@ -220,6 +224,8 @@ impl CpuPlan {
             Task::Detection => self.detection,
             Task::Recognition => self.recognition,
             Task::Classification => self.classification,
+            // As many lines at once as a recognizer.
+            Task::Transcription => SessionConfig { threads: 1, ..self.recognition },
         }
     }
 }

@@ -27,6 +27,8 @@ use crate::session::{Graph, OrtEngine, Recipe, ports};
 
 /// File of an engine of ONNX Runtime's own kernels: the optimized graph.
 const ORT_FILE: &str = "engine.onnx";
+/// Why no engine of libtesseract is made here.
+const NOT_BUILT: &str = "libtesseract reads its language data itself: it has no engine to build";
 /// File of an OpenVINO engine: the compiled model.
 const OPENVINO_FILE: &str = "engine.blob";
 /// File of a TensorRT engine: a graph of one node that contains the engine.
@@ -135,6 +137,8 @@ impl EngineBuilder {
                     (session_config.sessions * session_config.threads).to_string(),
                 );
             }
+            // Never in the cache.
+            Provider::Tesseract => {}
             Provider::Cuda { device: number } | Provider::TensorRt { device: number } => {
                 libraries.extend(gpu::library_versions(variant.provider));
                 let card = gpu::describe(number);
@@ -186,6 +190,7 @@ impl EngineBuilder {
             Provider::Cpu => self.sessions(variant, session_config, Graph::Model(&source.onnx)),
             Provider::Cuda { .. } => self.sessions(variant, session_config, Graph::Model(&source.onnx)),
             Provider::TensorRt { .. } => Err("a TensorRT engine must be built before it is used".to_owned()),
+            Provider::Tesseract => Err(NOT_BUILT.to_owned()),
         }
     }
 
@@ -228,6 +233,7 @@ impl EngineBuilder {
                 recipe.build(&Graph::Model(&source.onnx))?;
                 Ok(vec![format!("profile of `{input}`: {profile}")])
             }
+            Provider::Tesseract => Err(NOT_BUILT.to_owned()),
         }
     }
 
@@ -267,6 +273,7 @@ impl EngineBuilder {
                 let compiled = self.openvino()?.import(blob, compile_options(variant, session_config))?;
                 of_compiled(&compiled, source, session_config)
             }
+            Provider::Tesseract => Err(NOT_BUILT.to_owned()),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns the model catalog ([`catalog`]), the provider preference list ([`provider_preference`]), the runtimes loaded
 //! into this process, the engines and their owner threads, the bounded queues, and their metrics. The only crate that
-//! uses `ort` and OpenVINO.
+//! uses `ort`, OpenVINO and libtesseract.
 //! Must not know guests, documents, the transport, or more of a tenant than its name. Built by `host/src/app.rs`;
 //! called by `lector-runtime` through [`lector_core::Engines`].
 //!
@@ -41,6 +41,7 @@ pub mod provider_preference;
 mod session;
 pub mod simulated;
 mod sync;
+pub mod tesseract;
 
 pub use acceptance::{AcceptanceReport, Measure};
 pub use build::process::builder_main;

@@ -73,7 +73,7 @@ pub struct MissingLibrary {
 /// Returns every missing library that `provider` needs; none for the providers of the CPU.
 pub fn missing(provider: Provider, places: &GpuPlaces) -> Vec<MissingLibrary> {
     let beside: &[Needed] = match provider {
-        Provider::Cpu | Provider::OpenVino => return Vec::new(),
+        Provider::Cpu | Provider::OpenVino | Provider::Tesseract => return Vec::new(),
         Provider::Cuda { .. } => &[PROVIDER_SHARED, PROVIDER_CUDA],
         Provider::TensorRt { .. } => &[PROVIDER_SHARED, PROVIDER_CUDA, PROVIDER_TENSORRT],
     };

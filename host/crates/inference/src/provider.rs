@@ -24,6 +24,8 @@ pub enum Provider {
     OpenVino,
     /// ONNX Runtime's own kernels on the cores of this machine.
     Cpu,
+    /// libtesseract in worker processes, for models of the task `transcription`; no configuration names it.
+    Tesseract,
 }
 
 impl Provider {
@@ -34,12 +36,18 @@ impl Provider {
             Provider::Cuda { .. } => "cuda",
             Provider::OpenVino => "openvino",
             Provider::Cpu => "cpu",
+            Provider::Tesseract => "tesseract",
         }
     }
 
     /// Returns whether its runs use the machine's cores.
     pub(crate) fn uses_cores(self) -> bool {
-        matches!(self, Provider::Cpu | Provider::OpenVino)
+        matches!(self, Provider::Cpu | Provider::OpenVino | Provider::Tesseract)
+    }
+
+    /// Returns whether its engines are built in advance, from a model, into the cache.
+    pub(crate) fn is_built(self) -> bool {
+        self != Provider::Tesseract
     }
 
     /// Returns whether it compiles and keeps something for each shape of input.
@@ -51,7 +59,7 @@ impl Provider {
 impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Provider::Cpu | Provider::OpenVino => f.write_str(self.as_str()),
+            Provider::Cpu | Provider::OpenVino | Provider::Tesseract => f.write_str(self.as_str()),
             Provider::Cuda { device } | Provider::TensorRt { device } => {
                 write!(f, "{}:{device}", self.as_str())
             }
@@ -100,6 +108,9 @@ pub struct EngineVariant {
 impl EngineVariant {
     /// The variant that every other one is compared with, and that needs no build: ONNX Runtime's kernels in f32.
     pub const REFERENCE: Self = Self { provider: Provider::Cpu, precision: Precision::F32 };
+
+    /// The variant of all models of the task `transcription`.
+    pub(crate) const TESSERACT: Self = Self { provider: Provider::Tesseract, precision: Precision::F32 };
 }
 
 impl fmt::Display for EngineVariant {

@@ -118,7 +118,9 @@ impl ProviderPreference {
                 self.push(provider, Precision::F16);
                 self.push(provider, Precision::F32);
             }
-            (Provider::Cuda { .. } | Provider::Cpu, None) => self.push(provider, Precision::F32),
+            (Provider::Cuda { .. } | Provider::Cpu | Provider::Tesseract, None) => {
+                self.push(provider, Precision::F32);
+            }
         }
         Ok(())
     }

@@ -101,8 +101,9 @@ impl Recipe<'_> {
                 }
             }
             Provider::TensorRt { device } => self.tensorrt(id(device)),
-            Provider::OpenVino => {
-                return Err(ort::Error::new("OpenVINO engines are not made by ONNX Runtime"));
+            Provider::OpenVino | Provider::Tesseract => {
+                let provider = self.variant.provider;
+                return Err(ort::Error::new(format!("engines of {provider} are not made by ONNX Runtime")));
             }
         };
         Ok(dispatch.error_on_failure())

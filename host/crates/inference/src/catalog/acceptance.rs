@@ -81,6 +81,11 @@ pub(super) fn raise(raw: RawAcceptance, task: Task, catalog: &Path) -> Result<Ac
         Task::Detection => Thresholds::Detection(raw.limits.try_into().map_err(wrong)?),
         Task::Recognition => Thresholds::Recognition(raw.limits.try_into().map_err(wrong)?),
         Task::Classification => Thresholds::Classification(raw.limits.try_into().map_err(wrong)?),
+        Task::Transcription => {
+            return Err(
+                "task = \"transcription\" takes no [acceptance]: its engine is not compared".to_owned()
+            );
+        }
     };
     let golden = raw.golden.iter().map(|name| within(catalog, name)).collect::<Result<Vec<_>, _>>()?;
     if golden.is_empty() {

@@ -153,7 +153,7 @@ impl ModelImport<'_> {
         let usual = match self.task {
             Task::Detection => 4,
             Task::Recognition => 16,
-            Task::Classification => 8,
+            Task::Classification | Task::Transcription => 8,
         };
         let max_batch = fixed(0).unwrap_or_else(|| like.map_or(usual, |like| like.engine.max_batch));
         text += &format!("max_batch = {max_batch}\n\n[preprocess]\n");

@@ -14,6 +14,8 @@ pub enum Task {
     Recognition,
     /// From picture to class.
     Classification,
+    /// From line to text, by libtesseract. Its weights are the list of the languages that can be installed.
+    Transcription,
 }
 
 impl Task {
@@ -23,10 +25,11 @@ impl Task {
             Task::Detection => "detection",
             Task::Recognition => "recognition",
             Task::Classification => "classification",
+            Task::Transcription => "transcription",
         }
     }
 
-    /// All tasks.
+    /// The tasks of models that are ONNX files.
     pub const ALL: [Self; 3] = [Self::Detection, Self::Recognition, Self::Classification];
 }
 

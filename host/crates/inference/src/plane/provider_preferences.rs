@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use lector_core::ModelName;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Task};
 use crate::config::InferenceConfig;
 use crate::error::InferenceError;
 use crate::machine::Machine;
 use crate::openvino::OpenVino;
 use crate::preflight::{self, GpuPlaces};
-use crate::provider::{Named, Provider};
+use crate::provider::{EngineVariant, Named, Provider};
 use crate::provider_preference::{Availability, PreferredProvider, ProviderPreference};
 
 /// Lists by model.
@@ -45,6 +45,11 @@ impl ProviderPreferences {
                 return Err(InferenceError::unknown(model, catalog));
             }
             single.insert(model.clone(), preference(format!("engines.model_providers.{model}"), hints)?);
+        }
+        for entry in catalog.entries().iter().filter(|entry| entry.task == Task::Transcription) {
+            let reasons = vec!["tesseract: nothing else reads text of this model".to_owned()];
+            let preference = ProviderPreference { variants: vec![EngineVariant::TESSERACT], reasons };
+            single.insert(entry.name.clone(), preference);
         }
         let preferences = Self { all, single };
         preferences.require_gpu_libraries(config)?;

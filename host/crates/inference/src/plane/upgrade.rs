@@ -276,6 +276,9 @@ impl Plane {
     /// Enqueues an upgrade of a model that has just been opened, if a better variant is possible.
     pub(super) fn enqueue_upgrade(&self, model: &ModelName) {
         let Some(serving) = self.engine_states.serving(model) else { return };
+        if !serving.variant.provider.is_built() {
+            return;
+        }
         let wanted = self.wanted(model);
         let in_state = |variant: &EngineVariant| self.engine_states.state(model, *variant);
         let missing: Vec<EngineVariant> =
