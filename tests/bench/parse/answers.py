@@ -56,11 +56,15 @@ def of_native(arguments, path):
 
 def of_server(server, path, text_layer):
     with open(path, "rb") as file:
-        request = urllib.request.Request(
-            f"{server}/api/v1/ocr?text_layer={text_layer}",
-            data=file.read(),
-            headers={"Content-Type": "application/pdf", "Accept": "application/json"},
-        )
+        return of_bytes(server, file.read(), "application/pdf", text_layer)
+
+
+def of_bytes(server, data, media_type, text_layer):
+    request = urllib.request.Request(
+        f"{server}/api/v1/ocr?text_layer={text_layer}",
+        data=data,
+        headers={"Content-Type": media_type, "Accept": "application/json"},
+    )
     with urllib.request.urlopen(request, timeout=3600) as answer:
         return [of_page(page) for page in json.load(answer)["pages"]]
 
