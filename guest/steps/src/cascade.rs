@@ -2,9 +2,14 @@
 //! accurate one only where the fast one is unsure: a cascade, as in Viola and Jones: "Rapid Object Detection using a
 //! Boosted Cascade of Simple Features", CVPR 2001.
 //!
+//! A reading is accepted by its expected errors per character: the mean of what its characters' probabilities lack to 1.
+//! The cost of a second reading grows with the characters too, so this is what it buys for its cost. (By its least certain
+//! character alone, a long line would be read twice for half an error.)
+//!
 //! A recognizer cannot be unsure of a character that it does not have: it reads a similar one. Therefore the accurate
-//! recognizer also reads a few accepted lines of each page. If it finds letters that the fast one lacks, it reads the
-//! whole page. And where the fast recognizer is mostly unsure of the first lines, it does not see the rest.
+//! recognizer reads a few lines of each page in any case, the least certain ones. If it finds letters that the fast one
+//! lacks, it reads the whole page. And where the fast recognizer is mostly unsure of the first lines, it does not see the
+//! rest.
 
 use std::collections::BTreeSet;
 
@@ -22,14 +27,23 @@ const SAMPLE: usize = 8;
 /// fraction it costs more than it saves.
 const ACCEPTED_MIN: f32 = 0.25;
 
-/// Accepted lines of a page that the accurate recognizer reads as well.
+/// Lines of a page that the accurate recognizer reads in any case.
 const VERIFIED: usize = 2;
 
 /// The opened recognizers of a tier.
 pub(crate) struct Cascade {
     accurate: Recognizer,
     fast: Option<Recognizer>,
-    accept_min: f32,
+    accepted: Accepted,
+}
+
+/// What a reading of the fast recognizer must have to be accepted.
+#[derive(Clone, Copy)]
+struct Accepted {
+    /// Mean probability of the characters.
+    mean_min: f32,
+    /// Probability of the least certain character.
+    min: f32,
 }
 
 impl Cascade {
@@ -42,7 +56,10 @@ impl Cascade {
         Ok(Self {
             accurate: Recognizer::open(accurate, settings)?,
             fast: fast.map(|alias| Recognizer::open(alias, settings)).transpose()?,
-            accept_min: settings.recognition.accept_min,
+            accepted: Accepted {
+                mean_min: settings.recognition.accept_mean_min,
+                min: settings.recognition.accept_min,
+            },
         })
     }
 
@@ -75,15 +92,15 @@ impl Cascade {
 
         let sample = sample(quads.len());
         page.read(fast, &sample, false).await?;
-        let accepted = sample.iter().filter(|&&line| page.accepts(line, self.accept_min)).count();
+        let accepted = sample.iter().filter(|&&line| page.accepts(line, self.accepted)).count();
         if accepted as f32 >= ACCEPTED_MIN * sample.len() as f32 {
             let rest: Vec<usize> = page.lines(|reading, _| reading.is_none());
             page.read(fast, &rest, false).await?;
         }
 
         let mut again: Vec<usize> =
-            (0..quads.len()).filter(|&line| !page.accepts(line, self.accept_min)).collect();
-        again.extend(page.least_certain(&again));
+            (0..quads.len()).filter(|&line| !page.accepts(line, self.accepted)).collect();
+        again.extend(page.least_certain(&again, VERIFIED.saturating_sub(again.len())));
         page.read(&self.accurate, &again, true).await?;
 
         let foreign = fast.lacks(&page.letters())?;
@@ -131,26 +148,38 @@ impl Sheet<'_> {
             .collect()
     }
 
-    /// Returns whether the line was read and its least certain character has at least the probability `least`.
-    fn accepts(&self, line: usize, least: f32) -> bool {
-        self.certainty(line).is_some_and(|certainty| certainty >= least)
+    /// Returns whether the line was read, with the certainty that is needed.
+    fn accepts(&self, line: usize, needed: Accepted) -> bool {
+        let certain = |min| min >= needed.min && self.mean(line).is_some_and(|mean| mean >= needed.mean_min);
+        self.certainty(line).is_some_and(certain)
+    }
+
+    /// Returns the probabilities of the line's characters, without spaces.
+    fn probabilities(&self, line: usize) -> impl Iterator<Item = f32> {
+        let reading = self.readings.get(line).and_then(Option::as_ref);
+        let glyphs = reading.into_iter().flat_map(|reading| &reading.glyphs);
+        glyphs.filter(|glyph| !glyph.text.trim().is_empty()).map(|glyph| glyph.confidence)
     }
 
     /// Returns the probability of the line's least certain character; `None` without characters.
     fn certainty(&self, line: usize) -> Option<f32> {
-        let reading = self.readings.get(line)?.as_ref()?;
-        let characters = reading.glyphs.iter().filter(|glyph| !glyph.text.trim().is_empty());
-        characters.map(|glyph| glyph.confidence).min_by(f32::total_cmp)
+        self.probabilities(line).min_by(f32::total_cmp)
     }
 
-    /// Returns the accepted lines (all except `rejected`) of which the recognizer is least certain, to be verified.
-    fn least_certain(&self, rejected: &[usize]) -> Vec<usize> {
+    /// Returns the mean probability of the line's characters; `None` without characters.
+    fn mean(&self, line: usize) -> Option<f32> {
+        let characters = self.probabilities(line).count();
+        (characters > 0).then(|| self.probabilities(line).sum::<f32>() / characters as f32)
+    }
+
+    /// Returns the `count` accepted lines (all except `rejected`) of which the recognizer is least certain.
+    fn least_certain(&self, rejected: &[usize], count: usize) -> Vec<usize> {
         let mut accepted: Vec<(usize, f32)> = (0..self.quads.len())
             .filter(|line| rejected.binary_search(line).is_err())
             .filter_map(|line| Some((line, self.certainty(line)?)))
             .collect();
         accepted.sort_by(|a, b| a.1.total_cmp(&b.1));
-        accepted.into_iter().take(VERIFIED).map(|(line, _)| line).collect()
+        accepted.into_iter().take(count).map(|(line, _)| line).collect()
     }
 
     /// Returns the letters that the accurate recognizer has read with some certainty. Han characters are left out: both

@@ -58,8 +58,10 @@ pub struct Detection {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recognition {
-    /// With `tier` `auto`: least probability of the least certain character from which a line of the fast recognizer is
-    /// accepted, 0 to 1, default 0.8. 0.7 is faster, 0.9 reads more lines twice.
+    /// With `tier` `auto`: least mean probability of the characters of a line at which the reading of the fast recognizer
+    /// is accepted, 0 to 1, default 0.995: one expected error in 200 characters.
+    pub accept_mean_min: f32,
+    /// With `tier` `auto`: least probability of the least certain character of such a line, 0 to 1, default 0.5.
     pub accept_min: f32,
     /// Runs awaited at once, 1 to 64, default 4. A value above the host's number of sessions keeps its queue filled.
     pub in_flight: u32,
@@ -135,7 +137,14 @@ impl Default for Detection {
 
 impl Default for Recognition {
     fn default() -> Self {
-        Self { accept_min: 0.8, in_flight: 4, batch_rows: 1, padding_max: 0.05, wait_us: 0 }
+        Self {
+            accept_mean_min: 0.995,
+            accept_min: 0.5,
+            in_flight: 4,
+            batch_rows: 1,
+            padding_max: 0.05,
+            wait_us: 0,
+        }
     }
 }
 
@@ -189,6 +198,7 @@ impl Settings {
         within("/detection/long_side", detection.long_side, 320, 4096)?;
         within("/detection/long_side_max", detection.long_side_max, detection.long_side, 4096)?;
         let recognition = &self.recognition;
+        within("/recognition/accept_mean_min", recognition.accept_mean_min, 0.0, 1.0)?;
         within("/recognition/accept_min", recognition.accept_min, 0.0, 1.0)?;
         within("/recognition/in_flight", recognition.in_flight, 1, 64)?;
         within("/recognition/batch_rows", recognition.batch_rows, 1, 64)?;
@@ -260,6 +270,7 @@ mod tests {
             (r#"{"detection": {"long_side": 5000}}"#, "/detection/long_side"),
             (r#"{"detection": {"long_side": 2000, "long_side_max": 1500}}"#, "/detection/long_side_max"),
             (r#"{"recognition": {"accept_min": 1.5}}"#, "/recognition/accept_min"),
+            (r#"{"recognition": {"accept_mean_min": -1}}"#, "/recognition/accept_mean_min"),
             (r#"{"recognition": {"in_flight": 0}}"#, "/recognition/in_flight"),
             (r#"{"recognition": {"in_flight": -1}}"#, "/recognition/in_flight"),
             (r#"{"recognition": {"batch_rows": 65}}"#, "/recognition/batch_rows"),

@@ -494,20 +494,26 @@ fn tall(lines: &[&str]) -> Pixels {
 #[test]
 fn the_accurate_recognizer_reads_what_the_fast_one_is_unsure_of() {
     // The fast recognizer is unsure of lines with a `d`.
-    let fast = recognizer_with(["", "a", "b", "c", "x"], |row| if row.contains(&4) { 0.5 } else { 0.97 });
+    let fast = recognizer_with(["", "a", "b", "c", "x"], |row| if row.contains(&4) { 0.99 } else { 0.997 });
     let accurate = recognizer_with(["", "a", "b", "c", "d"], |_| 0.9);
     let host = cascade(fast, accurate);
     let lines = ["abc", "abd", "acb", "aba", "aca", "abcb", "adc", "abca", "acbc", "abab", "acab", "acac"];
     let transcript = read(&host, FakePage::raster(tall(&lines)), "{}");
     assert_eq!(texts(&transcript), lines);
     assert_eq!(host.rows("recognition-tiny"), 12);
-    assert_eq!(host.rows("recognition"), 2 + 2, "two rejected lines, two verified ones");
+    assert_eq!(host.rows("recognition"), 2, "the rejected lines, which are as many as are verified");
+    // Where all are accepted, the least certain ones are verified.
+    let settings = r#"{"recognition": {"accept_mean_min": 0.9}}"#;
+    let fast = recognizer_with(["", "a", "b", "c", "d"], |row| if row.contains(&4) { 0.99 } else { 0.997 });
+    let host = cascade(fast, recognizer_with(["", "a", "b", "c", "d"], |_| 0.9));
+    assert_eq!(texts(&read(&host, FakePage::raster(tall(&lines)), settings)), lines);
+    assert_eq!(host.rows("recognition"), 2);
 }
 
 #[test]
 fn letters_that_the_fast_recognizer_lacks_do_not_pass_as_similar_ones() {
     // The fast recognizer reads `s` with full certainty where the accurate one reads `\u{219}` (Romanian).
-    let fast = recognizer_with(["", "a", "b", "s", "d"], |_| 0.99);
+    let fast = recognizer_with(["", "a", "b", "s", "d"], |_| 0.999);
     let accurate = recognizer_with(["", "a", "b", "\u{219}", "d"], |_| 0.9);
     let host = cascade(fast, accurate);
     let lines = ["abc", "abc", "acb", "aba", "aca", "abcb", "adc", "abca", "acbc", "abac", "acab", "acac"];

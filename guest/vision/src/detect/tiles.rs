@@ -20,6 +20,8 @@ const GAIN_MIN: f32 = 1.1;
 const OVERLAP: u32 = 128;
 /// Most pixels of the map of a page; a longer page is read at a lower scale.
 const PIXELS_MAX: u32 = 24_000_000;
+/// Longest side of a tile, in map pixels: what every detector of the catalog takes (`side_max`), and what a common page has.
+const SIDE_MAX: u32 = 2_048;
 /// Fraction of the thickness (or of the extent along the cut, up to half of the overlap) that parts of one box share.
 const SAME: f32 = 0.5;
 
@@ -55,7 +57,8 @@ impl Tiles {
         let side = |pixels: f32| ((pixels * scale / step as f32).ceil() as u32).max(1) * step;
         let (across, along) = (side(short), side(long));
         let overlap = OVERLAP.next_multiple_of(step);
-        let tile = (pixels_max / across / step * step).max(2 * overlap + step);
+        let tile = (pixels_max / across).min(SIDE_MAX) / step * step;
+        let tile = tile.max(2 * overlap + step);
         let mut spans = Vec::new();
         let mut from = 0;
         while from + tile < along {
@@ -158,7 +161,11 @@ mod tests {
         let tiles = Tiles::of((300, 12_040), 1280, 32, 1_800_000, 1.0).unwrap();
         assert_eq!(tiles.size, (320, 12_064));
         assert!(
-            tiles.spans.len() >= 3 && tiles.spans.iter().all(|(from, to)| (to - from) * 320 <= 1_800_000)
+            tiles.spans.len() >= 3
+                && tiles
+                    .spans
+                    .iter()
+                    .all(|(from, to)| to - from <= SIDE_MAX && (to - from) * 320 <= 1_800_000)
         );
         let huge = Tiles::of((3000, 60_000), 1280, 32, 1_800_000, 1.0).unwrap();
         assert!(huge.size.0 * huge.size.1 <= 26_000_000, "{:?}", huge.size);
@@ -172,6 +179,7 @@ mod tests {
             let long = (short as f32 * aspect) as u32;
             let image = if tall { (short, long) } else { (long, short) };
             let Some(tiles) = Tiles::of(image, 640, 32, 200_000, 1.0) else { return Ok(()) };
+            prop_assert!(tiles.spans.iter().all(|(from, to)| to - from <= SIDE_MAX));
             prop_assert_eq!(tiles.spans[0].0, 0);
             prop_assert_eq!(tiles.spans.last().unwrap().1, tiles.size.0.max(tiles.size.1));
             prop_assert!(tiles.spans.windows(2).all(|pair| pair[0].1 >= pair[1].0 + OVERLAP && pair[0].0 < pair[1].0));
