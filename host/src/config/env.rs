@@ -1,6 +1,7 @@
 //! The environment, read once and by this module only.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::error::ConfigError;
 
@@ -51,6 +52,39 @@ pub fn data_root() -> Result<PathBuf, ConfigError> {
         .or_else(|| path_of("HOME").map(|dir| dir.join(".local/share")))
         .map(|dir| dir.join("lector"))
         .ok_or(ConfigError::NoDataRoot)
+}
+
+/// The variables of the command `tesseract`, whose callers cannot give it options. Those of the server have the names of
+/// the OCRmyPDF plugin's.
+#[derive(Clone, Debug, Default)]
+pub struct TesseractVariables {
+    /// `LECTOR_URL`: address of the server that reads.
+    pub url: Option<String>,
+    /// `LECTOR_KEY`: key for the server.
+    pub key: Option<String>,
+    /// `LECTOR_DEPLOYMENT`: deployment that reads.
+    pub deployment: Option<String>,
+    /// `LECTOR_TIMEOUT`: longest time for a document, in seconds; default 300.
+    pub timeout: Duration,
+    /// `LECTOR_LANGUAGES`: languages that the deployment reads beside those of the shared models, joined by `+`.
+    pub languages: Vec<String>,
+}
+
+impl TesseractVariables {
+    /// Reads the environment of this process.
+    pub fn of_process() -> Self {
+        let text = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let seconds = text("LECTOR_TIMEOUT").and_then(|text| text.parse().ok());
+        let seconds = seconds.filter(|seconds: &f64| (0.001..1e6).contains(seconds)).unwrap_or(300.0);
+        let languages = text("LECTOR_LANGUAGES").unwrap_or_default();
+        Self {
+            url: text("LECTOR_URL"),
+            key: text("LECTOR_KEY"),
+            deployment: text("LECTOR_DEPLOYMENT"),
+            timeout: Duration::from_secs_f64(seconds),
+            languages: languages.split('+').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+        }
+    }
 }
 
 fn path_of(variable: &str) -> Option<PathBuf> {
