@@ -16,8 +16,9 @@ mod variables;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use super::failure::Failure;
 use super::{Settings, ephemeral, errors_only, sources_of, terminal};
@@ -28,6 +29,8 @@ use reading::Reader;
 
 /// The version that is reported: callers require a minimum, and OCRmyPDF refuses 5.4.0.
 const VERSION: &str = "5.5.0";
+/// Longest time for a document if `LECTOR_TIMEOUT` is not set.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(300);
 
 const USAGE: &str = "\
 Usage:
@@ -101,7 +104,7 @@ fn read(arguments: Arguments, variables: TesseractVariables, settings: Settings)
     let reader = Reader {
         server: on_server.then(|| config.client.server.clone()),
         deployment: variables.deployment,
-        timeout: variables.timeout,
+        timeout: timeout(variables.timeout.as_deref()).map_err(Failure::Usage)?,
         input: arguments.input.clone(),
     };
     let read = super::runtime::block_on(&config, async {
@@ -121,6 +124,14 @@ fn read(arguments: Arguments, variables: TesseractVariables, settings: Settings)
     Ok(())
 }
 
+/// Returns the longest time for a document.
+fn timeout(seconds: Option<&str>) -> anyhow::Result<Duration> {
+    let Some(text) = seconds else { return Ok(TIMEOUT_DEFAULT) };
+    let seconds = text.parse().ok().filter(|seconds: &f64| (0.001..1e6).contains(seconds));
+    let seconds = seconds.with_context(|| format!("LECTOR_TIMEOUT is {text}: use a number of seconds"))?;
+    Ok(Duration::from_secs_f64(seconds))
+}
+
 /// Returns the error of an output that Lector cannot make.
 fn refused<T>(what: &str, instead: &str) -> anyhow::Result<T> {
     bail!("{what} is not supported by Lector{instead}")
@@ -133,6 +144,15 @@ mod tests {
 
     fn called(line: &[&str]) -> Option<usize> {
         called_as_tesseract(line.iter().map(OsString::from)).map(|arguments| arguments.len())
+    }
+
+    #[test]
+    fn a_wrong_timeout_is_an_error() {
+        assert_eq!(timeout(None).unwrap(), TIMEOUT_DEFAULT);
+        assert_eq!(timeout(Some("0.5")).unwrap(), Duration::from_millis(500));
+        for wrong in ["x", "0", "-1", "inf", "NaN"] {
+            assert!(timeout(Some(wrong)).is_err(), "{wrong}");
+        }
     }
 
     #[test]

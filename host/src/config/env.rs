@@ -1,7 +1,6 @@
 //! The environment, read once and by this module only.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::error::ConfigError;
 
@@ -64,8 +63,8 @@ pub struct TesseractVariables {
     pub key: Option<String>,
     /// `LECTOR_DEPLOYMENT`: deployment that reads.
     pub deployment: Option<String>,
-    /// `LECTOR_TIMEOUT`: longest time for a document, in seconds; default 300.
-    pub timeout: Duration,
+    /// `LECTOR_TIMEOUT`: longest time for a document, in seconds, as given.
+    pub timeout: Option<String>,
     /// `LECTOR_LANGUAGES`: languages that the deployment reads beside those of the shared models, joined by `+`.
     pub languages: Vec<String>,
 }
@@ -74,14 +73,12 @@ impl TesseractVariables {
     /// Reads the environment of this process.
     pub fn of_process() -> Self {
         let text = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let seconds = text("LECTOR_TIMEOUT").and_then(|text| text.parse().ok());
-        let seconds = seconds.filter(|seconds: &f64| (0.001..1e6).contains(seconds)).unwrap_or(300.0);
         let languages = text("LECTOR_LANGUAGES").unwrap_or_default();
         Self {
             url: text("LECTOR_URL"),
             key: text("LECTOR_KEY"),
             deployment: text("LECTOR_DEPLOYMENT"),
-            timeout: Duration::from_secs_f64(seconds),
+            timeout: text("LECTOR_TIMEOUT"),
             languages: languages.split('+').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
         }
     }

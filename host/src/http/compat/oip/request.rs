@@ -273,7 +273,6 @@ mod tests {
         check("/inputs/1/parameters", json!({ "binary_data_size": 4 }), "not elements");
         check("/inputs/1/parameters", json!({ "shared_memory_region": "r" }), "not supported");
         check("/inputs/1/parameters", json!({}), "no data");
-        check("/inputs", json!([]), "is missing");
         check("/id", json!(7), "invalid");
         let fault = parse(&request(), &[0; 9]).unwrap_err();
         assert!(fault.message.contains("1 bytes follow"), "{}", fault.message);
@@ -282,6 +281,7 @@ mod tests {
         assert!(parse(&asked, &[0; 8]).unwrap_err().message.contains("no output `q`"));
         asked["outputs"] = json!([{ "name": "y", "parameters": { "classification": 3 } }]);
         assert!(parse(&asked, &[0; 8]).unwrap_err().message.contains("classification"));
+        assert!(parse(&json!({ "inputs": [] }), &[]).unwrap_err().message.contains("is missing"));
         // tritonclient sends a sequence of 0 for none.
         let mut asked = request();
         asked["parameters"] = json!({ "sequence_id": 0 });
