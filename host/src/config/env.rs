@@ -72,7 +72,10 @@ pub struct TesseractVariables {
 impl TesseractVariables {
     /// Reads the environment of this process.
     pub fn of_process() -> Self {
-        let text = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let text = |name| {
+            let value = std::env::var_os(name).filter(|value| !value.is_empty());
+            value.map(|value| value.to_string_lossy().into_owned())
+        };
         let languages = text("LECTOR_LANGUAGES").unwrap_or_default();
         Self {
             url: text("LECTOR_URL"),
