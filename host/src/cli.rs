@@ -21,6 +21,7 @@ mod runtime;
 mod serve;
 mod server_client;
 mod terminal;
+mod tesseract;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -58,6 +59,9 @@ enum Command {
     Serve(serve::Args),
     /// Read documents and print their text
     Ocr(ocr::Args),
+    /// Read an image with the command line of tesseract; also under the program name `tesseract`
+    #[command(disable_version_flag = true)]
+    Tesseract(tesseract::Args),
     /// Submit documents to a server that reads them later, follow them, fetch their results
     #[command(subcommand)]
     Jobs(jobs::Command),
@@ -119,6 +123,10 @@ enum Command {
 
 /// Runs the command of the arguments, and returns the exit code of the process.
 pub fn run() -> ExitCode {
+    if let Some(arguments) = tesseract::called_as_tesseract(std::env::args_os()) {
+        let settings = Settings { config: None, set: Vec::new() };
+        return code_of(tesseract::run(&tesseract::Args::new(arguments), settings));
+    }
     let cli = Cli::try_parse().unwrap_or_else(|error| renamed::exit(&error));
     // Before any thread exists: the sandbox of a worker applies to the thread that enters it.
     if matches!(cli.command, Command::RenderWorker) {
@@ -133,7 +141,12 @@ pub fn run() -> ExitCode {
         telemetry::init_plain();
         return crate::app::engine_builder();
     }
-    let (code, error) = match dispatch(cli) {
+    code_of(dispatch(cli))
+}
+
+/// Reports a failure, and returns the exit code of the process.
+fn code_of(outcome: Result<ExitCode, Failure>) -> ExitCode {
+    let (code, error) = match outcome {
         Ok(code) => return code,
         Err(Failure::Work(error)) if error.is::<terminal::Satisfied>() => return ExitCode::SUCCESS,
         Err(Failure::Work(error)) => (1, error),
@@ -143,14 +156,24 @@ pub fn run() -> ExitCode {
     ExitCode::from(code)
 }
 
-fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
-    let mut sources = Sources { file: cli.settings.config, flags: Vec::new() };
-    for pair in cli.settings.set {
+/// Returns the sources of the configuration that the flags name.
+fn sources_of(settings: Settings) -> Result<Sources, Failure> {
+    let mut sources = Sources { file: settings.config, flags: Vec::new() };
+    for pair in settings.set {
         let (key, value) = pair.split_once('=').ok_or_else(|| {
             Failure::Usage(anyhow::anyhow!("--set {pair}: write it like --set platform.documents_max=8"))
         })?;
         sources.flags.push((key.trim().to_owned(), value.trim().to_owned(), "--set"));
     }
+    Ok(sources)
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    // It adds sources of its own.
+    if let Command::Tesseract(args) = &cli.command {
+        return tesseract::run(args, cli.settings);
+    }
+    let mut sources = sources_of(cli.settings)?;
     if let Command::Serve(args) = &cli.command {
         sources.flags.extend(args.flags());
     }
@@ -162,6 +185,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Serve(args) => serve::run(args, config),
+        // Handled above.
+        Command::Tesseract(args) => tesseract::run(&args, Settings { config: None, set: Vec::new() }),
         Command::Ocr(args) => ocr::run(args, ephemeral(errors_only(config, &effective))),
         Command::Jobs(command) => jobs::run(command, &config),
         Command::Guest(command) => guest::run(command, ephemeral(errors_only(config, &effective))),

@@ -29,7 +29,7 @@ use lector_jobs::JobsConfig;
 use lector_serving::ServingConfig;
 
 pub use compat::{CompatConfig, Dialect};
-pub use env::cache_root;
+pub use env::{TesseractVariables, cache_root};
 pub use error::ConfigError;
 pub use layers::{Effective, Sources};
 pub use origin::Origin;

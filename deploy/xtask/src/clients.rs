@@ -82,7 +82,7 @@ fn drive(places: &Places, names: &[String], all: bool) -> Result<Report> {
         let gateway = Gateway::start_with(places, "clients", &[], &[(DEFAULT_DEPLOYMENT, FAST.to_owned())])?;
         for (client, packages) in ready {
             let ran = command(&client, &packages).and_then(|mut command| {
-                command.arg(gateway.base());
+                command.arg(gateway.base()).env("LECTOR", places.lector());
                 command.args(["demo.pdf", "line.png"].map(|file| places.repo("tests/data").join(file)));
                 println!("$ {}", shell::line(&command));
                 shell::run(&mut command)

@@ -3,7 +3,7 @@
 //! Owns the order of the results (that of the arguments), the output files, and the exit code. `ocr/local.rs` reads in
 //! this process, `ocr/remote.rs` on a server.
 
-mod local;
+pub(super) mod local;
 mod output;
 pub(super) mod progress;
 pub(super) mod remote;

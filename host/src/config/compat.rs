@@ -18,6 +18,8 @@ pub enum Dialect {
     Azure,
     /// PaddleOCR: PaddleX serving and the Job API.
     PaddleOcr,
+    /// Open Inference Protocol v2: the raw models.
+    OpenInference,
 }
 
 impl Dialect {
@@ -29,6 +31,7 @@ impl Dialect {
             Self::Docling => "docling",
             Self::Azure => "azure",
             Self::PaddleOcr => "paddleocr",
+            Self::OpenInference => "openinference",
         }
     }
 }
@@ -50,9 +53,9 @@ pub struct CompatConfig {
 
 impl Default for CompatConfig {
     fn default() -> Self {
-        use Dialect::{Azure, Docling, Mistral, OpenWebUi, PaddleOcr};
+        use Dialect::{Azure, Docling, Mistral, OpenInference, OpenWebUi, PaddleOcr};
         Self {
-            enabled: [Mistral, OpenWebUi, Docling, Azure, PaddleOcr].into(),
+            enabled: [Mistral, OpenWebUi, Docling, Azure, PaddleOcr, OpenInference].into(),
             models: BTreeMap::new(),
             public_url: None,
             ttl: Duration::from_secs(3600),

@@ -53,6 +53,40 @@ pub fn data_root() -> Result<PathBuf, ConfigError> {
         .ok_or(ConfigError::NoDataRoot)
 }
 
+/// The variables of the command `tesseract`, whose callers cannot give it options. Those of the server have the names of
+/// the OCRmyPDF plugin's.
+#[derive(Clone, Debug, Default)]
+pub struct TesseractVariables {
+    /// `LECTOR_URL`: address of the server that reads.
+    pub url: Option<String>,
+    /// `LECTOR_KEY`: key for the server.
+    pub key: Option<String>,
+    /// `LECTOR_DEPLOYMENT`: deployment that reads.
+    pub deployment: Option<String>,
+    /// `LECTOR_TIMEOUT`: longest time for a document, in seconds, as given.
+    pub timeout: Option<String>,
+    /// `LECTOR_LANGUAGES`: languages that the deployment reads beside those of the shared models, joined by `+`.
+    pub languages: Vec<String>,
+}
+
+impl TesseractVariables {
+    /// Reads the environment of this process.
+    pub fn of_process() -> Self {
+        let text = |name| {
+            let value = std::env::var_os(name).filter(|value| !value.is_empty());
+            value.map(|value| value.to_string_lossy().into_owned())
+        };
+        let languages = text("LECTOR_LANGUAGES").unwrap_or_default();
+        Self {
+            url: text("LECTOR_URL"),
+            key: text("LECTOR_KEY"),
+            deployment: text("LECTOR_DEPLOYMENT"),
+            timeout: text("LECTOR_TIMEOUT"),
+            languages: languages.split('+').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+        }
+    }
+}
+
 fn path_of(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

@@ -132,6 +132,8 @@ fn compat(effective: &Effective, check: &Check<'_>) -> Result<CompatConfig, Conf
         (Dialect::Docling, raw.docling, &models.docling),
         (Dialect::Azure, raw.azure, &models.azure),
         (Dialect::PaddleOcr, raw.paddleocr, &models.paddleocr),
+        // Its models are those of the catalog.
+        (Dialect::OpenInference, raw.openinference, &BTreeMap::new()),
     ];
     let mut named = BTreeMap::new();
     for (dialect, _, models) in dialects {

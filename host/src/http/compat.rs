@@ -20,6 +20,7 @@ mod form;
 mod inline;
 mod links;
 mod mistral;
+mod oip;
 mod openwebui;
 mod paddleocr;
 mod path;
@@ -43,6 +44,7 @@ pub(super) fn routes(config: &CompatConfig) -> Router<AppState> {
         (Dialect::Docling, docling::routes),
         (Dialect::Azure, azure::routes),
         (Dialect::PaddleOcr, paddleocr::routes),
+        (Dialect::OpenInference, oip::routes),
     ];
     let on = all.into_iter().filter(|(dialect, _)| config.enabled.contains(dialect));
     on.fold(Router::new(), |router, (_, routes)| router.merge(routes()))

@@ -223,6 +223,19 @@ impl UsageCounters {
         }
     }
 
+    /// Counts a run of a model that a client asked for without a guest, as one page.
+    pub fn model_run(&self, pixels: u64, engine: Duration, ok: bool) {
+        let mut state = self.today();
+        let counts = &mut state.pending;
+        if ok {
+            counts.pages_ok += 1;
+        } else {
+            counts.pages_failed += 1;
+        }
+        counts.pixels += pixels;
+        counts.engine_us += us(engine);
+    }
+
     /// Returns the recent mean cost of the tenant's pages, in milliseconds of work; `None` before the first.
     pub fn page_ms(&self) -> Option<f64> {
         self.today().page_ms.value()

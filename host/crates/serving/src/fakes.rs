@@ -27,11 +27,14 @@ use lector_core::batching::Planner;
 use lector_core::batching::plan::{BatchingPolicyStatus, InvalidPlan, Plan, Question};
 use lector_core::cost::PageSize;
 use lector_core::fair::Account;
-use lector_core::port::{DocumentHint, FailedEngine, PageInfo, PageKind, WorkDone, WorkItem};
+use lector_core::model::PortInfo;
+use lector_core::port::{
+    BatchComposition, DocumentHint, FailedEngine, PageInfo, PageKind, WorkDone, WorkItem,
+};
 use lector_core::{
-    Budget, CallCtx, Clock, Composed, ConfigError, Documents, Engines, Fault, GuestLogLevel, GuestLogRecord,
-    Image, Kind, ModelInfo, ModelName, OpenDocument, PageRequest, PageRun, PageSource, PageText,
-    PipelineInfo, SharedTranscript, Summary, TextLayer, Timing, WrappedPipeline,
+    Budget, CallCtx, Clock, Composed, ConfigError, Documents, Dtype, Engines, Fault, GuestLogLevel,
+    GuestLogRecord, Image, Kind, ModelInfo, ModelName, OpenDocument, PageRequest, PageRun, PageSource,
+    PageText, PipelineInfo, SharedTranscript, Summary, TextLayer, Timing, WrappedPipeline,
 };
 use tokio::sync::Semaphore;
 
@@ -350,16 +353,41 @@ impl ComponentLoader for FakeComponentLoader {
     }
 }
 
-/// Engines that are loaded immediately.
+/// Engines that are loaded immediately. Only the model `echo` runs: its output `y` is its input `x`, rows of two numbers.
 pub struct FakeEngines(pub Arc<Script>);
 
 impl Engines for FakeEngines {
-    fn model(&self, _: &ModelName) -> Option<Arc<ModelInfo>> {
-        None
+    fn model(&self, name: &ModelName) -> Option<Arc<ModelInfo>> {
+        let port = |name: &str| PortInfo { name: name.to_owned(), dtype: Dtype::F32, shape: vec![-1, 2] };
+        (name.as_str() == "echo").then(|| {
+            Arc::new(ModelInfo {
+                name: name.clone(),
+                inputs: vec![port("x")],
+                outputs: vec![port("y")],
+                labels: [].into(),
+                width_buckets: Vec::new(),
+                max_batch: 4,
+            })
+        })
     }
 
-    fn infer(&self, _: WorkItem) -> BoxFuture<'static, Result<WorkDone, Fault>> {
-        async { Err(Fault::new(Kind::Unavailable, "no_engine", "A fake engine computes nothing.")) }.boxed()
+    fn infer(&self, item: WorkItem) -> BoxFuture<'static, Result<WorkDone, Fault>> {
+        async move {
+            if item.model.as_str() != "echo" {
+                return Err(Fault::new(Kind::Unavailable, "no_engine", "A fake engine computes nothing."));
+            }
+            let outputs: Vec<_> = item.inputs.into_iter().map(|(_, tensor)| tensor).collect();
+            let rows = outputs.first().map_or(0, |tensor| tensor.rows() as u32);
+            Ok(WorkDone {
+                outputs,
+                queue_wait: Duration::ZERO,
+                run: Duration::from_millis(4),
+                // A batch with as many rows of another tenant.
+                composition: BatchComposition { run: 1, rows: 2 * rows, items: 2, tenants: 2 },
+                variant: ("fake", "f32"),
+            })
+        }
+        .boxed()
     }
 
     fn prepare(&self, models: Vec<ModelName>) -> BoxFuture<'static, Result<(), Fault>> {

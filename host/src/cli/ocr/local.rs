@@ -213,7 +213,7 @@ impl Reading<'_> {
 }
 
 /// Composes the document, in the format that is made from its own bytes.
-async fn composed(composer: Composer, result: &DocumentResult) -> Result<Vec<u8>, Fault> {
+pub(in crate::cli) async fn composed(composer: Composer, result: &DocumentResult) -> Result<Vec<u8>, Fault> {
     let file = composer.searchable_pdf(lector_export::page_texts(result)).await?;
     let unread = |error: std::io::Error| {
         Fault::new(Kind::Unavailable, "documents_unavailable", "The composed file cannot be read.")

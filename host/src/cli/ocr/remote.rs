@@ -25,7 +25,7 @@ use lector_core::TextLayerPolicy;
 /// Concurrent requests: enough to keep a server busy while one of them uploads.
 const AT_ONCE: usize = 4;
 /// Maximum size of a file, which is held in memory while it is sent; the server has its own limit, usually far lower.
-const FILE_BYTES_MAX: u64 = 2 << 30;
+pub(in crate::cli) const FILE_BYTES_MAX: u64 = 2 << 30;
 /// Header with the number of failed pages; plain formats cannot contain it.
 const PAGES_FAILED: &str = "x-lector-pages-failed";
 const PASSWORD: &str = "x-document-password";

@@ -32,6 +32,12 @@ codes! {
     compat_url_refused [400]
         "The request of another API names a document by a URL of another server."
         "Send the bytes of the document: in the form, or as base64.";
+    compat_model_not_found [404]
+        "The client of another API names a model or a version of it that the tenant cannot use."
+        "Use a model that `POST /v2/repository/index` lists, or ask an administrator to grant it.";
+    compat_model_not_ready [503]
+        "The client of another API names a model that no deployment has loaded."
+        "Deploy a guest that uses the model, or try again while one is loading it.";
     compat_file_not_found [404]
         "The uploaded file does not exist, has expired, or belongs to another tenant."
         "Upload the file again.";

@@ -4,6 +4,7 @@
 mod azure;
 mod docling;
 mod mistral;
+mod oip;
 mod openwebui;
 mod paddleocr;
 mod shared;

@@ -64,6 +64,8 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
         "tests/compat: the APIs of other software",
         &[
             "compat_file_not_found",
+            "compat_model_not_found",
+            "compat_model_not_ready",
             "compat_store_full",
             "compat_task_not_finished",
             "compat_task_not_found",

@@ -1,0 +1,290 @@
+//! A request to run a model: JSON, and the binary tensors after it.
+
+use lector_core::{Fault, ModelInfo, Tensor, TensorData};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::super::call::unsupported;
+use super::datatype;
+use super::numbers::Numbers;
+use crate::http::problem;
+
+/// Parameters that change what a client gets, and that Lector does not have.
+const REFUSED: [&str; 7] = [
+    "shared_memory_region",
+    "shared_memory_offset",
+    "shared_memory_byte_size",
+    "classification",
+    "sequence_id",
+    "sequence_start",
+    "sequence_end",
+];
+
+/// A run that a client asks for; it fits the model.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) id: Option<String>,
+    pub(super) inputs: Vec<(String, Tensor)>,
+    pub(super) outputs: Vec<Output>,
+}
+
+/// A requested output.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Output {
+    pub(super) name: String,
+    /// Whether it is sent after the JSON.
+    pub(super) binary: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct RawRequest {
+    id: Option<String>,
+    #[serde(default)]
+    parameters: Map<String, Value>,
+    inputs: Vec<RawInput>,
+    #[serde(default)]
+    outputs: Vec<RawOutput>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RawInput {
+    name: String,
+    shape: Vec<usize>,
+    datatype: String,
+    #[serde(default)]
+    parameters: Map<String, Value>,
+    data: Option<Numbers>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RawOutput {
+    name: String,
+    #[serde(default)]
+    parameters: Map<String, Value>,
+}
+
+fn wrong(message: String) -> Fault {
+    problem::option_invalid(message)
+}
+
+impl Request {
+    /// Parses a request and checks it against the model. Without a list of outputs, all are requested.
+    pub(super) fn parse(json: &[u8], tensors: &[u8], info: &ModelInfo) -> Result<Self, Fault> {
+        let raw: RawRequest = serde_json::from_slice(json)
+            .map_err(|error| wrong(format!("The JSON of the request is invalid: {error}.")))?;
+        refuse(&raw.parameters)?;
+        let binary_output = flag(&raw.parameters, "binary_data_output")?.unwrap_or(false);
+        let mut rest = tensors;
+        let mut inputs = Vec::with_capacity(raw.inputs.len());
+        for input in raw.inputs {
+            refuse(&input.parameters)?;
+            let (name, tensor) = tensor(input, &mut rest)?;
+            inputs.push((name, tensor));
+        }
+        if !rest.is_empty() {
+            let message = format!("{} bytes follow the binary data of the inputs.", rest.len());
+            return Err(wrong(message));
+        }
+        let outputs = if raw.outputs.is_empty() {
+            let all = info.outputs.iter();
+            all.map(|port| Output { name: port.name.clone(), binary: binary_output }).collect()
+        } else {
+            let output = |output: RawOutput| {
+                refuse(&output.parameters)?;
+                let binary = flag(&output.parameters, "binary_data")?.unwrap_or(binary_output);
+                Ok(Output { name: output.name, binary })
+            };
+            raw.outputs.into_iter().map(output).collect::<Result<Vec<_>, Fault>>()?
+        };
+        let names: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
+        check(info, &inputs, &names)?;
+        Ok(Self { id: raw.id, inputs, outputs })
+    }
+}
+
+fn refuse(parameters: &Map<String, Value>) -> Result<(), Fault> {
+    let is_none = |value: &Value| matches!(value, Value::Bool(false)) || value.as_u64() == Some(0);
+    let is_set = |name: &&&str| parameters.get(**name).is_some_and(|value| !is_none(value));
+    match REFUSED.iter().find(is_set) {
+        Some(name) => Err(unsupported(format!("The parameter `{name}` is not supported."))),
+        None => Ok(()),
+    }
+}
+
+fn flag(parameters: &Map<String, Value>, name: &str) -> Result<Option<bool>, Fault> {
+    let flag =
+        |value: &Value| value.as_bool().ok_or_else(|| wrong(format!("`{name}` is not true or false.")));
+    parameters.get(name).map(flag).transpose()
+}
+
+/// Takes an input from its JSON or from the front of the binary data.
+fn tensor(input: RawInput, rest: &mut &[u8]) -> Result<(String, Tensor), Fault> {
+    let RawInput { name, shape, datatype, parameters, data } = input;
+    let Some(dtype) = datatype::parse(&datatype) else {
+        return Err(unsupported(format!(
+            "Input `{name}` has the datatype `{datatype}`, which is not supported."
+        )));
+    };
+    let size = parameters.get("binary_data_size").map(|size| {
+        let size = size.as_u64().and_then(|size| usize::try_from(size).ok());
+        size.ok_or_else(|| wrong(format!("`binary_data_size` of input `{name}` is not a number.")))
+    });
+    let elements = match (size.transpose()?, data) {
+        (Some(size), None) => {
+            let Some((bytes, after)) = rest.split_at_checked(size) else {
+                let message = format!(
+                    "Input `{name}` has {size} bytes of binary data, and {} are left in the body.",
+                    rest.len()
+                );
+                return Err(wrong(message));
+            };
+            *rest = after;
+            TensorData::from_le_bytes(dtype, bytes.to_vec()).ok_or_else(|| {
+                wrong(format!("{size} bytes are not elements of {datatype} (input `{name}`)."))
+            })?
+        }
+        (None, Some(numbers)) => {
+            numbers.elements(dtype).map_err(|reason| wrong(format!("Input `{name}`: {reason}.")))?
+        }
+        (Some(_), Some(_)) => return Err(wrong(format!("Input `{name}` has data and binary data."))),
+        (None, None) => return Err(wrong(format!("Input `{name}` has no data."))),
+    };
+    let tensor = Tensor::new(&shape, elements).ok_or_else(|| {
+        wrong(format!("The data of input `{name}` has not the number of elements of {shape:?}."))
+    })?;
+    Ok((name, tensor))
+}
+
+/// Checks the arguments of a run, as for a guest: each input once, with its element type and a shape that fits, and at least
+/// one output, none twice.
+fn check(info: &ModelInfo, inputs: &[(String, Tensor)], outputs: &[String]) -> Result<(), Fault> {
+    let wrong =
+        |message: String| Err(problem::option_invalid(format!("The run does not fit the model: {message}.")));
+    let name = &info.name;
+    for (given, tensor) in inputs {
+        let Some(port) = info.inputs.iter().find(|port| port.name == *given) else {
+            return wrong(format!("{name} has no input `{given}`"));
+        };
+        let fits = port.shape.len() == tensor.shape().len()
+            && port.shape.iter().zip(tensor.shape()).all(|(want, is)| *want < 0 || *want == *is as i64);
+        if port.dtype != tensor.dtype() || !fits {
+            return wrong(format!(
+                "input `{given}` of {name} takes {:?}{:?}, not {:?}{:?}",
+                port.dtype,
+                port.shape,
+                tensor.dtype(),
+                tensor.shape()
+            ));
+        }
+        if info.max_batch > 0 && tensor.rows() > info.max_batch as usize {
+            return wrong(format!(
+                "the input has {} rows, and {name} runs at most {} at once",
+                tensor.rows(),
+                info.max_batch
+            ));
+        }
+    }
+    if let Some(port) = info.inputs.iter().find(|port| !inputs.iter().any(|(given, _)| *given == port.name)) {
+        return wrong(format!("input `{}` of {name} is missing", port.name));
+    }
+    if inputs.len() != info.inputs.len() {
+        return wrong(format!("an input of {name} is given twice"));
+    }
+    if outputs.is_empty() {
+        return wrong(format!("no output of {name} is requested"));
+    }
+    if let Some(asked) = outputs.iter().find(|asked| !info.outputs.iter().any(|port| port.name == **asked)) {
+        return wrong(format!("{name} has no output `{asked}`"));
+    }
+    if outputs.len() > info.outputs.len() {
+        return wrong(format!("an output of {name} is requested twice"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use lector_core::Dtype;
+    use lector_core::model::PortInfo;
+    use serde_json::json;
+
+    use super::*;
+
+    fn model() -> ModelInfo {
+        let port =
+            |name: &str, dtype, shape: &[i64]| PortInfo { name: name.into(), dtype, shape: shape.to_vec() };
+        ModelInfo {
+            name: "m".into(),
+            inputs: vec![port("x", Dtype::F32, &[-1, 2]), port("n", Dtype::S64, &[1])],
+            outputs: vec![port("y", Dtype::F32, &[-1, 2]), port("z", Dtype::S64, &[-1])],
+            labels: [].into(),
+            width_buckets: Vec::new(),
+            max_batch: 4,
+        }
+    }
+
+    fn request() -> Value {
+        json!({
+            "id": "7",
+            "inputs": [
+                { "name": "x", "shape": [1, 2], "datatype": "FP32", "data": [[1, 2.5]] },
+                { "name": "n", "shape": [1], "datatype": "INT64", "parameters": { "binary_data_size": 8 } },
+            ],
+        })
+    }
+
+    fn parse(request: &Value, tensors: &[u8]) -> Result<Request, Fault> {
+        Request::parse(request.to_string().as_bytes(), tensors, &model())
+    }
+
+    #[test]
+    fn json_and_binary_inputs() {
+        let parsed = parse(&request(), &9i64.to_le_bytes()).unwrap();
+        assert_eq!(parsed.id.as_deref(), Some("7"));
+        let inputs: Vec<_> =
+            parsed.inputs.iter().map(|(name, tensor)| (name.as_str(), tensor.data().clone())).collect();
+        assert_eq!(inputs, [("x", TensorData::F32(vec![1.0, 2.5])), ("n", TensorData::S64(vec![9]))]);
+        let output = |name: &str, binary| Output { name: name.into(), binary };
+        assert_eq!(parsed.outputs, [output("y", false), output("z", false)], "all");
+        let mut asked = request();
+        asked["parameters"] = json!({ "binary_data_output": true });
+        asked["outputs"] = json!([{ "name": "z", "parameters": { "binary_data": false } }, { "name": "y" }]);
+        let parsed = parse(&asked, &9i64.to_le_bytes()).unwrap();
+        assert_eq!(parsed.outputs, [output("z", false), output("y", true)]);
+    }
+
+    #[test]
+    fn wrong_requests_name_their_fault() {
+        let check = |pointer: &str, value: Value, part: &str| {
+            let mut asked = request();
+            *asked.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer}")) = value;
+            let fault = parse(&asked, &9i64.to_le_bytes()).unwrap_err();
+            assert!(fault.message.contains(part), "{pointer}: {}", fault.message);
+        };
+        check("/inputs/0/datatype", json!("BYTES"), "not supported");
+        check("/inputs/0/datatype", json!("FP64"), "takes");
+        check("/inputs/0/shape", json!([2, 2]), "number of elements");
+        check("/inputs/0/shape", json!([2, 1]), "takes");
+        check("/inputs/0/data", json!([1, "2"]), "invalid");
+        check("/inputs/0/data", Value::Null, "no data");
+        check("/inputs/0/name", json!("w"), "no input `w`");
+        check("/inputs/1/parameters", json!({ "binary_data_size": 16 }), "are left in the body");
+        check("/inputs/1/parameters", json!({ "binary_data_size": 4 }), "not elements");
+        check("/inputs/1/parameters", json!({ "shared_memory_region": "r" }), "not supported");
+        check("/inputs/1/parameters", json!({}), "no data");
+        check("/id", json!(7), "invalid");
+        let fault = parse(&request(), &[0; 9]).unwrap_err();
+        assert!(fault.message.contains("1 bytes follow"), "{}", fault.message);
+        let mut asked = request();
+        asked["outputs"] = json!([{ "name": "q" }]);
+        assert!(parse(&asked, &[0; 8]).unwrap_err().message.contains("no output `q`"));
+        asked["outputs"] = json!([{ "name": "y", "parameters": { "classification": 3 } }]);
+        assert!(parse(&asked, &[0; 8]).unwrap_err().message.contains("classification"));
+        assert!(parse(&json!({ "inputs": [] }), &[]).unwrap_err().message.contains("is missing"));
+        // tritonclient sends a sequence of 0 for none.
+        let mut asked = request();
+        asked["parameters"] = json!({ "sequence_id": 0 });
+        assert!(parse(&asked, &[0; 8]).is_ok());
+    }
+}
