@@ -23,7 +23,7 @@ use lector_runtime::{CompilerConfig, Runtime, RuntimeConfig, component_within};
 use lector_sandbox::Policy;
 use lector_serving::{DocumentService, GuestLoader};
 
-use crate::config::{Config, DocumentsConfig, HttpConfig, SandboxPolicy};
+use crate::config::{Config, DocumentsConfig, HttpConfig, SandboxPolicy, archive_dir};
 use crate::http::AppState;
 use crate::metrics::Metrics;
 use crate::webhooks::WebhookClient;
@@ -165,26 +165,58 @@ fn runtime(config: &Config) -> anyhow::Result<RuntimeConfig> {
     })
 }
 
+/// Returns the step that provides missing libraries, models or guests, for messages.
+pub fn how_to_install() -> String {
+    match archive_dir() {
+        Some(dir) => format!("unpack the archive again: {} is incomplete", dir.display()),
+        None => "run `cargo xtask setup`".to_owned(),
+    }
+}
+
 /// Returns the first configured file that this machine lacks, as a message.
 pub fn missing_for_reading(config: &Config) -> Option<String> {
+    let install = how_to_install();
     let library = &config.engines.library;
     if !library.is_file() {
-        return Some(format!("ONNX Runtime is not at {}; run `cargo xtask setup`", library.display()));
+        return Some(format!("ONNX Runtime is not at {}; {install}", library.display()));
     }
     let pdfium = &config.documents.pdfium_dir;
     if !pdfium.is_dir() {
-        return Some(format!("pdfium is not in {}; run `cargo xtask setup`", pdfium.display()));
+        return Some(format!("pdfium is not in {}; {install}", pdfium.display()));
     }
     match models(&config.engines) {
         Ok(models) => {
             let missing = models.iter().find(|model| !model.present)?;
-            Some(format!("the weights of {} are missing; run `cargo xtask setup`", missing.name))
+            Some(format!("the weights of {} are missing; {install}", missing.name))
         }
         Err(error) => Some(format!(
-            "{error:#}; if the program is not in a checkout, set engines.models_dir \
+            "{error:#}; if the program is neither in a checkout nor in an unpacked archive, set engines.models_dir \
              (LECTOR__ENGINES__MODELS_DIR in the environment)"
         )),
     }
+}
+
+/// Starts the engines as a server does, and stops them; returns the providers of the preference list.
+pub async fn try_engines(config: &Config) -> anyhow::Result<String> {
+    let mut engines = engines::config(&config.engines)?;
+    // Nothing is built.
+    engines.builder_command.clear();
+    let starting = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
+        Inference::start(engines).context("starting the engines")?.shutdown();
+        Ok(())
+    });
+    starting.await.context("starting the engines")??;
+    Ok(format!("they start, with engines.providers = {}", config.engines.providers.join(", ")))
+}
+
+/// Starts a render worker as a server does; returns the state of its sandbox, and the layers that are missing.
+pub async fn try_render_worker(config: &Config) -> anyhow::Result<(String, Vec<String>)> {
+    let one = DocumentsConfig { workers: 1, reserve_workers: 0, ..config.documents.clone() };
+    let workers = DocumentWorkers::start(documents(&one)?).await.context("starting a render worker")?;
+    let report = workers.status().sandbox;
+    workers.shutdown().await;
+    let report = report.context("the render worker did not report its sandbox")?;
+    Ok((report.to_string(), report.missing()))
 }
 
 /// Inspection of a component.

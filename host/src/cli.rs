@@ -5,11 +5,14 @@
 
 mod backup;
 mod config;
+mod doctor;
+mod documentation;
 mod engines;
 mod failure;
 mod files;
 mod guest;
 mod healthcheck;
+mod init;
 mod jobs;
 mod keys;
 mod lines;
@@ -26,7 +29,7 @@ mod tesseract;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Config, Effective, Origin, Sources};
 use crate::telemetry;
@@ -55,6 +58,10 @@ struct Settings {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a configuration, create keys and a first tenant
+    Init(init::Args),
+    /// Check what the server needs from this machine; says what to do about each finding
+    Doctor(doctor::Args),
     /// Start the server
     Serve(serve::Args),
     /// Read documents and print their text
@@ -110,6 +117,11 @@ enum Command {
     Config,
     /// Check whether a running server is ready; for containers
     Healthcheck(healthcheck::Args),
+    /// Print the completions of a shell: `lector completions bash > ~/.local/share/bash-completion/completions/lector`
+    Completions(documentation::Completions),
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man(documentation::Man),
     /// Process that opens documents; started by the server
     #[command(hide = true)]
     RenderWorker,
@@ -181,8 +193,16 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     if let Command::Healthcheck(args) = &cli.command {
         return healthcheck::run(args);
     }
+    match &cli.command {
+        Command::Init(args) => return init::run(args, sources.flags),
+        Command::Completions(args) => return documentation::completions(args, &mut Cli::command()),
+        Command::Man(args) => return documentation::man(args, Cli::command()),
+        _ => {}
+    }
     let (config, effective) = Config::load(&sources)?;
     match cli.command {
+        Command::Init(args) => init::run(&args, sources.flags),
+        Command::Doctor(args) => doctor::run(&args, &errors_only(config, &effective)),
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Serve(args) => serve::run(args, config),
         // Handled above.
@@ -208,6 +228,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Backup(args) => backup::backup(&args, &config),
         Command::Restore(args) => backup::restore(&args, &config),
         Command::Config => config::run(&effective),
+        Command::Completions(args) => documentation::completions(&args, &mut Cli::command()),
+        Command::Man(args) => documentation::man(&args, Cli::command()),
         Command::RenderWorker => Ok(crate::app::render_worker()),
         Command::EngineBuilder => Ok(crate::app::engine_builder()),
         Command::ComponentCompiler => Ok(crate::app::component_compiler()),

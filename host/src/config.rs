@@ -9,6 +9,7 @@
 mod compat;
 mod env;
 mod error;
+mod example;
 mod layers;
 mod load;
 mod origin;
@@ -25,14 +26,21 @@ use std::time::Duration;
 
 use lector_control::ControlConfig;
 use lector_core::ModelName;
-use lector_jobs::JobsConfig;
+use lector_jobs::{AddressRange, JobsConfig};
 use lector_serving::ServingConfig;
 
 pub use compat::{CompatConfig, Dialect};
 pub use env::{TesseractVariables, cache_root};
 pub use error::ConfigError;
+pub use example::example_with;
 pub use layers::{Effective, Sources};
 pub use origin::Origin;
+pub use validate::machine_memory;
+
+/// Returns the folder of the archive that this program was unpacked from; `None` for the program of a checkout.
+pub fn archive_dir() -> Option<PathBuf> {
+    paths::archive()
+}
 
 /// The validated configuration.
 #[derive(Clone, Debug)]
@@ -82,6 +90,12 @@ pub struct HttpConfig {
     pub metrics_listen: Option<SocketAddr>,
     /// Whether requests are traced (`[traces]`).
     pub traced: bool,
+    /// Whether `/metrics`, `/readyz` and the pages about the API are served on `metrics_listen` alone.
+    pub private_operations: bool,
+    /// The certificate of the server; `None`: it speaks plain HTTP.
+    pub tls: Option<ServerTlsFiles>,
+    /// Addresses whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    pub trusted_proxies: Vec<AddressRange>,
     /// Maximum number of connections.
     pub connections_max: usize,
     /// Maximum number of connections of one client address.
@@ -92,6 +106,26 @@ pub struct HttpConfig {
     pub drain_timeout: Duration,
     /// `[compat]`: the APIs of other software.
     pub compat: CompatConfig,
+}
+
+/// The files of the server's TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTlsFiles {
+    /// The certificate, and those between it and the authority, as PEM.
+    pub certificate: PathBuf,
+    /// Its private key, as PEM.
+    pub key: PathBuf,
+    /// Authorities of client certificates; `None`: clients need none.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// The TLS of a client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientTls {
+    /// Authorities beside those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// Certificate and private key, for servers that require them.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// A minimum rate of a transfer.
@@ -212,6 +246,8 @@ pub struct ClientConfig {
     pub key: Option<String>,
     /// Tenant for which an administrator acts.
     pub tenant: Option<String>,
+    /// TLS, where the address is one of https.
+    pub tls: ClientTls,
 }
 
 impl std::fmt::Debug for ClientConfig {

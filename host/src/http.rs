@@ -29,8 +29,10 @@ mod paging;
 mod pieces;
 mod problem;
 mod problem_pages;
+mod proxy;
 mod router;
 mod socket;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod upload;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -22,7 +21,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioExecutor;
 use lector_jobs::{EgressPolicy, WebhookRequest, WebhookTransport};
-use rustls::{ClientConfig, RootCertStore};
+
+use crate::config::ClientTls;
+use crate::tls;
 
 /// The sender.
 pub(crate) struct WebhookClient {
@@ -69,20 +70,6 @@ impl tower::Service<Name> for PermittedAddresses {
     }
 }
 
-/// Returns the TLS configuration with the certificates of the system.
-fn tls() -> anyhow::Result<ClientConfig> {
-    let loaded = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(loaded.certs);
-    if added == 0 {
-        tracing::warn!(errors = ?loaded.errors, "the system has no certificates: webhooks cannot use https");
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let versions = versions.context("selecting the versions of TLS")?;
-    Ok(versions.with_root_certificates(roots).with_no_client_auth())
-}
-
 impl WebhookClient {
     /// Makes a sender whose attempts take at most `timeout`.
     pub(crate) fn new(egress: EgressPolicy, timeout: Duration) -> anyhow::Result<Self> {
@@ -91,7 +78,7 @@ impl WebhookClient {
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(timeout));
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(tls()?)
+            .with_tls_config(tls::client_config(&ClientTls::default())?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);

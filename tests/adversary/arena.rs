@@ -76,7 +76,7 @@ impl Arena {
         let builder = set(builder);
         let gateway = if ready { builder.start().await } else { builder.start_unready().await };
         let admin = std::fs::read_to_string(file).unwrap().trim().to_owned();
-        let client = reqwest::Client::builder()
+        let client = lector_tests::http_client()
             .no_proxy()
             .local_address(ATTACKER)
             .pool_max_idle_per_host(0)

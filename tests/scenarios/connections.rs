@@ -191,7 +191,7 @@ async fn connections_are_used_again_by_both_protocols() {
         let n = stream.read(&mut bytes).await.unwrap();
         assert!(bytes[..n].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&bytes[..n]));
     }
-    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    let client = lector_tests::http_client().no_proxy().http2_prior_knowledge().build().unwrap();
     // The first request opens the connection; the others then share it.
     client.get(gateway.url("/healthz")).send().await.unwrap();
     let asked = (0..20).map(|_| client.get(gateway.url("/healthz")).send());

@@ -36,7 +36,7 @@ fn document(pages: usize) -> Vec<u8> {
 
 async fn events(gateway: &Gateway, path: &str, after: u64) -> Option<Vec<Value>> {
     let url = gateway.url(&format!("{path}/events?after={after}"));
-    let answer = reqwest::get(url).await.ok()?;
+    let answer = lector_tests::http_client().build().ok()?.get(url).send().await.ok()?;
     let text = answer.text().await.ok()?;
     text.lines().map(|line| serde_json::from_str(line).ok()).collect()
 }
@@ -49,7 +49,8 @@ async fn a_job_survives_kills_and_each_page_is_once_in_its_result() {
     for pages in PAGES {
         form = form.part("file", Part::bytes(document(pages)).file_name(format!("{pages}.pdf")));
     }
-    let request = reqwest::Client::new().post(gateway.url("/api/v1/jobs")).multipart(form);
+    let request =
+        lector_tests::http_client().build().unwrap().post(gateway.url("/api/v1/jobs")).multipart(form);
     let submitted = Answer::read(request.send().await.unwrap()).await;
     assert_eq!(submitted.status, 202, "{}", submitted.text());
     let path = format!("/api/v1/jobs/{}", submitted.json()["id"].as_str().unwrap());
@@ -68,7 +69,8 @@ async fn a_job_survives_kills_and_each_page_is_once_in_its_result() {
         killed += 1;
     }
     let gateway = server(folder.path()).await;
-    let request = reqwest::Client::new().get(gateway.url(&path)).header("prefer", "wait=240");
+    let request =
+        lector_tests::http_client().build().unwrap().get(gateway.url(&path)).header("prefer", "wait=240");
     let job = Answer::read(request.send().await.unwrap()).await.ok();
     eprintln!("killed {killed} times");
     assert_eq!((&job["state"], &job["pages"]["ok"]), (&"succeeded".into(), &66.into()), "{job:#}");

@@ -30,6 +30,7 @@ mod surface;
 mod survival;
 mod swap;
 mod tenants;
+mod tls;
 mod uploads;
 mod words;
 mod wraps;

@@ -25,6 +25,7 @@ pub struct GatewayBuilder {
     before: Vec<String>,
     args: Vec<String>,
     small_disk_mib: Option<u32>,
+    authorities: Vec<rustls::pki_types::CertificateDer<'static>>,
 }
 
 /// Returns whether this machine allows a file system in a mount namespace of its own.
@@ -48,6 +49,12 @@ impl GatewayBuilder {
     /// Sets the configuration file.
     pub fn config(mut self, toml: impl Into<String>) -> Self {
         self.config = Some(toml.into());
+        self
+    }
+
+    /// Makes the client of the tests trust an authority: for a server with TLS.
+    pub fn trusting(mut self, authority: rustls::pki_types::CertificateDer<'static>) -> Self {
+        self.authorities.push(authority);
         self
     }
 
@@ -145,7 +152,7 @@ impl GatewayBuilder {
             log,
             data,
             _home: home,
-            client: client(),
+            client: client(&self.authorities),
             stopped: false,
             _permit: permit,
         };
@@ -154,9 +161,14 @@ impl GatewayBuilder {
     }
 }
 
-fn client() -> reqwest::Client {
+fn client(authorities: &[rustls::pki_types::CertificateDer<'static>]) -> reqwest::Client {
     // No idle connections: the server closes them during long tests.
-    reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(HANG).build().expect("a client")
+    crate::http_client_trusting(authorities)
+        .no_proxy()
+        .pool_max_idle_per_host(0)
+        .timeout(HANG)
+        .build()
+        .expect("a client")
 }
 
 /// A running gateway.

@@ -14,6 +14,7 @@ pub mod corpus;
 mod cycles;
 pub mod demo;
 mod dependency_rule;
+pub mod dist;
 mod formats;
 pub mod fuzz;
 pub mod gateway;

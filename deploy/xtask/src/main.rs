@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::places::Places;
 use xtask::{
-    adversary, bench, clients, contract, corpus, demo, fuzz, guests, languages, setup, test, tidy, wit,
+    adversary, bench, clients, contract, corpus, demo, dist, fuzz, guests, languages, setup, test, tidy, wit,
 };
 
 #[derive(Parser)]
@@ -33,6 +33,8 @@ enum Task {
         /// Files to send instead of the shipped one
         files: Vec<PathBuf>,
     },
+    /// Pack a release as one archive that runs anywhere; `--check` tries it in a minimal Debian
+    Dist(dist::Arguments),
     /// Run every check; CI runs this
     Test(test::Arguments),
     /// Check the repository rules that no compiler checks (part of `test`)
@@ -87,6 +89,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Setup(arguments) => setup::run(&places, &arguments),
         Task::Guests => guests::build(&places).map(drop),
         Task::Demo { files } => demo::run(&places, &files),
+        Task::Dist(arguments) => dist::run(&places, &arguments),
         Task::Test(arguments) => test::run(&places, &arguments),
         Task::Tidy => tidy::run(&places),
         Task::ReleaseWit(arguments) => wit::run(&places, &arguments),

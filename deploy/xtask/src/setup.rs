@@ -72,10 +72,20 @@ pub fn everything(places: &Places) -> Result<()> {
     Ok(())
 }
 
+/// Returns the libraries that a server without a GPU loads.
+pub fn libraries(places: &Places) -> Result<Vec<wheels::Wanted>> {
+    pinned::wanted(places, false)
+}
+
 /// Installs libraries and weights only.
+pub fn files_of_the_server(places: &Places) -> Result<()> {
+    let _lock = places.lock()?;
+    files(places)
+}
+
 fn files(places: &Places) -> Result<()> {
     on_linux_x86_64()?;
-    let mut wanted = pinned::wanted(places, false)?;
+    let mut wanted = libraries(places)?;
     wanted.extend(models::wanted(places)?);
     wheels::unpack(places, &wanted)
 }

@@ -22,6 +22,10 @@ const INSTALL: &[(&str, &str)] = &[
         "apt-get",
         "run it on Debian, or install the wasm targets: rustup target add wasm32-unknown-unknown wasm32-wasip2",
     ),
+    ("zstd", "sudo apt-get install zstd"),
+    ("strip", "sudo apt-get install binutils"),
+    ("debootstrap", "sudo apt-get install debootstrap"),
+    ("unshare", "sudo apt-get install util-linux"),
     ("rustc", "install Rust with rustup; rust-toolchain.toml names the version"),
     ("cargo-deny", "cargo install --locked cargo-deny"),
 ];
@@ -120,6 +124,13 @@ pub fn want_pip() -> Result<()> {
         Ok(_) => bail!("Python has no pip: install it with `sudo apt-get install python3-pip`"),
         Err(error) => Err(explain(error, "python3")),
     }
+}
+
+/// Fails with an installation hint if a program cannot be started.
+pub fn want(program: &str) -> Result<()> {
+    let mut version = Command::new(program);
+    version.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    version.status().map(drop).map_err(|error| explain(error, program))
 }
 
 /// Returns a command line as it would be typed, without its environment.

@@ -4,6 +4,7 @@
 //! configuration holds the address of the server and the key.
 
 mod deployments;
+mod list_format;
 mod logs;
 mod pages;
 mod watch;
@@ -23,6 +24,8 @@ use super::server_client::Server;
 use super::terminal;
 use crate::config::Config;
 
+use list_format::ListFormat;
+
 pub(super) use deployments::{Canary, Deploy, Promote, Revisions, Rollback, Shadow, Undeploy, revisions};
 pub(super) use logs::{Logs, logs};
 
@@ -36,6 +39,11 @@ pub(super) trait ApiCommand: Sized {
         false
     }
 
+    /// Returns the form in which the response is printed.
+    fn list_format(&self) -> ListFormat {
+        ListFormat::Json
+    }
+
     /// Builds the request.
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder>;
 }
@@ -44,12 +52,19 @@ pub(super) trait ApiCommand: Sized {
 pub(super) fn run(command: impl ApiCommand, config: &Config) -> Result<ExitCode, Failure> {
     block_on(config, async {
         let server = Server::of(&config.client)?;
-        let whole = command.is_whole_list();
+        let (whole, format) = (command.is_whole_list(), command.list_format());
         let request = command.request(&server).await?;
         let value =
             if whole { Some(pages::all(&server, request).await?) } else { server.json(request).await? };
         if let Some(value) = value {
-            terminal::print(&format!("{value:#}\n"))?;
+            terminal::print(&format.text(&value))?;
+            let damaged = value["damaged"].as_array().map_or(0, Vec::len);
+            if format != ListFormat::Json && damaged > 0 {
+                let lost = anyhow::anyhow!(
+                    "{damaged} rows cannot be read and are missing: `lector quarantine` lists them"
+                );
+                return Err(lost.into());
+            }
         }
         Ok(ExitCode::SUCCESS)
     })
@@ -200,11 +215,18 @@ pub(super) struct Usage {
     /// Of all tenants (administrators only)
     #[arg(long)]
     all: bool,
+    /// Print CSV, for billing
+    #[arg(long)]
+    csv: bool,
 }
 
 impl ApiCommand for Usage {
     fn is_whole_list(&self) -> bool {
         true
+    }
+
+    fn list_format(&self) -> ListFormat {
+        if self.csv { ListFormat::Csv } else { ListFormat::Json }
     }
 
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
@@ -225,12 +247,27 @@ pub(super) struct Audit {
     /// Of all tenants (administrators only)
     #[arg(long)]
     all: bool,
+    /// Print the whole log, newest first, one entry a line (NDJSON)
+    #[arg(long, conflicts_with_all = ["limit", "cursor"])]
+    export: bool,
 }
 
 impl ApiCommand for Audit {
+    fn is_whole_list(&self) -> bool {
+        self.export
+    }
+
+    fn list_format(&self) -> ListFormat {
+        if self.export { ListFormat::Ndjson } else { ListFormat::Json }
+    }
+
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         let path = if self.all { "/admin/audit" } else { "/audit" };
-        let request = server.at(Method::GET, path).query(&[("limit", self.limit)]);
+        let request = server.at(Method::GET, path);
+        if self.export {
+            return Ok(request);
+        }
+        let request = request.query(&[("limit", self.limit)]);
         Ok(match self.cursor {
             Some(cursor) => request.query(&[("cursor", cursor)]),
             None => request,

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use listenfd::ListenFd;
+use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -16,6 +18,7 @@ use super::runtime::on_runtime;
 use crate::app::Host;
 use crate::config::{Config, HttpConfig};
 use crate::shutdown::Signals;
+use crate::tls::ServerTls;
 use crate::{descriptors, http, memory, telemetry};
 
 /// Time after the drain for answers that are written and not yet sent.
@@ -57,10 +60,9 @@ pub(super) fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
 async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     let mut signals = Signals::catch().context("catching signals")?;
     let http = bounded_by_descriptors(config)?;
-    // Before the models are loaded: an address in use fails at once.
-    let listener = TcpListener::bind(config.http.listen)
-        .await
-        .with_context(|| format!("listening on {} (http.listen)", config.http.listen))?;
+    // Before the models are loaded: an address in use, or a certificate that cannot be read, fails at once.
+    let listener = listener(config.http.listen).await?;
+    let tls = config.http.tls.clone().map(ServerTls::load).transpose()?;
     let address = listener.local_addr().context("reading the address of the socket")?;
     let metrics_listener = match config.http.metrics_listen {
         Some(listen) => Some(
@@ -90,15 +92,17 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
         Ok(report) => tracing::info!(took_ms = report.took.as_millis() as u64, "read the smoke-test page"),
         Err(fault) => tracing::error!(%fault, "the smoke-test page was not read: /readyz reports not ready"),
     }
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}");
     if let Some(file) = &args.port_file {
-        write_port_file(file, address)?;
+        write_port_file(file, &url)?;
     }
     let who = if host.control.is_open() {
         "ready; there are no keys: every client that reaches this address may use the server"
     } else {
         "ready; clients need a key"
     };
-    tracing::info!(listening = %format!("http://{address}"), "{who}");
+    tracing::info!(listening = %url, "{who}");
 
     let stop = CancellationToken::new();
     let state = host.app_state(http)?;
@@ -109,8 +113,12 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
         // Ends with the server: no client waits for a scrape.
         tokio::spawn(http::serve_metrics(listener, state.clone(), stop.clone()));
     }
-    let server = http::serve(listener, state, stop.clone());
+    if let Some(tls) = &tls {
+        tokio::spawn(tls.clone().watch(stop.clone()));
+    }
+    let server = http::serve(listener, tls, state, stop.clone());
     tokio::pin!(server);
+    notify(NotifyState::Ready);
     let signal = tokio::select! {
         _ = &mut server => {
             return Err(anyhow::anyhow!("the server ended without a stop signal").into());
@@ -123,6 +131,7 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
         within_s = config.http.drain_timeout.as_secs(),
         "draining; send the signal again to stop at once"
     );
+    notify(NotifyState::Stopping);
     stop.cancel();
     let drain = async {
         // Pages of jobs in progress are read again after the next start: they do not delay this stop.
@@ -148,6 +157,32 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
             // The exit code with which a shell reports a program ended by SIGINT.
             Ok(ExitCode::from(130))
         }
+    }
+}
+
+/// Returns the socket that the service manager passes (`LISTEN_FDS`, as systemd and `systemfd` set it), or one that listens on
+/// `http.listen`.
+async fn listener(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+    let mut passed = ListenFd::from_env();
+    if passed.len() > 1 {
+        anyhow::bail!("the service manager passes {} sockets: pass one, for http.listen", passed.len());
+    }
+    if passed.len() == 1 {
+        let socket = passed.take_tcp_listener(0).context("taking the socket of the service manager")?;
+        let socket = socket.context("the service manager passes no TCP socket")?;
+        // Not for the processes that this one starts.
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)
+            .context("preparing the socket of the service manager")?;
+        socket.set_nonblocking(true).context("preparing the socket of the service manager")?;
+        return TcpListener::from_std(socket).context("using the socket of the service manager");
+    }
+    TcpListener::bind(listen).await.with_context(|| format!("listening on {listen} (http.listen)"))
+}
+
+/// Tells a service manager the state of this process, if there is one (`NOTIFY_SOCKET`).
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager was not told the state of the server");
     }
 }
 
@@ -198,7 +233,7 @@ async fn check_access(host: &Host, config: &Config, address: SocketAddr) -> anyh
 }
 
 /// Writes the file atomically: a process that waits for it may read it as soon as it exists.
-fn write_port_file(file: &Path, address: SocketAddr) -> anyhow::Result<()> {
-    let content = serde_json::json!({ "listening": format!("http://{address}") });
+fn write_port_file(file: &Path, url: &str) -> anyhow::Result<()> {
+    let content = serde_json::json!({ "listening": url });
     write_whole(file, content.to_string().as_bytes()).context("writing the port file")
 }

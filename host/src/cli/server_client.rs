@@ -7,6 +7,7 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 
 use crate::config::ClientConfig;
+use crate::tls;
 
 /// Returns an HTTP client that sends the configured key.
 pub(super) fn client(config: &ClientConfig) -> anyhow::Result<Client> {
@@ -21,7 +22,9 @@ pub(super) fn client(config: &ClientConfig) -> anyhow::Result<Client> {
         let value = HeaderValue::from_str(tenant).context("client.tenant is not a valid header value")?;
         headers.insert(HeaderName::from_static("x-lector-tenant"), value);
     }
-    Client::builder().default_headers(headers).build().context("creating an HTTP client")
+    let builder = Client::builder().default_headers(headers);
+    let builder = builder.tls_backend_preconfigured(tls::http_client_config(&config.tls)?);
+    builder.build().context("creating an HTTP client")
 }
 
 /// The server that commands call.

@@ -1,7 +1,8 @@
 //! Fuzz test of configuration files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::tests::{EXAMPLE, load};
+use super::example::EXAMPLE;
+use super::tests::load;
 
 /// Parses a file of any content: the result is a configuration, or an error with a message.
 #[test]

@@ -31,6 +31,11 @@ pub struct RawHttp {
     pub listen: String,
     pub allow_insecure_public: bool,
     pub metrics_listen: String,
+    pub private_operations: bool,
+    pub tls_certificate_file: String,
+    pub tls_key_file: String,
+    pub tls_client_ca_file: String,
+    pub trusted_proxies: Vec<String>,
     pub body_bytes_max: u64,
     pub header_timeout_s: u64,
     pub body_idle_timeout_s: u64,
@@ -158,6 +163,9 @@ pub struct RawClient {
     pub server: String,
     pub key: String,
     pub tenant: String,
+    pub tls_ca_file: String,
+    pub tls_certificate_file: String,
+    pub tls_key_file: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -242,6 +250,11 @@ impl Default for RawConfig {
                 listen: "127.0.0.1:8080".to_owned(),
                 allow_insecure_public: false,
                 metrics_listen: String::new(),
+                private_operations: false,
+                tls_certificate_file: String::new(),
+                tls_key_file: String::new(),
+                tls_client_ca_file: String::new(),
+                trusted_proxies: Vec::new(),
                 body_bytes_max: 100 << 20,
                 header_timeout_s: 10,
                 body_idle_timeout_s: 20,
@@ -336,6 +349,9 @@ impl Default for RawConfig {
                 server: "http://127.0.0.1:8080".to_owned(),
                 key: String::new(),
                 tenant: String::new(),
+                tls_ca_file: String::new(),
+                tls_certificate_file: String::new(),
+                tls_key_file: String::new(),
             },
             compat: RawCompat {
                 mistral: true,

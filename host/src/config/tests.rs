@@ -1,11 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use super::env::Environment;
+use super::example::EXAMPLE;
 use super::layers::{budget_keys, leaves, table_of};
 use super::raw::RawConfig;
 use super::*;
-
-/// The annotated example configuration.
-pub(super) const EXAMPLE: &str = include_str!("../../../deploy/lector.toml");
 
 /// Loads `text` as the file, so that no `lector.toml` of the working directory is read.
 pub(super) fn load(
@@ -41,6 +39,40 @@ fn the_container_for_gpus_sets_keys_that_exist() {
     let raw = &effective.raw;
     assert_eq!(raw.engines.providers, ["tensorrt:0/f16", "tensorrt:0/f32", "cuda:0", "cpu"]);
     assert_eq!(raw.platform.data_dir, "/var/lib/lector/data");
+}
+
+#[test]
+fn containers_set_keys_that_exist() {
+    let image = include_str!("../../../deploy/Containerfile");
+    let compose = include_str!("../../../deploy/compose.yaml");
+    let of_image = image.lines().filter_map(|line| {
+        let (name, value) = line.trim_start_matches("ENV ").trim().trim_end_matches(" \\").split_once('=')?;
+        name.starts_with("LECTOR__").then_some((name, value))
+    });
+    let of_compose = compose.lines().filter_map(|line| {
+        let (name, value) = line.trim().split_once(": ")?;
+        name.starts_with("LECTOR__").then_some((name, value.trim_matches('"')))
+    });
+    let env: Vec<(&str, &str)> = of_image.chain(of_compose).collect();
+    let (config, _) = load("", &env, &[]).unwrap();
+    assert_eq!(config.http.listen.to_string(), "0.0.0.0:8080");
+    assert!(config.admin_key_file.is_some(), "an address for others needs keys");
+    assert_eq!(config.http.metrics_listen.unwrap().to_string(), "0.0.0.0:9090");
+}
+
+#[test]
+fn tls_files_come_in_pairs() {
+    for (text, expect) in [
+        ("[http]\ntls_certificate_file = \"a\"\n", "http.tls_key_file"),
+        ("[http]\ntls_key_file = \"a\"\n", "http.tls_certificate_file"),
+        ("[http]\ntls_client_ca_file = \"a\"\n", "http.tls_certificate_file"),
+        ("[client]\ntls_key_file = \"a\"\n", "client.tls_certificate_file"),
+        ("[http]\ntrusted_proxies = [\"10.0.0.0/64\"]\n", "no address or range"),
+        ("[http]\nprivate_operations = true\n", "http.metrics_listen"),
+    ] {
+        let error = error_of(text, &[]);
+        assert!(error.contains(expect), "{text}: {error}");
+    }
 }
 
 #[test]

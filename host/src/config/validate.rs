@@ -14,8 +14,8 @@ use super::error::ConfigError;
 use super::layers::Effective;
 use super::raw::RawDeployment;
 use super::{
-    ClientConfig, CompatConfig, Config, Dialect, DocumentsConfig, EnginesConfig, GuestsConfig, HttpConfig,
-    JobsSettings, LogConfig, Rate, TracesConfig, env, paths,
+    ClientConfig, ClientTls, CompatConfig, Config, Dialect, DocumentsConfig, EnginesConfig, GuestsConfig,
+    HttpConfig, JobsSettings, LogConfig, Rate, ServerTlsFiles, TracesConfig, env, paths,
 };
 
 /// Default of `guests.instances_max`; each instance reserves address space, not memory.
@@ -88,11 +88,17 @@ fn http(effective: &Effective, check: &Check<'_>) -> Result<HttpConfig, ConfigEr
         "" => None,
         text => Some(address("http.metrics_listen", text)?),
     };
+    if raw.private_operations && metrics_listen.is_none() {
+        return Err(check.wrong("http.private_operations", "needs an address: set http.metrics_listen"));
+    }
     let connections_max = check.positive("http.connections_max", raw.connections_max)?;
     Ok(HttpConfig {
         listen: address("http.listen", &raw.listen)?,
         metrics_listen,
         traced: !effective.raw.traces.endpoint.is_empty(),
+        private_operations: raw.private_operations,
+        tls: server_tls(effective, check)?,
+        trusted_proxies: ranges(check, "http.trusted_proxies", &raw.trusted_proxies)?,
         allow_insecure_public: raw.allow_insecure_public,
         body_bytes_max: check.positive("http.body_bytes_max", raw.body_bytes_max)?,
         header_timeout: check.seconds("http.header_timeout_s", raw.header_timeout_s)?,
@@ -114,6 +120,55 @@ fn http(effective: &Effective, check: &Check<'_>) -> Result<HttpConfig, ConfigEr
         )?),
         compat: compat(effective, check)?,
     })
+}
+
+/// Returns the files of the server's TLS. A certificate without its key is an error, and not a server without TLS.
+fn server_tls(effective: &Effective, check: &Check<'_>) -> Result<Option<ServerTlsFiles>, ConfigError> {
+    let raw = &effective.raw.http;
+    let keys = ("http.tls_certificate_file", "http.tls_key_file");
+    let pair = pair(check, keys, &raw.tls_certificate_file, &raw.tls_key_file)?;
+    let client_ca = given(&raw.tls_client_ca_file).map(PathBuf::from);
+    match pair {
+        None if client_ca.is_some() => Err(check.wrong(
+            "http.tls_client_ca_file",
+            "needs a certificate of the server: set http.tls_certificate_file and http.tls_key_file",
+        )),
+        None => Ok(None),
+        Some((certificate, key)) => Ok(Some(ServerTlsFiles { certificate, key, client_ca })),
+    }
+}
+
+fn pair(
+    check: &Check<'_>,
+    (certificate_key, key_key): (&str, &str),
+    certificate: &str,
+    key: &str,
+) -> Result<Option<(PathBuf, PathBuf)>, ConfigError> {
+    match (given(certificate), given(key)) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => Ok(Some((certificate.into(), key.into()))),
+        (Some(_), None) => {
+            Err(check.wrong(certificate_key, &format!("needs its private key: set {key_key}")))
+        }
+        (None, Some(_)) => {
+            Err(check.wrong(key_key, &format!("needs its certificate: set {certificate_key}")))
+        }
+    }
+}
+
+fn given(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn ranges(check: &Check<'_>, key: &str, texts: &[String]) -> Result<Vec<AddressRange>, ConfigError> {
+    let range = |text: &String| {
+        AddressRange::parse(text).ok_or_else(|| {
+            let problem =
+                format!("has `{text}`, which is no address or range: write it like `10.1.0.0/16` or `::1`");
+            check.wrong(key, &problem)
+        })
+    };
+    texts.iter().map(range).collect()
 }
 
 fn compat(effective: &Effective, check: &Check<'_>) -> Result<CompatConfig, ConfigError> {
@@ -169,11 +224,16 @@ fn client(effective: &Effective, check: &Check<'_>) -> Result<ClientConfig, Conf
             "is not the address of a server: write it like `http://127.0.0.1:8080`",
         ));
     }
-    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let keys = ("client.tls_certificate_file", "client.tls_key_file");
+    let tls = ClientTls {
+        ca_file: given(&raw.tls_ca_file).map(PathBuf::from),
+        identity: pair(check, keys, &raw.tls_certificate_file, &raw.tls_key_file)?,
+    };
     Ok(ClientConfig {
         server: raw.server.trim_end_matches('/').to_owned(),
         key: given(&raw.key),
         tenant: given(&raw.tenant),
+        tls,
     })
 }
 
@@ -191,13 +251,13 @@ fn engines(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<Eng
             .iter()
             .map(|(model, words)| (ModelName::from(model.as_str()), words.clone()))
             .collect(),
-        library: in_cache(&raw.library, library)?,
-        gpu_library: in_cache(&raw.library, paths::ONNXRUNTIME_GPU)?,
-        openvino_dir: in_cache(&raw.openvino_dir, paths::OPENVINO_DIR)?,
+        library: library_at(&raw.library, library)?,
+        gpu_library: library_at(&raw.library, paths::ONNXRUNTIME_GPU)?,
+        openvino_dir: library_at(&raw.openvino_dir, paths::OPENVINO_DIR)?,
         gpu_dirs: raw
             .gpu_dirs
             .iter()
-            .map(|dir| in_cache(dir, paths::CUDA_DIR))
+            .map(|dir| library_at(dir, paths::CUDA_DIR))
             .collect::<Result<_, ConfigError>>()?,
         models_dir: paths::found(&raw.models_dir),
         own_models_dir: match raw.own_models_dir.as_str() {
@@ -217,7 +277,7 @@ fn engines(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<Eng
 fn documents(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<DocumentsConfig, ConfigError> {
     let raw = &effective.raw.documents;
     Ok(DocumentsConfig {
-        pdfium_dir: in_cache(&raw.pdfium_dir, paths::PDFIUM_DIR)?,
+        pdfium_dir: library_at(&raw.pdfium_dir, paths::PDFIUM_DIR)?,
         // Rendering takes a small part of the time of a page: half the cores are enough to keep inference busy. At
         // least two, so that one document opens while another renders.
         workers: or(check.at_most("documents.workers", raw.workers, 256)?, (cores / 2).clamp(2, 16)),
@@ -337,14 +397,6 @@ fn control(
 
 fn jobs(effective: &Effective, check: &Check<'_>) -> Result<Option<JobsSettings>, ConfigError> {
     let raw = &effective.raw.jobs;
-    let range = |text: &String| {
-        AddressRange::parse(text).ok_or_else(|| {
-            check.wrong(
-                "jobs.webhook_addresses",
-                &format!("has `{text}`, which is no address or range: write it like `10.1.0.0/16` or `::1`"),
-            )
-        })
-    };
     // Seconds beyond a week: finished jobs may be kept for longer.
     let kept = |key: &str, value: u64| check.at_most(key, value, KEPT_MAX_S).map(Duration::from_secs);
     let retention_max = kept("jobs.retention_max_s", raw.retention_max_s)?;
@@ -367,9 +419,7 @@ fn jobs(effective: &Effective, check: &Check<'_>) -> Result<Option<JobsSettings>
         webhooks: WebhookConfig {
             attempts_max: check.positive("jobs.webhook_attempts_max", raw.webhook_attempts_max)?,
             timeout: check.seconds("jobs.webhook_timeout_s", raw.webhook_timeout_s)?,
-            egress: EgressPolicy {
-                allow: raw.webhook_addresses.iter().map(range).collect::<Result<_, _>>()?,
-            },
+            egress: EgressPolicy { allow: ranges(check, "jobs.webhook_addresses", &raw.webhook_addresses)? },
         },
     };
     let dir = data_dir(&effective.raw.platform.data_dir)?.join("jobs");
@@ -417,6 +467,17 @@ fn in_cache(path: &str, default: &str) -> Result<PathBuf, ConfigError> {
     if path.is_empty() { Ok(env::cache_root()?.join(default)) } else { Ok(paths::found(path)) }
 }
 
+/// Returns `path`, or the location of a library in the archive that this program belongs to, or else in the cache.
+fn library_at(path: &str, default: &str) -> Result<PathBuf, ConfigError> {
+    if !path.is_empty() {
+        return Ok(paths::found(path));
+    }
+    match paths::archive().map(|dir| dir.join(default)).filter(|path| path.exists()) {
+        Some(path) => Ok(path),
+        None => in_cache("", default),
+    }
+}
+
 fn or(value: usize, found_out: usize) -> usize {
     if value == 0 { found_out } else { value }
 }
@@ -425,7 +486,7 @@ fn or(value: usize, found_out: usize) -> usize {
 const TENANT_IMAGES_BYTES_MIN: u64 = 1 << 30;
 
 /// Returns the bytes of memory that the process may use: those of the machine, or of its cgroup.
-fn machine_memory() -> u64 {
+pub fn machine_memory() -> u64 {
     let system = rustix::system::sysinfo();
     let machine = system.totalram.saturating_mul(u64::from(system.mem_unit));
     let cgroup = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();

@@ -19,6 +19,7 @@ use super::AppState;
 use super::connection_table::Peer;
 use super::middleware::RequestCtx;
 use super::problem::{self, Problem, option_invalid};
+use super::proxy::Forwarded;
 
 static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 static AZURE_KEY: HeaderName = HeaderName::from_static("ocp-apim-subscription-key");
@@ -78,7 +79,9 @@ fn credentials_with<'a>(
     })?;
     let origin = RequestOrigin::of(&parts.uri, headers);
     let on_loopback = state.config.listen.ip().is_loopback();
-    let local = on_loopback && origin == RequestOrigin::Loopback;
+    // The client of a proxy on this machine is on another one.
+    let by_proxy = parts.extensions.get::<Forwarded>().is_some_and(|forwarded| forwarded.by_proxy);
+    let local = on_loopback && origin == RequestOrigin::Loopback && !by_proxy;
     // On a public address the server does not know its names, and only pages of other sites are foreign.
     let foreign = origin == RequestOrigin::OtherSite || (on_loopback && !local);
     let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);

@@ -163,8 +163,13 @@ impl ConnectionTable {
     /// Gives a slot to a connection of `address`, if necessary that of an idle connection, which is closed. Returns
     /// `None` if all connections that could make room have requests in progress.
     pub(super) fn enter(&self, address: IpAddr, now: Instant) -> Option<Slot> {
+        self.enter_within(address, self.per_address_max, now)
+    }
+
+    /// Like [`enter`](Self::enter), with another bound on the connections of the address.
+    pub(super) fn enter_within(&self, address: IpAddr, own_max: usize, now: Instant) -> Option<Slot> {
         let mut entries = self.lock();
-        let at_own_limit = entries.held(address) >= self.per_address_max;
+        let at_own_limit = entries.held(address) >= own_max;
         if at_own_limit || entries.by_number.len() >= self.connections_max {
             let victim = entries.victim(address, at_own_limit, now)?;
             if let Some(entry) = entries.by_number.get(&victim) {

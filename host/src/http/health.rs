@@ -40,6 +40,22 @@ pub(super) async fn healthz() -> Json<Value> {
     Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
 }
 
+/// Checks liveness under the name that Kubernetes uses: as `/healthz`.
+#[utoipa::path(
+    get,
+    path = "/livez",
+    operation_id = "checkLivez",
+    tag = "Operations",
+    responses((status = 200, description = "The process is alive.", body = ref("#/components/schemas/Liveness"))),
+    extensions(
+        ("x-problems" = json!([]))
+    ),
+    security(())
+)]
+pub(super) async fn livez() -> Json<Value> {
+    healthz().await
+}
+
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(default, deny_unknown_fields)]

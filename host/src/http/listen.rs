@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -26,9 +27,11 @@ use tower::ServiceExt;
 use super::connection_table::{Activity, ConnectionTable, OnConnection, Peer, Slot, client_address};
 use super::delivery::Deliveries;
 use super::socket::{Protocol, Socket, sniff};
-use super::{AppState, router};
+use super::stream::Stream;
+use super::{AppState, proxy, router};
 use crate::config::HttpConfig;
 use crate::metrics::InFlight;
+use crate::tls::ServerTls;
 
 /// Maximum number of connections beyond the table that are answered, in all and of one address; others are closed
 /// without a response.
@@ -61,18 +64,23 @@ pub struct Drained {
 }
 
 /// Serves until `stop` is cancelled, then lets the open connections finish within the drain timeout.
-pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationToken) -> Drained {
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<ServerTls>>,
+    state: AppState,
+    stop: CancellationToken,
+) -> Drained {
     let config = state.config.clone();
     let table = ConnectionTable::new(config.connections_max, config.connections_per_address_max);
     let routers = Routers { all: router::router(state.clone()), overflow: router::overflow(state.clone()) };
-    accept_all(listener, state, stop, table, routers).await
+    accept_all(listener, tls, state, stop, table, routers).await
 }
 
 /// Serves metrics, with tenant labels, and health on a private address without a key.
 pub async fn serve_metrics(listener: TcpListener, state: AppState, stop: CancellationToken) -> Drained {
     let table = ConnectionTable::new(METRICS_CONNECTIONS_MAX, METRICS_CONNECTIONS_MAX);
     let routers = Routers { all: router::private(state.clone()), overflow: router::overflow(state.clone()) };
-    accept_all(listener, state, stop, table, routers).await
+    accept_all(listener, None, state, stop, table, routers).await
 }
 
 #[derive(Clone)]
@@ -84,6 +92,7 @@ struct Routers {
 
 async fn accept_all(
     listener: TcpListener,
+    tls: Option<Arc<ServerTls>>,
     state: AppState,
     stop: CancellationToken,
     table: ConnectionTable,
@@ -95,15 +104,24 @@ async fn accept_all(
     let cut_off = CancellationToken::new();
 
     let accept = |stream: TcpStream, address: IpAddr| {
-        let address = client_address(address);
+        let peer = address;
+        let address = client_address(peer);
         let cut_off = cut_off.clone();
-        let Some(slot) = table.enter(address, Instant::now()) else {
+        let tls = tls.as_ref().map(|tls| tls.acceptor());
+        // All clients of a proxy come from its address.
+        let slot = if proxy::is_trusted(&config.trusted_proxies, peer) {
+            table.enter_within(address, usize::MAX, Instant::now())
+        } else {
+            table.enter(address, Instant::now())
+        };
+        let Some(slot) = slot else {
             state.metrics.connection_refused();
             if let Some(guard) = overflow.begin(address) {
+                let origin = Origin { peer, tls: tls.is_some(), config: config.clone() };
                 let router = routers.overflow.clone();
                 connections.spawn(async move {
                     tokio::select! {
-                        () = answer_overflow(stream, router, address) => {}
+                        () = answer_overflow(stream, tls, router, origin) => {}
                         () = cut_off.cancelled() => {}
                     }
                     drop(guard);
@@ -115,7 +133,8 @@ async fn accept_all(
             router: routers.all.clone(),
             config: config.clone(),
             stop: stop.clone(),
-            peer: Peer(address),
+            origin: Origin { peer, tls: tls.is_some(), config: config.clone() },
+            tls,
             activity: slot.activity.clone(),
             _open: state.metrics.connection_opened(),
         };
@@ -191,8 +210,22 @@ impl Drop for OverflowGuard {
     }
 }
 
+/// Does the handshake of TLS, if there is TLS, until `until` at the latest.
+async fn encrypted(stream: TcpStream, tls: Option<TlsAcceptor>, until: Instant) -> Option<Stream> {
+    let Some(tls) = tls else { return Some(Stream::Plain(stream)) };
+    match tokio::time::timeout_at(until.into(), tls.accept(stream)).await {
+        Ok(Ok(stream)) => Some(Stream::Tls(Box::new(stream))),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a handshake of TLS failed");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
 /// Answers one request of a connection beyond the table.
-async fn answer_overflow(stream: TcpStream, router: Router, address: IpAddr) {
+async fn answer_overflow(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router, origin: Origin) {
+    let Some(stream) = encrypted(stream, tls, Instant::now() + OVERFLOW_HEAD_MAX).await else { return };
     let io = TokioIo::new(Socket::new(stream, bytes::Bytes::new(), OVERFLOW_HEAD_MAX));
     let activity = Activity::detached();
     let connection = hyper::server::conn::http1::Builder::new()
@@ -205,7 +238,7 @@ async fn answer_overflow(stream: TcpStream, router: Router, address: IpAddr) {
             io,
             service_fn(move |request| {
                 // The connection has one answer, and a bound of its own on its time.
-                answer(router.clone(), request, Peer(address), activity.clone(), Deliveries::default())
+                answer(router.clone(), request, origin.clone(), activity.clone(), Deliveries::default())
             }),
         );
     if let Ok(Err(error)) = tokio::time::timeout(OVERFLOW_MAX_TIME, connection).await {
@@ -218,20 +251,31 @@ fn is_client_error(error: &std::io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
+/// Where the requests of a connection come from.
+#[derive(Clone)]
+struct Origin {
+    peer: IpAddr,
+    tls: bool,
+    config: Arc<HttpConfig>,
+}
+
 struct Connection {
     router: Router,
     config: Arc<HttpConfig>,
     stop: CancellationToken,
-    peer: Peer,
+    origin: Origin,
+    tls: Option<TlsAcceptor>,
     activity: Arc<Activity>,
     _open: InFlight,
 }
 
 impl Connection {
-    async fn serve(self, mut stream: TcpStream) {
+    async fn serve(mut self, stream: TcpStream) {
         // Events are small, and are sent without delay.
         let _ = stream.set_nodelay(true);
         let until = Instant::now() + self.config.header_timeout;
+        let handshake = encrypted(stream, self.tls.take(), until);
+        let Some(mut stream) = handshake.await else { return };
         let sniffed = tokio::select! {
             sniffed = sniff(&mut stream, until) => sniffed,
             // No request has arrived yet.
@@ -249,7 +293,7 @@ impl Connection {
     }
 
     async fn http1(self, io: TokioIo<Socket>) -> hyper::Result<()> {
-        let (router, peer, activity) = (self.router.clone(), self.peer, self.activity.clone());
+        let (router, origin, activity) = (self.router.clone(), self.origin.clone(), self.activity.clone());
         let deliveries = Deliveries::default();
         let given = deliveries.clone();
         let connection = hyper::server::conn::http1::Builder::new()
@@ -261,7 +305,7 @@ impl Connection {
             .serve_connection(
                 io,
                 service_fn(move |request| {
-                    answer(router.clone(), request, peer, activity.clone(), given.clone())
+                    answer(router.clone(), request, origin.clone(), activity.clone(), given.clone())
                 }),
             );
         let mut connection = pin!(connection);
@@ -284,7 +328,7 @@ impl Connection {
     }
 
     async fn http2(self, io: TokioIo<Socket>) -> hyper::Result<()> {
-        let (router, peer, activity) = (self.router.clone(), self.peer, self.activity.clone());
+        let (router, origin, activity) = (self.router.clone(), self.origin.clone(), self.activity.clone());
         let deliveries = Deliveries::default();
         let given = deliveries.clone();
         let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
@@ -296,7 +340,7 @@ impl Connection {
             .serve_connection(
                 io,
                 service_fn(move |request| {
-                    answer(router.clone(), request, peer, activity.clone(), given.clone())
+                    answer(router.clone(), request, origin.clone(), activity.clone(), given.clone())
                 }),
             );
         let mut connection = pin!(connection);
@@ -337,13 +381,16 @@ impl Connection {
 async fn answer(
     router: Router,
     request: Request<Incoming>,
-    peer: Peer,
+    origin: Origin,
     activity: Arc<Activity>,
     deliveries: Deliveries,
 ) -> Result<axum::response::Response, Infallible> {
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(OnConnection::begin(&activity));
     request.extensions_mut().insert(deliveries);
-    request.extensions_mut().insert(peer);
+    let trusted = &origin.config.trusted_proxies;
+    let forwarded = proxy::forwarded(trusted, origin.peer, origin.tls, request.headers());
+    request.extensions_mut().insert(Peer(client_address(forwarded.client)));
+    request.extensions_mut().insert(forwarded);
     router.oneshot(request).await
 }

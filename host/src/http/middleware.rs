@@ -256,7 +256,7 @@ impl Drop for ResponseRecord {
             self.span.set_status(opentelemetry::trace::Status::error(*code));
         }
         // Health checks and scrapes are frequent, and would be most of the log.
-        if matches!(self.route.as_str(), "/healthz" | "/readyz" | "/metrics") && *status < 400 {
+        if matches!(self.route.as_str(), "/healthz" | "/livez" | "/readyz" | "/metrics") && *status < 400 {
             tracing::debug!(%method, path, status, took_ms, sent_bytes, complete, "answered");
         } else {
             tracing::info!(%method, path, status, code, took_ms, sent_bytes, complete, "answered");

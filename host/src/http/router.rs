@@ -104,6 +104,7 @@ fn table() -> Vec<Route> {
         route::<queries::__path_quarantine, _, _>(queries::quarantine),
         // Operations and documentation, without a key.
         route::<health::__path_healthz, _, _>(health::healthz),
+        route::<health::__path_livez, _, _>(health::livez),
         route::<health::__path_readyz, _, _>(health::readyz),
         route::<health::__path_metrics, _, _>(health::metrics),
         route::<__path_openapi, _, _>(openapi),
@@ -135,8 +136,10 @@ async fn openapi() -> Result<Response, Problem> {
 
 /// Returns all routes, wrapped in the request middleware.
 pub(super) fn router(state: AppState) -> Router {
+    let private = state.config.private_operations;
     let routes = table()
         .into_iter()
+        .filter(|route| !(private && PRIVATE.contains(&route.described.path.as_str())))
         .fold(Router::new(), |router, route| router.route(&route.described.path, route.handler));
     let compat = compat::routes(&state.config.compat);
     let again = compat.clone().fallback(no_route).method_not_allowed_fallback(no_method);
@@ -159,16 +162,28 @@ async fn elsewhere(compat: Router, mut request: Request) -> Response {
 
 /// Returns the routes of a connection beyond `http.connections_max`: those of probes. Others get `connections_full`.
 pub(super) fn overflow(state: AppState) -> Router {
-    wrapped(probes().fallback(connections_full), state)
+    let private = state.config.private_operations;
+    let routes = if private { probes() } else { probes().route("/readyz", get(health::readyz)) };
+    wrapped(routes.fallback(connections_full), state)
 }
 
-/// Returns the routes of the private address for metrics (`http.metrics_listen`).
+/// Paths that `http.private_operations` removes from the public address.
+const PRIVATE: [&str; 7] =
+    ["/", "/docs", "/metrics", "/openapi.json", "/problems", "/problems/{code}", "/readyz"];
+
+/// Returns the routes of the private address (`http.metrics_listen`).
 pub(super) fn private(state: AppState) -> Router {
-    wrapped(probes().route("/metrics", get(health::private_metrics)).fallback(no_route), state)
+    let pages = table().into_iter().filter(|route| {
+        let path = route.described.path.as_str();
+        PRIVATE.contains(&path) && path != "/metrics" && path != "/readyz"
+    });
+    let routes = pages.fold(probes(), |router, route| router.route(&route.described.path, route.handler));
+    let routes = routes.route("/metrics", get(health::private_metrics)).route("/readyz", get(health::readyz));
+    wrapped(routes.fallback(no_route), state)
 }
 
 fn probes() -> Router<AppState> {
-    Router::new().route("/healthz", get(health::healthz)).route("/readyz", get(health::readyz))
+    Router::new().route("/healthz", get(health::healthz)).route("/livez", get(health::livez))
 }
 
 fn wrapped(routes: Router<AppState>, state: AppState) -> Router {

@@ -1,4 +1,4 @@
-//! A TCP connection with a write timeout and a lingering close.
+//! A connection with a write timeout and a lingering close.
 //!
 //! Owns the two functions that hyper leaves to its caller: a bound on the time without progress of a write, and
 //! lingering at the end. If a server closes a socket with unread bytes, the kernel sends a reset, which can overtake
@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
+
+use super::stream::Stream;
 
 /// Maximum time for which the bytes of the client are discarded after the last response.
 const LINGER_MAX: Duration = Duration::from_secs(2);
@@ -21,7 +22,7 @@ const LINGER_MAX: Duration = Duration::from_secs(2);
 /// The connection of a client.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     /// Bytes read before hyper received the connection.
     begun: Bytes,
     write_stall_max: Duration,
@@ -32,8 +33,8 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, begun: Bytes, write_stall_max: Duration) -> Self {
-        Self { stream, begun, write_stall_max, write_timer: None, linger_timer: None }
+    pub(super) fn new(stream: impl Into<Stream>, begun: Bytes, write_stall_max: Duration) -> Self {
+        Self { stream: stream.into(), begun, write_stall_max, write_timer: None, linger_timer: None }
     }
 
     /// Applies the write timeout to the result of a write.
@@ -125,7 +126,10 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Detects the protocol of a client from its first bytes, until `until` at the latest: an idle client must not hold a
 /// connection slot. Returns `None` if the client sent too little or disconnected.
-pub(super) async fn sniff(stream: &mut TcpStream, until: Instant) -> Option<(Protocol, Bytes)> {
+pub(super) async fn sniff(
+    stream: &mut (impl AsyncRead + Unpin),
+    until: Instant,
+) -> Option<(Protocol, Bytes)> {
     let mut begun = Vec::with_capacity(PREFACE.len());
     loop {
         match PREFACE.strip_prefix(begun.as_slice()) {
@@ -146,7 +150,7 @@ pub(super) async fn sniff(stream: &mut TcpStream, until: Instant) -> Option<(Pro
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 

@@ -21,7 +21,8 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 use tokio::runtime::Handle;
 use tracing::Metadata;
 
-use crate::config::TracesConfig;
+use crate::config::{ClientTls, TracesConfig};
+use crate::tls;
 
 /// Names of the spans that are sent.
 const SENT: [&str; 6] = ["http", "document", "page", "render", "guest", "inference"];
@@ -46,6 +47,7 @@ impl Traces {
     /// Starts the exporter. Its requests run on the runtime `handle`.
     pub(super) fn start(config: &TracesConfig, handle: Handle) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        let client = client.tls_backend_preconfigured(tls::http_client_config(&ClientTls::default())?);
         let client = client.timeout(SEND_WITHIN).build().context("starting the HTTP client of traces")?;
         let exporter = SpanExporter::builder()
             .with_http()

@@ -100,7 +100,7 @@ impl Apt {
 }
 
 /// Returns the mirror that the system's apt uses for this archive.
-fn mirror(archive: Archive) -> Result<String> {
+pub fn mirror(archive: Archive) -> Result<String> {
     let targets = ["indextargets", "--format", "$(SITE)", "Created-By: Packages"];
     let sites = shell::output(Command::new("apt-get").args(targets))?;
     let end = match archive {

@@ -75,7 +75,7 @@ pub fn unpack(places: &Places, wanted: &[Wanted]) -> Result<()> {
 }
 
 /// Returns the file of the wheel, from the cache or with pip.
-fn obtain(folder: &Path, wheel: &Wheel) -> Result<PathBuf> {
+pub fn obtain(folder: &Path, wheel: &Wheel) -> Result<PathBuf> {
     shell::make_folder(folder)?;
     // File names of wheels contain underscores.
     let start = format!("{}-{}-", wheel.package.replace('-', "_"), wheel.version);

@@ -25,7 +25,8 @@ impl AddressRange {
         Some(Self { base, bits })
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    /// Returns whether an address is in the range.
+    pub fn contains(&self, address: IpAddr) -> bool {
         match (self.base, address) {
             (IpAddr::V4(base), IpAddr::V4(address)) => {
                 let mask = u32::MAX.checked_shl(32 - u32::from(self.bits)).unwrap_or(0);

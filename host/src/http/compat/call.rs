@@ -17,6 +17,7 @@ use crate::http::AppState;
 use crate::http::auth;
 use crate::http::middleware::RequestCtx;
 use crate::http::problem::{self, Code};
+use crate::http::proxy::Forwarded;
 
 /// The error of a dialect: its status and its body, for a fault with its status in Lector's own API.
 pub(super) type Shape = fn(&Fault, StatusCode, &RequestCtx) -> (StatusCode, Value);
@@ -103,7 +104,9 @@ impl Call {
         let is_host = |host: &&str| host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b));
         let host = text("x-forwarded-host").or_else(|| text("host")).filter(is_host);
         let host = host.or(self.head.uri.authority().map(|authority| authority.as_str()));
-        let scheme = text("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
+        // A client that invents the header gets its own invention back.
+        let secure = self.head.extensions.get::<Forwarded>().is_some_and(|forwarded| forwarded.secure);
+        let scheme = if secure || text("x-forwarded-proto") == Some("https") { "https" } else { "http" };
         format!("{scheme}://{}", host.unwrap_or("localhost"))
     }
 }

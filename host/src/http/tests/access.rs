@@ -8,8 +8,17 @@ use serde_json::{Value, json};
 use super::app::{TestApp, all_text};
 
 /// Paths that need no key.
-const OPEN: [&str; 8] =
-    ["/", "/docs", "/healthz", "/metrics", "/openapi.json", "/problems", "/problems/key_missing", "/readyz"];
+const OPEN: [&str; 9] = [
+    "/",
+    "/docs",
+    "/healthz",
+    "/livez",
+    "/metrics",
+    "/openapi.json",
+    "/problems",
+    "/problems/key_missing",
+    "/readyz",
+];
 
 /// Returns every route of the API: method and path, with these values of its parameters.
 pub(super) async fn routes(app: &TestApp, values: &[(&str, &str)]) -> Vec<(Method, String)> {

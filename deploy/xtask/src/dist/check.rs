@@ -1,0 +1,166 @@
+//! `cargo xtask dist --check`: unpacks the archive in a minimal Debian, without toolchain, Python and network, and reads
+//! pages there as a user without rights.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::places::Places;
+use crate::setup::debian::{self, Archive};
+use crate::shell;
+
+/// Release of Debian; its glibc is the oldest of the supported systems that debootstrap knows here.
+const SUITE: &str = "bookworm";
+/// Packages beside the minimum: what unpacks the archive, sets up the loopback interface, and is the client.
+const EXTRA: &str = "zstd,iproute2,curl";
+/// Folder of the check in the system.
+const HOME: &str = "opt/lector-check";
+
+/// Prepares namespaces and the root folder. Everything that it mounts ends with the namespace.
+const OUTSIDE: &str = r#"set -e
+mount --make-rprivate /
+mount -t proc proc "$1/proc"
+mount --rbind /sys "$1/sys"
+mount --rbind /dev "$1/dev"
+mount -t tmpfs tmpfs "$1/tmp"
+chmod 1777 "$1/tmp"
+ip link set lo up
+exec chroot "$1" setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs \
+    env -i PATH=/usr/bin:/bin HOME=/opt/lector-check/home sh /opt/lector-check/inside.sh
+"#;
+
+/// Runs in the system. `mark NAME` prints the time.
+const INSIDE: &str = r#"set -e
+mark() { echo "mark $1 $(date +%s.%N)"; }
+for tool in cc gcc rustc cargo python3; do
+    if command -v $tool; then echo "the system has $tool"; exit 1; fi
+done
+if curl --silent --max-time 2 http://192.0.2.1 http://deb.debian.org; then echo "there is a network"; exit 1; fi
+cd /opt/lector-check
+mark begin
+tar --zstd -xf archive.tar.zst
+cd lector-*
+mark unpacked
+sha256sum --quiet --check SHA256SUMS
+mark verified
+./lector serve --listen 127.0.0.1:8080 --port-file /tmp/port 2> /tmp/log &
+server=$!
+until [ -e /tmp/port ]; do
+    if ! kill -0 $server; then cat /tmp/log; exit 1; fi
+    sleep 0.05
+done
+mark ready
+curl --silent --show-error --fail -F file=@share/doc/demo.pdf 'http://127.0.0.1:8080/api/v1/ocr?format=text&pages=1&text_layer=never' > /tmp/page || { cat /tmp/log; exit 1; }
+mark page
+grep -q "$EXPECT" /tmp/page || { cat /tmp/page; echo "the page has not its text"; exit 1; }
+kill $server
+wait $server || { cat /tmp/log; exit 1; }
+cd /tmp
+mark stopped
+/opt/lector-check/lector-*/lector ocr /opt/lector-check/lector-*/share/doc/demo.pdf > /tmp/read
+mark read
+grep -q "$EXPECT" /tmp/read || { cat /tmp/read; echo "lector ocr printed another text"; exit 1; }
+"#;
+
+/// A text on the first page of the demonstration document.
+const EXPECT: &str = "Quay";
+
+/// Runs the check, or says why it cannot run here.
+pub(super) fn run(places: &Places, archive: &Path) -> Result<()> {
+    ensure!(archive.is_file(), "there is no archive {}", archive.display());
+    if let Some(reason) = cannot_run() {
+        println!("SKIPPED: the check of the archive: {reason}");
+        return Ok(());
+    }
+    let root = system(places)?;
+    let home = root.join(HOME);
+    shell::empty_folder(&home.join("home"))?;
+    std::fs::copy(archive, home.join("archive.tar.zst")).context("copying the archive")?;
+    shell::write(&home.join("inside.sh"), INSIDE.replace("$EXPECT", EXPECT))?;
+    shell::write(&home.join("outside.sh"), OUTSIDE)?;
+    shell::run(Command::new("chown").args(["-R", "65534:65534"]).arg(&home))?;
+    println!("==> {} in Debian {SUITE}, without network", places.shown(archive));
+    let mut unshare = Command::new("unshare");
+    unshare
+        .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "sh"])
+        .arg(home.join("outside.sh"))
+        .arg(&root);
+    let ran = unshare.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("starting unshare")?;
+    let text = String::from_utf8_lossy(&ran.stdout).into_owned();
+    shell::remove_folder(&home)?;
+    if !ran.status.success() {
+        bail!("the archive does not run in Debian {SUITE}:\n{text}");
+    }
+    report(&marks(&text))
+}
+
+fn cannot_run() -> Option<String> {
+    let root = shell::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
+    if !root {
+        return Some("it needs root, for namespaces and chroot".to_owned());
+    }
+    ["debootstrap", "unshare"]
+        .into_iter()
+        .find_map(|tool| shell::want(tool).err())
+        .map(|error| error.to_string())
+}
+
+/// Returns the folder of the minimal system, which is made once and kept in the cache.
+fn system(places: &Places) -> Result<PathBuf> {
+    let root = places.cache.join(format!("chroot-{SUITE}"));
+    if root.join("made").is_file() {
+        return Ok(root);
+    }
+    println!("==> debootstrap {SUITE} into {}", root.display());
+    shell::empty_folder(&root)?;
+    let mut make = Command::new("debootstrap");
+    make.args(["--variant=minbase", &format!("--include={EXTRA}"), SUITE]).arg(&root);
+    shell::run(make.arg(debian::mirror(Archive::Main)?).stdout(Stdio::null()))?;
+    shell::write(&root.join("made"), "")?;
+    Ok(root)
+}
+
+fn marks(text: &str) -> Vec<(String, f64)> {
+    let mark = |line: &str| {
+        let mut words = line.strip_prefix("mark ")?.split(' ');
+        Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
+    };
+    text.lines().filter_map(mark).collect()
+}
+
+/// Prints the seconds between the marks. None of them is a condition: the machine may be busy.
+fn report(marks: &[(String, f64)]) -> Result<()> {
+    let at = |name: &str| {
+        let mark = marks.iter().find(|(mark, _)| mark == name);
+        mark.map(|(_, at)| *at).with_context(|| format!("the check did not reach `{name}`"))
+    };
+    for (what, from, to) in [
+        ("unpacked", "begin", "unpacked"),
+        ("digests verified", "unpacked", "verified"),
+        ("lector serve: ready", "verified", "ready"),
+        ("lector serve: first page, from its start", "verified", "page"),
+        ("lector ocr: a document of four pages", "stopped", "read"),
+    ] {
+        println!("  {:>6.2} s  {what}", at(to)? - at(from)?);
+    }
+    println!(
+        "  {:>6.2} s  archive to first page",
+        at("page")? - at("begin")? - (at("verified")? - at("unpacked")?)
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn a_check_that_ends_early_is_an_error() {
+        let text = "noise\nmark begin 10.0\nmark unpacked 12.5\nmark verified 13.0\nmark ready 14.0\n";
+        let error = report(&marks(text)).unwrap_err().to_string();
+        assert!(error.contains("did not reach `page`"), "{error}");
+        report(&marks(&format!("{text}mark page 15.0\nmark stopped 16.0\nmark read 17.0\n"))).unwrap();
+    }
+}
