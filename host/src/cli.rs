@@ -23,17 +23,18 @@ mod renamed;
 mod runtime;
 mod serve;
 mod server_client;
+mod settings;
 mod terminal;
 mod tesseract;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::{Config, Effective, Origin, Sources};
+use crate::config::Config;
 use crate::telemetry;
 use failure::Failure;
+use settings::{Settings, ephemeral, errors_only, sources_of};
 
 /// OCR server that runs sandboxed pipelines
 #[derive(Debug, Parser)]
@@ -43,17 +44,6 @@ struct Cli {
     settings: Settings,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Sources of the configuration; every command has these flags.
-#[derive(Clone, Debug, clap::Args)]
-struct Settings {
-    /// Configuration file (default: $LECTOR_CONFIG, else ./lector.toml if it exists)
-    #[arg(long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Set one configuration key, e.g. `--set platform.documents_max=8`; may be repeated
-    #[arg(long, global = true, value_name = "KEY=VALUE")]
-    set: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -168,18 +158,6 @@ fn code_of(outcome: Result<ExitCode, Failure>) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Returns the sources of the configuration that the flags name.
-fn sources_of(settings: Settings) -> Result<Sources, Failure> {
-    let mut sources = Sources { file: settings.config, flags: Vec::new() };
-    for pair in settings.set {
-        let (key, value) = pair.split_once('=').ok_or_else(|| {
-            Failure::Usage(anyhow::anyhow!("--set {pair}: write it like --set platform.documents_max=8"))
-        })?;
-        sources.flags.push((key.trim().to_owned(), value.trim().to_owned(), "--set"));
-    }
-    Ok(sources)
-}
-
 fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     // It adds sources of its own.
     if let Command::Tesseract(args) = &cli.command {
@@ -234,22 +212,4 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::EngineBuilder => Ok(crate::app::engine_builder()),
         Command::ComponentCompiler => Ok(crate::app::component_compiler()),
     }
-}
-
-/// Limits the log of a command to errors and warnings unless a source sets a filter: the command reports its own
-/// failures.
-fn errors_only(mut config: Config, effective: &Effective) -> Config {
-    if effective.origin("log.filter") == Origin::Default {
-        "error".clone_into(&mut config.log.filter);
-    }
-    config
-}
-
-/// Makes the host inside a command keep no state and leave the files of a server alone.
-fn ephemeral(mut config: Config) -> Config {
-    config.control.data_dir = None;
-    // The only tenant may use all of the memory.
-    config.serving.tenant_held_bytes_max = config.serving.held_bytes_max;
-    config.control.tenant_images_bytes_max = 0;
-    config
 }

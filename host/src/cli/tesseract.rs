@@ -11,6 +11,7 @@ mod measures;
 mod orientation;
 mod output;
 mod reading;
+mod refusal;
 mod transcripts;
 mod variables;
 
@@ -18,13 +19,14 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use super::failure::Failure;
-use super::{Settings, ephemeral, errors_only, sources_of, terminal};
+use super::settings::{Settings, ephemeral, errors_only, sources_of};
+use super::terminal;
 use crate::config::{Config, Origin, TesseractVariables};
 use arguments::{Arguments, Invocation};
-use output::Kind;
+use output::{Kind, Outputs};
 use reading::Reader;
 
 /// The version that is reported: callers require a minimum, and OCRmyPDF refuses 5.4.0.
@@ -119,7 +121,10 @@ fn read(arguments: Arguments, variables: TesseractVariables, settings: Settings)
     match arguments.mode {
         0 => orientation::write(&document, &arguments.output)?,
         2 => orientation::print_skew(&document, &arguments.output)?,
-        _ => output::write(&arguments, &document, read.pdf.as_deref())?,
+        _ => {
+            let outputs = Outputs { kinds: &arguments.kinds, page_separator: &arguments.page_separator };
+            output::write(&outputs, &arguments.output, &document, read.pdf.as_deref())?;
+        }
     }
     Ok(())
 }
@@ -130,11 +135,6 @@ fn timeout(seconds: Option<&str>) -> anyhow::Result<Duration> {
     let seconds = text.parse().ok().filter(|seconds: &f64| (0.001..1e6).contains(seconds));
     let seconds = seconds.with_context(|| format!("LECTOR_TIMEOUT is {text}: use a number of seconds"))?;
     Ok(Duration::from_secs_f64(seconds))
-}
-
-/// Returns the error of an output that Lector cannot make.
-fn refused<T>(what: &str, instead: &str) -> anyhow::Result<T> {
-    bail!("{what} is not supported by Lector{instead}")
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
     reason = "code of tests"
 )]
 
+mod documents;
 mod results;
 
 use std::collections::BTreeMap;
@@ -28,16 +29,15 @@ use lector_core::batching::plan::{BatchingPolicyStatus, InvalidPlan, Plan, Quest
 use lector_core::cost::PageSize;
 use lector_core::fair::Account;
 use lector_core::model::PortInfo;
-use lector_core::port::{
-    BatchComposition, DocumentHint, FailedEngine, PageInfo, PageKind, WorkDone, WorkItem,
-};
+use lector_core::port::{BatchComposition, DocumentHint, FailedEngine, WorkDone, WorkItem};
 use lector_core::{
-    Budget, CallCtx, Clock, Composed, ConfigError, Documents, Dtype, Engines, Fault, GuestLogLevel,
-    GuestLogRecord, Image, Kind, ModelInfo, ModelName, OpenDocument, PageRequest, PageRun, PageSource,
-    PageText, PipelineInfo, SharedTranscript, Summary, TextLayer, Timing, WrappedPipeline,
+    Budget, CallCtx, Clock, ConfigError, Documents, Dtype, Engines, Fault, GuestLogLevel, GuestLogRecord,
+    Kind, ModelInfo, ModelName, OpenDocument, PageRequest, PageRun, PageSource, PipelineInfo,
+    SharedTranscript, Summary, Timing, WrappedPipeline,
 };
 use tokio::sync::Semaphore;
 
+use documents::FakeDocument;
 pub use results::{transcript, until, word};
 
 use crate::config::ServingConfig;
@@ -424,13 +424,6 @@ impl Engines for FakeEngines {
 /// The first byte of a document is its number of pages; a `PNG` has one; an empty document cannot be opened.
 pub struct FakeDocuments(pub Arc<Script>);
 
-struct FakeDocument {
-    pages: u32,
-    script: Arc<Script>,
-}
-
-struct FakePage(u32);
-
 impl Documents for FakeDocuments {
     fn open(
         &self,
@@ -446,61 +439,10 @@ impl Documents for FakeDocuments {
                 Some(&pages) => u32::from(pages),
             };
             script.open.fetch_add(1, SeqCst);
-            Ok(Arc::new(FakeDocument { pages, script }) as Arc<dyn OpenDocument>)
+            let closed = Box::new(move || drop(script.open.fetch_sub(1, SeqCst)));
+            Ok(Arc::new(FakeDocument { pages, closed }) as Arc<dyn OpenDocument>)
         }
         .boxed()
-    }
-}
-
-impl Drop for FakeDocument {
-    fn drop(&mut self) {
-        self.script.open.fetch_sub(1, SeqCst);
-    }
-}
-
-impl OpenDocument for FakeDocument {
-    fn content_type(&self) -> &'static str {
-        "application/pdf"
-    }
-
-    fn page_count(&self) -> u32 {
-        self.pages
-    }
-
-    fn page(&self, index: u32) -> BoxFuture<'static, Result<Arc<dyn PageSource>, Fault>> {
-        async move { Ok(Arc::new(FakePage(index)) as Arc<dyn PageSource>) }.boxed()
-    }
-
-    /// A file that states the words of each page; a page with the word `refuse` cannot be composed.
-    fn compose(&self, pages: Vec<PageText>) -> BoxFuture<'static, Result<Composed, Fault>> {
-        let page = |page: &PageText| {
-            let words: Vec<&str> = page.words.iter().map(|word| word.text.as_str()).collect();
-            format!("{}: {}\n", page.index, words.join("+"))
-        };
-        let file = format!("%PDF of {} pages\n{}", self.pages, pages.iter().map(page).collect::<String>());
-        let refused = pages.iter().flat_map(|page| &page.words).any(|word| word.text.contains("refuse"));
-        async move {
-            if refused {
-                return Err(Fault::new(Kind::Invalid, "document_not_composable", "The document is sealed."));
-            }
-            let chunks: Vec<_> = file.as_bytes().chunks(16).map(|chunk| Ok(chunk.to_vec())).collect();
-            Ok(Composed::new(file.len() as u64, chunks.into_iter()))
-        }
-        .boxed()
-    }
-}
-
-impl PageSource for FakePage {
-    fn info(&self) -> PageInfo {
-        PageInfo { index: self.0, kind: PageKind::Pdf, width_pt: 1.0, height_pt: 1.0, native_dpi: None }
-    }
-
-    fn text_layer(&self) -> BoxFuture<'static, Result<TextLayer, Fault>> {
-        async { Ok(TextLayer::default()) }.boxed()
-    }
-
-    fn render(&self, _: f32, _: u64) -> BoxFuture<'static, Result<Image, Fault>> {
-        async { Err(Fault::new(Kind::Unavailable, "no_pixels", "A fake page has no pixels.")) }.boxed()
     }
 }
 

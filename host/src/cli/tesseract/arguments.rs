@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 
 use super::output::{Kind, Target};
-use super::refused;
-use super::variables::Variables;
+use super::refusal::refused;
+use super::variables::{Variables, resolution};
 
 /// Languages if no option names any.
 const DEFAULT_LANGUAGE: &str = "eng";
@@ -116,11 +116,6 @@ fn engine_mode(text: &str) -> anyhow::Result<()> {
         "0" => refused("the legacy engine (--oem 0)", ": use --oem 1"),
         _ => bail!("--oem {text}: it must be 0 to 3"),
     }
-}
-
-pub(super) fn resolution(text: &str) -> anyhow::Result<f32> {
-    let dpi = text.parse::<f32>().ok().filter(|dpi| (1.0..=10_000.0).contains(dpi));
-    dpi.with_context(|| format!("--dpi {text}: it must be a number of dots per inch"))
 }
 
 #[cfg(test)]

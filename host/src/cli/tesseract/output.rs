@@ -7,7 +7,6 @@ use anyhow::Context;
 
 use super::super::files::write_whole;
 use super::super::terminal;
-use super::arguments::Arguments;
 use super::transcripts::Document;
 
 /// An output.
@@ -72,11 +71,24 @@ impl Target {
     }
 }
 
+/// The outputs that are wanted.
+pub(super) struct Outputs<'a> {
+    /// In the order in which tesseract writes them.
+    pub(super) kinds: &'a [Kind],
+    /// Text between the pages of a text output.
+    pub(super) page_separator: &'a str,
+}
+
 /// Writes all outputs.
-pub(super) fn write(arguments: &Arguments, document: &Document, pdf: Option<&[u8]>) -> anyhow::Result<()> {
-    let made = arguments.kinds.iter().map(|kind| {
+pub(super) fn write(
+    outputs: &Outputs<'_>,
+    target: &Target,
+    document: &Document,
+    pdf: Option<&[u8]>,
+) -> anyhow::Result<()> {
+    let made = outputs.kinds.iter().map(|kind| {
         let bytes = match kind {
-            Kind::Text => text(document, &arguments.page_separator).into_bytes(),
+            Kind::Text => text(document, outputs.page_separator).into_bytes(),
             Kind::Pdf => pdf.context("the PDF was not composed")?.to_vec(),
             _ => lector_export::document(lector_export::by_name(kind.names().3)?, document)?,
         };
@@ -84,7 +96,7 @@ pub(super) fn write(arguments: &Arguments, document: &Document, pdf: Option<&[u8
     });
     // All or none: an output that cannot be made leaves no other behind.
     for (kind, bytes) in made.collect::<anyhow::Result<Vec<_>>>()? {
-        arguments.output.write(kind.names().2, &bytes)?;
+        target.write(kind.names().2, &bytes)?;
     }
     Ok(())
 }
@@ -111,17 +123,12 @@ mod tests {
         let read = document(Some("a.png".into()), vec![page]);
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path().join("out.b");
-        let line = format!("a.png {} txt hocr alto page tsv pdf", base.display());
-        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        let super::super::arguments::Invocation::Read(arguments) =
-            super::super::arguments::parse(&words).unwrap()
-        else {
-            panic!("{line}")
-        };
+        let outputs = Outputs { kinds: &Kind::ALL, page_separator: "\u{c}" };
+        let target = Target::Base(base.into());
         // A missing output leaves none behind.
-        assert!(write(&arguments, &read, None).is_err());
+        assert!(write(&outputs, &target, &read, None).is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        write(&arguments, &read, Some(b"%PDF")).unwrap();
+        write(&outputs, &target, &read, Some(b"%PDF")).unwrap();
         let content =
             |extension: &str| std::fs::read_to_string(dir.path().join(format!("out.b.{extension}"))).unwrap();
         assert_eq!(content("txt"), "Hello world\n\nagain\n\u{c}");

@@ -4,9 +4,8 @@ use std::ffi::OsStr;
 
 use anyhow::Context;
 
-use super::arguments::resolution;
 use super::output::Kind;
-use super::refused;
+use super::refusal::refused;
 
 /// Maximum size of a configuration file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -35,6 +34,12 @@ const TUNING: &[&str] = &[
     "user_words_",
     "user_patterns_",
 ];
+
+/// Parses a resolution in dots per inch.
+pub(super) fn resolution(text: &str) -> anyhow::Result<f32> {
+    let dpi = text.parse::<f32>().ok().filter(|dpi| (1.0..=10_000.0).contains(dpi));
+    dpi.with_context(|| format!("--dpi {text}: it must be a number of dots per inch"))
+}
 
 /// The variables that were set.
 #[derive(Debug)]

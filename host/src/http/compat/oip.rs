@@ -31,12 +31,9 @@ use crate::http::AppState;
 use crate::http::body::{BodyLimits, LimitedBody, declared_bytes};
 use crate::http::middleware::RequestCtx;
 use crate::http::problem;
+use datatype::{JSON_LENGTH, VERSION};
 use request::Request;
 
-/// The only version of a model.
-const VERSION: &str = "1";
-/// Header with the length of the JSON before the binary tensors.
-const JSON_LENGTH: &str = "inference-header-content-length";
 /// Maximum size of the JSON of a request; larger tensors are sent in binary.
 const JSON_BYTES_MAX: usize = 8 << 20;
 /// Memory of numbers in JSON while they are parsed, for each byte of JSON.

@@ -1,6 +1,11 @@
-//! The protocol's names of element types.
+//! The protocol's names: of element types, of a model's version, of the header of binary tensors.
 
 use lector_core::Dtype;
+
+/// The only version of a model.
+pub(super) const VERSION: &str = "1";
+/// Header with the length of the JSON before the binary tensors.
+pub(super) const JSON_LENGTH: &str = "inference-header-content-length";
 
 /// Names in the protocol.
 const NAMES: [(Dtype, &str); 13] = [

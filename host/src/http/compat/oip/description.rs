@@ -4,7 +4,7 @@ use lector_core::ModelInfo;
 use lector_core::model::PortInfo;
 use serde_json::{Value, json};
 
-use super::{VERSION, datatype};
+use super::datatype::{self, VERSION};
 
 pub(super) fn metadata(info: &ModelInfo) -> Value {
     let port = |port: &PortInfo| json!({ "name": port.name, "datatype": datatype::name(port.dtype), "shape": port.shape });

@@ -7,8 +7,9 @@ use lector_core::{Fault, ModelInfo};
 use lector_serving::ModelOutputs;
 use serde_json::json;
 
+use super::datatype::{self, JSON_LENGTH, VERSION};
+use super::numbers;
 use super::request::Output;
-use super::{JSON_LENGTH, VERSION, datatype, numbers};
 use crate::http::pieces;
 use crate::http::problem;
 
