@@ -439,7 +439,9 @@ impl Documents for FakeDocuments {
                 Some(&pages) => u32::from(pages),
             };
             script.open.fetch_add(1, SeqCst);
-            let closed = Box::new(move || drop(script.open.fetch_sub(1, SeqCst)));
+            let closed = Box::new(move || {
+                script.open.fetch_sub(1, SeqCst);
+            });
             Ok(Arc::new(FakeDocument { pages, closed }) as Arc<dyn OpenDocument>)
         }
         .boxed()
