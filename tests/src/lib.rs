@@ -30,11 +30,13 @@ pub fn http_client_trusting(
         roots.add(authority.clone()).expect("an authority");
     }
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("ring has all versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
+    // The client offers what this configuration offers.
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     reqwest::Client::builder().tls_backend_preconfigured(tls)
 }
 
