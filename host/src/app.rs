@@ -48,7 +48,7 @@ impl Host {
         let started = Instant::now();
         let documents = DocumentWorkers::start(documents(&config.documents)?);
         let documents = timed("render workers", documents).await.context("starting the render workers")?;
-        let engines = engines::config(&config.engines)?;
+        let engines = engines::config(&config.engines, sandbox(config.documents.sandbox))?;
         let starting = tokio::task::spawn_blocking(move || Inference::start(engines));
         let inference = timed("engines", starting).await.context("starting the engines")??;
         let runtime =
@@ -198,7 +198,7 @@ pub fn missing_for_reading(config: &Config) -> Option<String> {
 
 /// Starts the engines as a server does, and stops them; returns the providers of the preference list.
 pub async fn try_engines(config: &Config) -> anyhow::Result<String> {
-    let mut engines = engines::config(&config.engines)?;
+    let mut engines = engines::config(&config.engines, sandbox(config.documents.sandbox))?;
     // Nothing is built.
     engines.builder_command.clear();
     let starting = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
@@ -249,7 +249,7 @@ pub fn inspect_guest(wasm: &[u8]) -> Result<GuestReport, Fault> {
 
 pub use engines::{
     EngineLines, EngineOrder, engine_builder, engines_collect, engines_export, engines_import, engines_list,
-    engines_order, engines_preflight,
+    engines_order, engines_preflight, tesseract_worker,
 };
 pub use models::{
     ModelLine, ModelOrder, OnResult, model_sheet, models, models_add, models_backup, models_restore,

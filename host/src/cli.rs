@@ -27,6 +27,7 @@ mod settings;
 mod terminal;
 mod tesseract;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -118,6 +119,12 @@ enum Command {
     /// Process that builds one engine; started by the server
     #[command(hide = true)]
     EngineBuilder,
+    /// Process that reads lines with libtesseract; started by the server
+    #[command(hide = true)]
+    TesseractWorker {
+        /// Folder of libtesseract, languages
+        arguments: Vec<OsString>,
+    },
     /// Process that compiles one component; started by the server
     #[command(hide = true)]
     ComponentCompiler,
@@ -133,6 +140,9 @@ pub fn run() -> ExitCode {
     // Before any thread exists: the sandbox of a worker applies to the thread that enters it.
     if matches!(cli.command, Command::RenderWorker) {
         return crate::app::render_worker();
+    }
+    if let Command::TesseractWorker { arguments } = &cli.command {
+        return crate::app::tesseract_worker(arguments);
     }
     // The compiler sets its own limits and owns its standard output.
     if matches!(cli.command, Command::ComponentCompiler) {
@@ -209,6 +219,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Completions(args) => documentation::completions(&args, &mut Cli::command()),
         Command::Man(args) => documentation::man(&args, Cli::command()),
         Command::RenderWorker => Ok(crate::app::render_worker()),
+        Command::TesseractWorker { arguments } => Ok(crate::app::tesseract_worker(&arguments)),
         Command::EngineBuilder => Ok(crate::app::engine_builder()),
         Command::ComponentCompiler => Ok(crate::app::component_compiler()),
     }

@@ -152,6 +152,8 @@ pub struct EnginesConfig {
     pub gpu_library: PathBuf,
     /// Folder with OpenVINO.
     pub openvino_dir: PathBuf,
+    /// Folder with libtesseract and its language data.
+    pub tesseract_dir: PathBuf,
     /// Folders with CUDA and TensorRT.
     pub gpu_dirs: Vec<PathBuf>,
     /// Folder of the model catalog.

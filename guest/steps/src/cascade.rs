@@ -1,6 +1,6 @@
-//! The recognizers of a tier. With two of them (tier `auto`), every line is read by the fast one first, and by the
-//! accurate one only where the fast one is unsure: a cascade, as in Viola and Jones: "Rapid Object Detection using a
-//! Boosted Cascade of Simple Features", CVPR 2001.
+//! The recognizers of a page: those of a tier, or the one for the languages of the settings. With two of them (tier
+//! `auto`), every line is read by the fast one first, and by the accurate one only where the fast one is unsure: a
+//! cascade, as in Viola and Jones: "Rapid Object Detection using a Boosted Cascade of Simple Features", CVPR 2001.
 //!
 //! A reading is accepted by its expected errors per character: the mean of what its characters' probabilities lack to 1.
 //! The cost of a second reading grows with the characters too, so this is what it buys for its cost. (By its least certain
@@ -17,8 +17,10 @@ use lector_sdk::{Error, Image, debug};
 use lector_vision::ctc::Reading;
 use lector_vision::geometry::Quad;
 
+use crate::languages;
 use crate::recognition::Recognizer;
 use crate::settings::Settings;
+use crate::transcriber::Transcriber;
 
 /// Lines that show whether the fast recognizer can read the page; a page of fewer lines is not sampled.
 const SAMPLE: usize = 8;
@@ -30,8 +32,18 @@ const ACCEPTED_MIN: f32 = 0.25;
 /// Lines of a page that the accurate recognizer reads in any case.
 const VERIFIED: usize = 2;
 
-/// The opened recognizers of a tier.
-pub(crate) struct Cascade {
+/// The opened recognizers of a page.
+pub(crate) struct Cascade(Readers);
+
+enum Readers {
+    /// PP-OCR's.
+    Tier(Tiered),
+    /// The one for the languages of the settings.
+    Languages(Transcriber),
+}
+
+/// The recognizers of a tier.
+struct Tiered {
     accurate: Recognizer,
     fast: Option<Recognizer>,
     accepted: Accepted,
@@ -48,24 +60,31 @@ struct Accepted {
 
 impl Cascade {
     pub(crate) fn open(settings: &Settings) -> Result<Self, Error> {
+        let names = languages::of_other_scripts(&settings.languages);
+        if !names.is_empty() {
+            return Ok(Self(Readers::Languages(Transcriber::open(&names, settings)?)));
+        }
         let aliases = settings.tier.recognition();
         let (Some(accurate), first) = (aliases.last(), aliases.first()) else {
             return Err(Error::invalid("tier_without_model", "the tier names no recognizer"));
         };
         let fast = first.filter(|alias| *alias != accurate);
-        Ok(Self {
+        Ok(Self(Readers::Tier(Tiered {
             accurate: Recognizer::open(accurate, settings)?,
             fast: fast.map(|alias| Recognizer::open(alias, settings)).transpose()?,
             accepted: Accepted {
                 mean_min: settings.recognition.accept_mean_min,
                 min: settings.recognition.accept_min,
             },
-        })
+        })))
     }
 
     /// Returns the quad in which the text of a detected box is read, in reading direction.
     pub(crate) fn reading_quad(&self, quad: &Quad) -> Quad {
-        self.accurate.reading_quad(quad)
+        match &self.0 {
+            Readers::Tier(tier) => tier.accurate.reading_quad(quad),
+            Readers::Languages(transcriber) => transcriber.reading_quad(quad),
+        }
     }
 
     /// Reads the text inside each quad (corners in reading direction) with the accurate recognizer, in their order.
@@ -75,18 +94,35 @@ impl Cascade {
         image: &Image,
         quads: &[Quad],
     ) -> Result<Vec<Option<Reading>>, Error> {
-        self.accurate.read(image, quads).await
+        match &self.0 {
+            Readers::Tier(tier) => tier.accurate.read(image, quads).await,
+            Readers::Languages(transcriber) => transcriber.read(image, quads).await,
+        }
     }
 
     /// Returns the refusal of a run because the time of the page is nearly over, if there was one.
     pub(crate) fn late(&self) -> Option<Error> {
-        self.accurate.late().or_else(|| self.fast.as_ref().and_then(Recognizer::late))
+        match &self.0 {
+            Readers::Tier(tier) => {
+                tier.accurate.late().or_else(|| tier.fast.as_ref().and_then(Recognizer::late))
+            }
+            Readers::Languages(transcriber) => transcriber.late(),
+        }
     }
 
     /// Reads the text inside each quad (corners in reading direction), in their order. Each line has the reading of the
     /// most accurate recognizer that has read it; `None` where the time of the page did not suffice for any.
     pub(crate) async fn read(&self, image: &Image, quads: &[Quad]) -> Result<Vec<Option<Reading>>, Error> {
-        let Some(fast) = &self.fast else { return self.read_accurately(image, quads).await };
+        match &self.0 {
+            Readers::Tier(tier) => tier.read(image, quads).await,
+            Readers::Languages(transcriber) => transcriber.read(image, quads).await,
+        }
+    }
+}
+
+impl Tiered {
+    async fn read(&self, image: &Image, quads: &[Quad]) -> Result<Vec<Option<Reading>>, Error> {
+        let Some(fast) = &self.fast else { return self.accurate.read(image, quads).await };
         let mut page =
             Sheet { image, quads, readings: vec![None; quads.len()], accurate: vec![false; quads.len()] };
 

@@ -11,6 +11,7 @@ use lector_vision::structure::{self, Kind, Piece, Sheet, Token, Vocabulary};
 
 use crate::convert::to_sdk_quad;
 use crate::fragment::Fragment;
+use crate::languages;
 
 /// The rotation of the page while its pieces were read, and its upright size.
 pub(crate) struct Frame {
@@ -69,10 +70,18 @@ fn joined(members: &[&Fragment]) -> String {
 fn printed<'a>(fragments: &'a [Fragment], rules: &[Rule], size: Size) -> Vec<Printed<'a>> {
     let quads: Vec<Quad> = fragments.iter().map(|fragment| fragment.quad).collect();
     let placed = layout::reading_order(&quads, rules, (size.width as f32, size.height as f32));
-    let group = |group: &[layout::Placed]| Printed {
-        members: group.iter().filter_map(|place| fragments.get(place.index)).collect(),
-        block: group.first().map_or(0, |place| place.block),
-        zone: group.first().map_or(0, |place| place.zone),
+    let group = |group: &[layout::Placed]| {
+        let mut members: Vec<&Fragment> =
+            group.iter().filter_map(|place| fragments.get(place.index)).collect();
+        if languages::is_right_to_left(&joined(&members)) {
+            // The layout gives them from left to right.
+            members.reverse();
+        }
+        Printed {
+            members,
+            block: group.first().map_or(0, |place| place.block),
+            zone: group.first().map_or(0, |place| place.zone),
+        }
     };
     placed.chunk_by(|a, b| a.line == b.line).map(group).collect()
 }
@@ -258,13 +267,15 @@ fn line(members: &[&Fragment], block: u32, frame: &Frame, show_words: bool) -> O
         confidence: word.confidence.clamp(0.0, 1.0),
         quad: to_sdk_quad(&frame.back(&word.quad)),
     });
+    let text = joined(members);
+    let direction = if languages::is_right_to_left(&text) { Direction::Rtl } else { Direction::Ltr };
     Some(Line {
-        text: joined(members),
+        text,
         confidence: (sum / total).clamp(0.0, 1.0),
         quad: to_sdk_quad(&frame.back(&quad)),
         words: words.collect(),
         source: source(members),
-        direction: Direction::Ltr,
+        direction,
         block_id: block,
     })
 }

@@ -18,6 +18,7 @@ mod detection;
 mod document;
 mod embedded;
 mod fragment;
+mod languages;
 mod lines;
 mod pixels;
 mod recognition;
@@ -25,6 +26,7 @@ mod resolution;
 mod rotation;
 mod settings;
 mod stamps;
+mod transcriber;
 mod walk;
 
 #[cfg(test)]
@@ -66,14 +68,14 @@ impl Pipeline for Standard {
 pub fn declare(settings: &Settings) -> Result<PipelineInfo, ConfigError> {
     settings.check()?;
     let mut models = vec![settings.tier.detection().to_owned()];
-    models.extend(settings.tier.recognition().iter().map(|&alias| alias.to_owned()));
+    models.extend(settings.recognition_models().iter().map(|&alias| alias.to_owned()));
     if settings.page_orientation {
         models.push(rotation::ALIAS.to_owned());
     }
     if settings.line_orientation {
         models.push(lines::ALIAS.to_owned());
     }
-    let batching = settings.tier.recognition().iter().map(|alias| BatchingConfig {
+    let batching = settings.recognition_models().iter().map(|alias| BatchingConfig {
         max_wait_us: settings.recognition.wait_us,
         ..BatchingConfig::of(*alias)
     });

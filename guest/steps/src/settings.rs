@@ -3,6 +3,8 @@
 use lector_sdk::{ConfigError, TextLayerPolicy};
 use serde::Deserialize;
 
+use crate::{languages, transcriber};
+
 /// Settings of the standard steps. Every member has a default; unknown members are rejected.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -20,8 +22,9 @@ pub struct Settings {
     /// Minimum mean probability of a line's characters, 0 to 1, default 0.5. Lines below it are left out, and a warning
     /// in the transcript counts them.
     pub min_score: f32,
-    /// Languages of the documents, for information only: the models read all their scripts at once (Latin, Greek,
-    /// Chinese, and Japanese with the small tier; no Cyrillic, Hangul or Arabic).
+    /// Languages of the documents (tags such as `ru`, `zh-Hant`), default none: the models read Latin, Chinese and, with
+    /// the small tier, Japanese at once. Where one of the languages is of another script, or Vietnamese, the model granted
+    /// as `scripts` reads all lines, with the data of these languages; it must be installed on the server.
     pub languages: Vec<String>,
     /// Whether pages are turned upright before they are read; needs the model granted as `page-orientation`. Default
     /// true.
@@ -178,8 +181,27 @@ impl From<TextLayer> for TextLayerPolicy {
 }
 
 impl Settings {
+    /// Returns the aliases of the recognizers that the settings need; the last one is the most accurate.
+    pub(crate) fn recognition_models(&self) -> &'static [&'static str] {
+        if languages::of_other_scripts(&self.languages).is_empty() {
+            self.tier.recognition()
+        } else {
+            &[transcriber::ALIAS]
+        }
+    }
+
     /// Checks constraints beyond the types.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let others = languages::of_other_scripts(&self.languages).len();
+        if others > languages::TOGETHER_MAX {
+            let most = languages::TOGETHER_MAX;
+            return Err(ConfigError::at(
+                "/languages",
+                format!(
+                    "{others} languages beside other scripts than PP-OCR's; at most {most} are read together"
+                ),
+            ));
+        }
         within("/dpi", self.dpi, 36.0, 600.0)?;
         within("/min_score", self.min_score, 0.0, 1.0)?;
         for (index, language) in self.languages.iter().enumerate() {
@@ -253,6 +275,14 @@ mod tests {
     }
 
     #[test]
+    fn languages_of_other_scripts_need_the_line_recognizer_alone() {
+        let models = |json: &str| FakeHost::new().configure::<Standard>(json).unwrap().models;
+        assert!(models(r#"{"languages": ["de", "ja"]}"#).contains(&"recognition".to_owned()));
+        let russian = models(r#"{"languages": ["ru", "en"]}"#);
+        assert_eq!(russian, ["detection", "scripts", "page-orientation", "textline-orientation"]);
+    }
+
+    #[test]
     fn each_violation_is_pointed_at() {
         for (json, pointer) in [
             (r#"{"tier": "large"}"#, "/tier"),
@@ -264,6 +294,7 @@ mod tests {
             (r#"{"min_score": 1.01}"#, "/min_score"),
             (r#"{"languages": ["en", "x y"]}"#, "/languages/1"),
             (r#"{"languages": "en"}"#, "/languages"),
+            (r#"{"languages": ["ru", "el", "ko", "ar", "he"]}"#, "/languages"),
             (r#"{"detection": {"threshold": 0}}"#, "/detection/threshold"),
             (r#"{"detection": {"box_threshold": 1}}"#, "/detection/box_threshold"),
             (r#"{"detection": {"unclip_ratio": 0.9}}"#, "/detection/unclip_ratio"),

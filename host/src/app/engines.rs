@@ -1,6 +1,7 @@
 //! Engines for the command line and the composition root: converts configuration to tasks, and results to plain values.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,10 +12,12 @@ use lector_core::ModelName;
 use lector_inference::build::Task;
 use lector_inference::cache::Collected;
 use lector_inference::preflight::{self, GpuPlaces};
+use lector_inference::tesseract::{self, TesseractConfig};
 use lector_inference::{
     CpuFeatures, EngineCache, EngineStatus, EngineVariant, Inference, InferenceConfig, Outcome,
-    PreferredProvider, Provider, Step, VariantState, VariantStatus, gpu,
+    PreferredProvider, Provider, Step, Task as ModelTask, VariantState, VariantStatus, gpu,
 };
+use lector_sandbox::Policy;
 
 use super::child_process::command_of;
 use crate::config::EnginesConfig;
@@ -22,9 +25,11 @@ use crate::metrics::{EngineSample, GpuSample, VariantSample};
 
 /// Role of this program that builds engines.
 const BUILDER: &str = "engine-builder";
+/// Role of this program that reads lines with libtesseract.
+const TESSERACT_WORKER: &str = "tesseract-worker";
 
 /// Returns the configuration of the inference crate.
-pub(super) fn config(config: &EnginesConfig) -> anyhow::Result<InferenceConfig> {
+pub(super) fn config(config: &EnginesConfig, policy: Policy) -> anyhow::Result<InferenceConfig> {
     let preferences = |key: &str, words: &[String]| {
         words
             .iter()
@@ -48,6 +53,11 @@ pub(super) fn config(config: &EnginesConfig) -> anyhow::Result<InferenceConfig> 
         build_timeout: config.build_timeout,
         gpu_memory_bytes_max: config.gpu_memory_bytes_max,
         queue_items_max: config.queue_items_max,
+        tesseract: TesseractConfig {
+            dir: config.tesseract_dir.clone(),
+            worker_command: command_of(TESSERACT_WORKER)?,
+            sandbox: policy,
+        },
         ..defaults
     })
 }
@@ -143,7 +153,9 @@ pub struct EngineOrder {
 
 /// Returns an engine plane that loads nothing and builds engines on request, even if the configuration disables builds.
 pub(super) fn orderer(config: &EnginesConfig) -> anyhow::Result<Arc<Inference>> {
-    let plane = InferenceConfig { builder_command: command_of(BUILDER)?, ..self::config(config)? };
+    // No lane is opened here, so no worker is started.
+    let plane =
+        InferenceConfig { builder_command: command_of(BUILDER)?, ..self::config(config, Policy::Enforce)? };
     Inference::start(plane).context("starting the engines")
 }
 
@@ -158,7 +170,9 @@ pub fn engines_order(
     let variant = order.variant.as_deref().map(str::parse::<EngineVariant>).transpose()?;
     let inference = orderer(config)?;
     let catalog = inference.catalog();
-    let known = catalog.entries().iter().map(|entry| entry.name.clone());
+    // libtesseract has nothing to build.
+    let built = catalog.entries().iter().filter(|entry| entry.task != ModelTask::Transcription);
+    let known = built.map(|entry| entry.name.clone());
     let models: Vec<ModelName> = if order.models.is_empty() {
         known.collect()
     } else {
@@ -310,4 +324,9 @@ pub fn engines_preflight(config: &EnginesConfig) -> Preflight {
 /// Runs this process as an engine builder.
 pub fn engine_builder() -> ExitCode {
     lector_inference::builder_main()
+}
+
+/// Runs this process as a worker of libtesseract.
+pub fn tesseract_worker(arguments: &[OsString]) -> ExitCode {
+    tesseract::worker_main(arguments)
 }

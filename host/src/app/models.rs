@@ -7,7 +7,9 @@ use lector_core::ModelName;
 use lector_inference::build::Task as BuildTask;
 use lector_inference::catalog::{self, BackupSummary, LabelOrigin, ModelImport, Steps};
 use lector_inference::provider::UnknownProvider;
+use lector_inference::tesseract;
 use lector_inference::{Catalog, EngineCache, EngineVariant, Inference, InferenceConfig, ModelEntry, Task};
+use lector_sandbox::Policy;
 
 use super::engines;
 use crate::config::EnginesConfig;
@@ -17,7 +19,7 @@ use crate::config::EnginesConfig;
 pub struct ModelLine {
     /// Name.
     pub name: String,
-    /// Task: detection, recognition or classification.
+    /// Task: detection, recognition, classification or transcription.
     pub task: String,
     /// Size of the weights in bytes.
     pub bytes: u64,
@@ -144,6 +146,9 @@ fn preprocess(entry: &ModelEntry) -> String {
 }
 
 fn acceptance(entry: &ModelEntry) -> String {
+    if entry.task == Task::Transcription {
+        return "none: only libtesseract serves it".to_owned();
+    }
     entry.acceptance.as_ref().map_or_else(
         || "none: only cpu/f32 may serve it".to_owned(),
         |acceptance| {
@@ -176,6 +181,17 @@ pub fn models_verify(config: &EnginesConfig, names: &[String], report: OnResult<
         for finding in entry.validate() {
             fits &= note(finding.about, finding.outcome);
         }
+        if entry.task == Task::Transcription {
+            // libtesseract is optional: its absence is an error of a check that names the model.
+            if let Err(why) = tesseract::languages(&config.tesseract_dir) {
+                note("a run", if names.is_empty() { Ok(format!("none: {why}")) } else { Err(why) });
+                continue;
+            }
+            if fits {
+                note("a run", run(config, &entry.name));
+            }
+            continue;
+        }
         if fits && note("a run", run(config, &entry.name)) {
             golden(config, entry, note)?;
         }
@@ -189,7 +205,7 @@ fn run(config: &EnginesConfig, model: &ModelName) -> Result<String, String> {
         let causes = std::iter::successors(error.source(), |cause| cause.source());
         causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
     };
-    let plane = engines::config(config).map_err(|error| format!("{error:#}"))?;
+    let plane = engines::config(config, Policy::Enforce).map_err(|error| format!("{error:#}"))?;
     let reference =
         EngineVariant::REFERENCE.to_string().parse().map_err(|error: UnknownProvider| error.to_string())?;
     let plane = InferenceConfig {
@@ -202,7 +218,7 @@ fn run(config: &EnginesConfig, model: &ModelName) -> Result<String, String> {
     inference.open(std::slice::from_ref(model)).map_err(|error| message(&error))?;
     let outcome = inference.probe().map_err(|fault| format!("{fault}"));
     inference.shutdown();
-    outcome.map(|()| format!("the smallest input, on {}", EngineVariant::REFERENCE))
+    outcome.map(|()| format!("the smallest input, on {}", inference.preference(model)))
 }
 
 /// Runs the reference images on every engine variant of the model's preference list. A missing engine is built, which
@@ -264,7 +280,7 @@ pub fn models_add(
     }
     let like = order.like.map(|name| find(config, name)).transpose()?;
     let task = match (order.task, &like) {
-        (Some(word), _) => Task::ALL.into_iter().find(|task| task.as_str() == word).with_context(|| {
+        (Some(word), _) => Task::ONNX.into_iter().find(|task| task.as_str() == word).with_context(|| {
             format!("unknown task `{word}`: use detection, recognition or classification")
         })?,
         (None, Some(like)) => like.task,
@@ -315,4 +331,39 @@ pub fn models_backup(config: &EnginesConfig, to: &Path) -> anyhow::Result<Backup
 pub fn models_restore(config: &EnginesConfig, from: &Path) -> anyhow::Result<BackupSummary> {
     let dir = &config.own_models_dir;
     catalog::restore(from, dir).with_context(|| format!("copying models into {}", dir.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use crate::config::{Config, Sources};
+
+    #[test]
+    fn libtesseract_may_be_absent_unless_its_model_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tesseract");
+        let catalog = dir.path().join("models/tesseract");
+        std::fs::create_dir_all(&catalog).unwrap();
+        for file in ["model.toml", "languages.tsv"] {
+            std::fs::copy(shipped.join(file), catalog.join(file)).unwrap();
+        }
+        let file = dir.path().join("lector.toml");
+        std::fs::write(&file, "").unwrap();
+        let flags = [("models_dir", "models"), ("own_models_dir", "own"), ("tesseract_dir", "nothing")]
+            .map(|(key, at)| (format!("engines.{key}"), dir.path().join(at).display().to_string(), "--set"));
+        let (config, _) = Config::load(&Sources { file: Some(file), flags: flags.into() }).unwrap();
+        let check = |names: &[String]| {
+            let mut runs = Vec::new();
+            let good = models_verify(&config.engines, names, &mut |_, about, outcome| {
+                runs.extend((about == "a run").then(|| outcome.clone()));
+            });
+            (good.unwrap(), runs)
+        };
+        let (good, runs) = check(&[]);
+        let [Ok(why)] = runs.as_slice() else { panic!("{runs:?}") };
+        assert!(good && why.contains("cargo xtask setup --languages"), "{why}");
+        let (good, runs) = check(&["tesseract".to_owned()]);
+        assert!(!good && matches!(runs.as_slice(), [Err(_)]), "{runs:?}");
+    }
 }

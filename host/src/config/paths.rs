@@ -7,6 +7,7 @@ pub(super) const ONNXRUNTIME: &str = "lib/onnxruntime-1.31.1/libonnxruntime.so.1
 /// The ONNX Runtime with GPU providers, from another wheel.
 pub(super) const ONNXRUNTIME_GPU: &str = "lib/onnxruntime-gpu-1.31.1/libonnxruntime.so.1.31.1";
 pub(super) const OPENVINO_DIR: &str = "lib/openvino-2026.4.1";
+pub(super) const TESSERACT_DIR: &str = "lib/tesseract-5.3.0";
 pub(super) const CUDA_DIR: &str = "lib/cuda-13";
 pub(super) const ENGINES_DIR: &str = "engines";
 pub(super) const PDFIUM_DIR: &str = "lib/pdfium-8149";

@@ -55,6 +55,7 @@ pub struct RawEngines {
     pub cpu_features: Vec<String>,
     pub library: String,
     pub openvino_dir: String,
+    pub tesseract_dir: String,
     pub gpu_dirs: Vec<String>,
     pub models_dir: String,
     pub own_models_dir: String,
@@ -210,13 +211,14 @@ pub struct RawDeployment {
 }
 
 /// Aliases that the guests of this repository open, and their catalog models.
-const GRANTS: [(&str, &str); 6] = [
+const GRANTS: [(&str, &str); 7] = [
     ("detection", "pp-ocrv6-small-det"),
     ("recognition", "pp-ocrv6-small-rec"),
     ("detection-tiny", "pp-ocrv6-tiny-det"),
     ("recognition-tiny", "pp-ocrv6-tiny-rec"),
     ("textline-orientation", "textline-orientation"),
     ("page-orientation", "page-orientation"),
+    ("scripts", "tesseract"),
 ];
 
 impl RawDeployment {
@@ -271,6 +273,7 @@ impl Default for RawConfig {
                 cpu_features: vec!["auto".to_owned()],
                 library: String::new(),
                 openvino_dir: String::new(),
+                tesseract_dir: String::new(),
                 gpu_dirs: vec![String::new()],
                 models_dir: "models".to_owned(),
                 own_models_dir: String::new(),

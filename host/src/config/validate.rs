@@ -254,6 +254,7 @@ fn engines(effective: &Effective, check: &Check<'_>, cores: usize) -> Result<Eng
         library: library_at(&raw.library, library)?,
         gpu_library: library_at(&raw.library, paths::ONNXRUNTIME_GPU)?,
         openvino_dir: library_at(&raw.openvino_dir, paths::OPENVINO_DIR)?,
+        tesseract_dir: library_at(&raw.tesseract_dir, paths::TESSERACT_DIR)?,
         gpu_dirs: raw
             .gpu_dirs
             .iter()

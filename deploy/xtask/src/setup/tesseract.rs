@@ -15,9 +15,6 @@ use crate::shell::{self, Scratch};
 /// is mixed with each.
 pub const MOST_USED: &str = "eng,rus,ukr,bul,srp,ell,kor,ara,fas,urd,heb,hin,ben,tam,tel,tha,vie,kat,hye,mar";
 
-/// The packages of language data, by language.
-const LIST: &str = include_str!("languages.tsv");
-
 /// Its language data is of version 4.1 and works with it.
 const SUITE: &str = "bookworm";
 /// The packages whose versions matter for what is read; they do not change within the suite. The others, which only have
@@ -47,7 +44,8 @@ struct Package<'a> {
 
 /// Installs the library, where it is missing, and the languages. The caller holds the cache lock.
 pub fn install(places: &Places, languages: &[String]) -> Result<()> {
-    let known = packages(LIST)?;
+    let list = shell::read(&places.repo("models/tesseract/languages.tsv"))?;
+    let known = packages(&list)?;
     let wanted = wanted(&known, languages)?;
     let (dir, scratch) = (places.tesseract(), Scratch::new(&places.cache, "tesseract")?);
     let data = dir.join("tessdata");
@@ -146,6 +144,8 @@ fn move_file(from: &Path, to: &Path) -> Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+
+    const LIST: &str = include_str!("../../../../models/tesseract/languages.tsv");
 
     #[test]
     fn every_language_has_a_version_and_a_digest_and_the_most_used_are_there() {

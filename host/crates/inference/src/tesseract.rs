@@ -13,6 +13,5 @@ mod wire;
 mod worker;
 
 pub(crate) use engine::{TesseractEngine, ports};
-pub use installed::TesseractConfig;
-pub(crate) use installed::languages;
+pub use installed::{TesseractConfig, languages};
 pub use worker::worker_main;

@@ -28,8 +28,7 @@ const MODEL: &str = "tesseract";
 
 /// Opens the model; `None`, with a message, where libtesseract or one of the languages is not installed.
 fn opened(languages: &[&str]) -> Option<Arc<Inference>> {
-    let Places { library, openvino_dir, .. } = places();
-    let models_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models");
+    let Places { library, models_dir, openvino_dir } = places();
     let dir = openvino_dir.with_file_name("tesseract-5.3.0");
     let data = |language: &&str| dir.join(format!("tessdata/{language}.traineddata"));
     let needed = languages.iter().map(data).chain([library.clone(), dir.join("libtesseract.so.5")]);

@@ -30,7 +30,7 @@ impl Task {
     }
 
     /// The tasks of models that are ONNX files.
-    pub const ALL: [Self; 3] = [Self::Detection, Self::Recognition, Self::Classification];
+    pub const ONNX: [Self; 3] = [Self::Detection, Self::Recognition, Self::Classification];
 }
 
 /// A file with the weights of a model.

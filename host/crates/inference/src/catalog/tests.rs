@@ -125,7 +125,8 @@ fn the_catalog_of_the_repository_is_well_formed() {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models");
     let catalog = Catalog::read(&models).unwrap();
     for entry in catalog.entries() {
-        assert!(entry.source.is_some(), "{}", entry.name);
+        // The language data of a transcriber comes from many packages, which its weights list.
+        assert!(entry.source.is_some() || entry.task == Task::Transcription, "{}", entry.name);
         // Fetched weights fit their description.
         for finding in entry.present().then(|| entry.validate()).into_iter().flatten() {
             assert!(finding.outcome.is_ok(), "{}: {finding:?}", entry.name);

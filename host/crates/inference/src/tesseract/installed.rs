@@ -28,7 +28,7 @@ pub struct TesseractConfig {
 /// # Errors
 ///
 /// The library or all languages are missing; the text says how to get them.
-pub(crate) fn languages(dir: &Path) -> Result<Vec<String>, String> {
+pub fn languages(dir: &Path) -> Result<Vec<String>, String> {
     let missing =
         "run `cargo xtask setup --languages rus,kor,...`, or name the folder in engines.tesseract_dir";
     if !dir.join(LIBRARY).is_file() {

@@ -1,0 +1,187 @@
+//! The host's line recognizer for the scripts that PP-OCR lacks: one line a run, several runs in flight. Its labels are the
+//! languages that are installed. Called by the cascade (`cascade.rs`).
+
+use std::cell::RefCell;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use lector_sdk::{Channels, Crop, Crops, Error, ErrorKind, Image, Model, Normalization, Size, Tensor};
+use lector_vision::crop::{self, CropOptions, Piece};
+use lector_vision::ctc::{self, Glyph, Part, Reading};
+use lector_vision::geometry::Quad;
+
+use crate::convert::to_sdk_quad;
+use crate::languages;
+use crate::settings::Settings;
+
+/// Alias of the model.
+pub(crate) const ALIAS: &str = "scripts";
+
+const INPUTS: [&str; 2] = ["line", "languages"];
+const OUTPUTS: [&str; 2] = ["text", "words"];
+
+/// Numbers of a word in the second output: left, top, right and bottom edge, confidence.
+const WORD_NUMBERS: usize = 5;
+
+/// Rows of a line's picture: above what the recognizer scales it to.
+const HEIGHT: u32 = 64;
+
+/// Maximum columns of a piece of a line.
+const WIDTH_MAX: u32 = 6400;
+
+/// The opened model and the languages of the page.
+pub(crate) struct Transcriber {
+    model: Model,
+    /// Labels of the languages.
+    languages: Tensor,
+    crops: CropOptions,
+    in_flight: usize,
+    /// The refusal of a run because the time of the page is nearly over. No further run is begun.
+    late: RefCell<Option<Error>>,
+}
+
+impl Transcriber {
+    /// Opens the model for languages by the names of their data.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` (`language_not_installed`) with the package to install, and any error of the host.
+    pub(crate) fn open(names: &[&str], settings: &Settings) -> Result<Self, Error> {
+        let model = Model::open(ALIAS)?;
+        let installed = model.labels(&(0..model.describe().labels).collect::<Vec<_>>())?;
+        let label = |name: &&str| {
+            installed
+                .iter()
+                .position(|own| own == name)
+                .map(|label| label as i64)
+                .ok_or_else(|| not_installed(name, &installed))
+        };
+        let labels: Vec<i64> = names.iter().map(label).collect::<Result<_, Error>>()?;
+        Ok(Self {
+            model,
+            languages: Tensor::new(&[1, labels.len()], &labels)?,
+            crops: CropOptions { height: HEIGHT, width_max: WIDTH_MAX, ..CropOptions::default() },
+            in_flight: settings.recognition.in_flight as usize,
+            late: RefCell::default(),
+        })
+    }
+
+    /// Returns the quad in which the text of a detected box is read, in reading direction.
+    pub(crate) fn reading_quad(&self, quad: &Quad) -> Quad {
+        crop::reading_quad(quad, &self.crops)
+    }
+
+    /// Returns the refusal of a run because the time of the page is nearly over, if there was one.
+    pub(crate) fn late(&self) -> Option<Error> {
+        self.late.borrow().clone()
+    }
+
+    /// Reads the text inside each quad (corners in reading direction), in their order; `None` where the time of the page did
+    /// not suffice.
+    pub(crate) async fn read(&self, image: &Image, quads: &[Quad]) -> Result<Vec<Option<Reading>>, Error> {
+        let pieces = crop::pieces(quads, &self.crops);
+        let runs = pieces.iter().map(|piece| self.run_in_time(image, piece));
+        let readings: Vec<Option<Reading>> =
+            stream::iter(runs).buffered(self.in_flight).try_collect().await?;
+        let mut parts: Vec<Option<Vec<Part>>> = vec![Some(Vec::new()); quads.len()];
+        for (piece, reading) in pieces.iter().zip(readings) {
+            let Some(place) = parts.get_mut(piece.line) else { continue };
+            // A line without one of its pieces would be cut without a word.
+            match (reading, place.as_mut()) {
+                (Some(reading), Some(line)) => line.push(Part { reading, from: piece.from, to: piece.to }),
+                _ => *place = None,
+            }
+        }
+        Ok(parts.iter().map(|line| line.as_ref().map(|line| ctc::join(line))).collect())
+    }
+
+    async fn run_in_time(&self, image: &Image, piece: &Piece) -> Result<Option<Reading>, Error> {
+        if self.late.borrow().is_some() {
+            return Ok(None);
+        }
+        match self.run(image, piece).await {
+            Err(error) if error.kind == ErrorKind::Deadline => {
+                self.late.replace(Some(error));
+                Ok(None)
+            }
+            outcome => outcome.map(Some),
+        }
+    }
+
+    async fn run(&self, image: &Image, piece: &Piece) -> Result<Reading, Error> {
+        let crops = vec![Crop { image, quad: to_sdk_quad(&piece.quad), width: piece.width }];
+        let size = Size { width: piece.width, height: HEIGHT };
+        // The model takes red, green and blue in 0 to 1.
+        let normalization =
+            Normalization { mean: (0.0, 0.0, 0.0), std: (1.0, 1.0, 1.0), channels: Channels::Rgb };
+        let line = Crops { crops, size, normalization }.stack().await?;
+        let [line_input, languages_input] = INPUTS;
+        let inputs = [(line_input, &line), (languages_input, &self.languages)];
+        let outputs = self.model.run(&inputs, &OUTPUTS).await?;
+        let [text, words] = outputs.as_slice() else {
+            return Err(Error::failed(
+                "model_output_count",
+                "the line recognizer returned no text and words",
+            ));
+        };
+        let text = String::from_utf8(text.to_u8()?)
+            .map_err(|error| Error::failed("model_output_text", format!("the text is not UTF-8: {error}")))?;
+        Ok(reading(&text, &words.to_f32()?))
+    }
+}
+
+/// Makes a reading of the model's outputs: a word is one glyph, because its characters have no places of their own.
+fn reading(text: &str, words: &[f32]) -> Reading {
+    let mut glyphs: Vec<Glyph> = Vec::new();
+    let mut places = words.chunks_exact(WORD_NUMBERS);
+    for word in text.split_terminator('\n') {
+        if word.is_empty() {
+            if let Some(last) = glyphs.last() {
+                let space = Glyph { text: " ".to_owned(), ..last.clone() };
+                glyphs.push(space);
+            }
+            continue;
+        }
+        let Some(&[from, _, to, _, confidence]) = places.next() else { break };
+        glyphs.push(Glyph { text: word.to_owned(), confidence, from, to });
+    }
+    Reading { glyphs }
+}
+
+fn not_installed(name: &str, installed: &[String]) -> Error {
+    let package = languages::package(name);
+    Error::invalid(
+        "language_not_installed",
+        format!(
+            "the data of language `{name}` is not installed on this server (package {package}): run `cargo xtask setup \
+             --languages {name}`; installed are {}",
+            installed.join(", ")
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn words_are_joined_as_the_model_says() {
+        let word = |from: f32, to: f32| [from, 0.0, to, 1.0, 0.9];
+        let words = [word(0.5, 1.0), word(0.25, 0.5), word(0.0, 0.2)].concat();
+        // Right to left: the first word is at the right end.
+        let reading = reading("שלום\n\nעו\nלם\n", &words);
+        assert_eq!(reading.text(), "שלום עולם");
+        assert!((reading.confidence() - 0.9).abs() < 1e-6);
+        assert_eq!((reading.glyphs[0].from, reading.glyphs[3].to), (0.5, 0.2));
+        assert_eq!(super::reading("", &[]).text(), "");
+    }
+
+    #[test]
+    fn a_language_that_is_not_installed_names_its_package() {
+        let error = not_installed("chi_sim", &["eng".to_owned()]);
+        assert_eq!(error.code, "language_not_installed");
+        assert!(
+            error.message.contains("tesseract-ocr-chi-sim") && error.message.contains("installed are eng")
+        );
+    }
+}
