@@ -37,7 +37,7 @@ pub(crate) struct Cascade(Readers);
 
 enum Readers {
     /// PP-OCR's.
-    Tier(Tiered),
+    Tier(Box<Tiered>),
     /// The one for the languages of the settings.
     Languages(Transcriber),
 }
@@ -69,14 +69,14 @@ impl Cascade {
             return Err(Error::invalid("tier_without_model", "the tier names no recognizer"));
         };
         let fast = first.filter(|alias| *alias != accurate);
-        Ok(Self(Readers::Tier(Tiered {
+        Ok(Self(Readers::Tier(Box::new(Tiered {
             accurate: Recognizer::open(accurate, settings)?,
             fast: fast.map(|alias| Recognizer::open(alias, settings)).transpose()?,
             accepted: Accepted {
                 mean_min: settings.recognition.accept_mean_min,
                 min: settings.recognition.accept_min,
             },
-        })))
+        }))))
     }
 
     /// Returns the quad in which the text of a detected box is read, in reading direction.
