@@ -42,6 +42,8 @@ const WHY_BYTES_MAX: usize = 2048;
 const OUT_OF_MEMORY: &str = "memory allocation of";
 /// The stacks of the compiler's threads do not fit into the memory.
 const NO_THREADS: &str = "ThreadPoolBuildError";
+/// Words in the log of a process whose first thread has no memory for its stack.
+const NO_WATCHER: &str = "cannot start a thread";
 /// Exit code of a panic.
 const PANICKED: i32 = 101;
 const STACK_FULL: &str = "has overflowed its stack";
@@ -141,6 +143,7 @@ fn died(config: &CompilerConfig, status: io::Result<ExitStatus>, log: &str) -> F
     let panicked = status.as_ref().is_ok_and(|status| status.code() == Some(PANICKED));
     if signal == Some(Signal::ABORT.as_raw()) && log.contains(OUT_OF_MEMORY)
         || panicked && log.contains(NO_THREADS)
+        || log.contains(NO_WATCHER)
     {
         return costly(format!("{} MiB of memory", config.memory_bytes >> 20));
     }
@@ -222,14 +225,16 @@ pub fn compiler_main() -> ExitCode {
     if let Err(reason) = sandbox.check(&lector_sandbox::enter(Role::Compiler { memory_bytes })) {
         return fail(&reason);
     }
-    let watcher = std::thread::Builder::new().name("orderer".to_owned()).spawn(|| {
+    // The stack counts as memory of the component; reading a byte takes little of it.
+    let thread = std::thread::Builder::new().name("orderer".to_owned()).stack_size(128 << 10);
+    let watcher = thread.spawn(|| {
         let mut byte = [0u8];
         while matches!(io::stdin().lock().read(&mut byte), Ok(1)) {}
         // The host has gone or has its answer.
         std::process::exit(2);
     });
     if let Err(error) = watcher {
-        return fail(&format!("cannot start a thread: {error}"));
+        return fail(&format!("{NO_WATCHER}: {error}"));
     }
     let answer = match engine::compiling() {
         Ok(engine) if engine::fingerprint(&engine) != fingerprint => {
@@ -339,6 +344,12 @@ mod tests {
             ),
             (
                 "echo 'ThreadPoolBuildError { kind: IOError(..) }' >&2; exit 101",
+                "component_too_costly",
+                Kind::TooLarge,
+                "64 MiB of memory",
+            ),
+            (
+                "echo 'cannot start a thread: EAGAIN' >&2; exit 1",
                 "component_too_costly",
                 Kind::TooLarge,
                 "64 MiB of memory",
