@@ -19,6 +19,7 @@ mod document;
 mod embedded;
 mod fragment;
 mod languages;
+mod line_runs;
 mod lines;
 mod pixels;
 mod recognition;

@@ -5,13 +5,14 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use lector_sdk::{Channels, Crop, Crops, Error, ErrorKind, Image, Model, ModelInfo, Normalization, Size};
+use lector_sdk::{Channels, Crop, Crops, Error, Image, Model, ModelInfo, Normalization, Size};
 use lector_vision::batch::{self, Batch, Widths};
 use lector_vision::crop::{self, CropOptions, Piece};
-use lector_vision::ctc::{self, Decoded, Part, Reading};
+use lector_vision::ctc::{self, Decoded, Reading};
 use lector_vision::geometry::Quad;
 
 use crate::convert::to_sdk_quad;
+use crate::line_runs::{RunsInTime, joined};
 use crate::settings::Settings;
 
 /// Outputs that the host appends to the recognizer: the best label and its probability per step.
@@ -41,8 +42,7 @@ pub(crate) struct Recognizer {
     labels: RefCell<BTreeMap<u32, String>>,
     /// Characters of all labels, once they were needed.
     alphabet: RefCell<Option<BTreeSet<char>>>,
-    /// The refusal of a run because the time of the page is nearly over. No further run is begun.
-    late: RefCell<Option<Error>>,
+    in_time: RunsInTime,
 }
 
 impl Recognizer {
@@ -61,7 +61,7 @@ impl Recognizer {
             info,
             labels: RefCell::default(),
             alphabet: RefCell::default(),
-            late: RefCell::default(),
+            in_time: RunsInTime::default(),
         })
     }
 
@@ -72,7 +72,7 @@ impl Recognizer {
 
     /// Returns the refusal of a run because the time of the page is nearly over, if there was one.
     pub(crate) fn late(&self) -> Option<Error> {
-        self.late.borrow().clone()
+        self.in_time.late()
     }
 
     /// Reads the text inside each quad (corners in reading direction), in their order; `None` where the time of the page did
@@ -82,18 +82,9 @@ impl Recognizer {
         let decoded = self.decode(image, &pieces).await?;
         self.learn_labels(&decoded)?;
         let labels = self.labels.borrow();
-        let mut parts: Vec<Option<Vec<Part>>> = vec![Some(Vec::new()); quads.len()];
-        for (piece, decoded) in pieces.iter().zip(&decoded) {
-            let Some(place) = parts.get_mut(piece.line) else { continue };
-            // A line without one of its pieces would be cut without a word.
-            let (Some(decoded), Some(line)) = (decoded, place.as_mut()) else {
-                *place = None;
-                continue;
-            };
-            let reading = ctc::reading(decoded, |label| labels.get(&label).map(String::as_str));
-            line.push(Part { reading, from: piece.from, to: piece.to });
-        }
-        Ok(parts.iter().map(|line| line.as_ref().map(|line| ctc::join(line))).collect())
+        let text = |label| labels.get(&label).map(String::as_str);
+        let readings = decoded.iter().map(|decoded| Some(ctc::reading(decoded.as_ref()?, text)));
+        Ok(joined(quads.len(), &pieces, readings))
     }
 
     /// Runs all pieces, at most `in_flight` runs at once, widest first; `None` where the time of the page did not suffice.
@@ -105,35 +96,16 @@ impl Recognizer {
         };
         let batches = batch::plan(&widths, grid, self.batch_rows, self.padding_max, COLUMNS_MAX);
         let mut decoded = vec![None; pieces.len()];
-        let runs = batches.iter().map(|batch| self.run_in_time(image, pieces, batch));
+        let runs = batches.iter().map(|batch| self.in_time.run(self.run(image, pieces, batch)));
         let mut done = stream::iter(runs).buffer_unordered(self.in_flight);
         while let Some(rows) = done.try_next().await? {
-            for (piece, row) in rows {
+            for (piece, row) in rows.into_iter().flatten() {
                 if let Some(place) = decoded.get_mut(piece) {
                     *place = Some(row);
                 }
             }
         }
         Ok(decoded)
-    }
-
-    /// Runs one batch as `run` does; without members where the time of the page does not suffice.
-    async fn run_in_time(
-        &self,
-        image: &Image,
-        pieces: &[Piece],
-        batch: &Batch,
-    ) -> Result<Vec<(usize, Decoded)>, Error> {
-        if self.late.borrow().is_some() {
-            return Ok(Vec::new());
-        }
-        match self.run(image, pieces, batch).await {
-            Err(error) if error.kind == ErrorKind::Deadline => {
-                self.late.replace(Some(error));
-                Ok(Vec::new())
-            }
-            outcome => outcome,
-        }
     }
 
     /// Runs one batch; returns each member's index with its decoded row.

@@ -1,16 +1,15 @@
 //! The host's line recognizer for the scripts that PP-OCR lacks: one line a run, several runs in flight. Its labels are the
 //! languages that are installed. Called by the cascade (`cascade.rs`).
 
-use std::cell::RefCell;
-
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use lector_sdk::{Channels, Crop, Crops, Error, ErrorKind, Image, Model, Normalization, Size, Tensor};
+use lector_sdk::{Channels, Crop, Crops, Error, Image, Model, Normalization, Size, Tensor};
 use lector_vision::crop::{self, CropOptions, Piece};
-use lector_vision::ctc::{self, Glyph, Part, Reading};
+use lector_vision::ctc::{Glyph, Reading};
 use lector_vision::geometry::Quad;
 
 use crate::convert::to_sdk_quad;
 use crate::languages;
+use crate::line_runs::{RunsInTime, joined};
 use crate::settings::Settings;
 
 /// Alias of the model.
@@ -35,8 +34,7 @@ pub(crate) struct Transcriber {
     languages: Tensor,
     crops: CropOptions,
     in_flight: usize,
-    /// The refusal of a run because the time of the page is nearly over. No further run is begun.
-    late: RefCell<Option<Error>>,
+    in_time: RunsInTime,
 }
 
 impl Transcriber {
@@ -61,7 +59,7 @@ impl Transcriber {
             languages: Tensor::new(&[1, labels.len()], &labels)?,
             crops: CropOptions { height: HEIGHT, width_max: WIDTH_MAX, ..CropOptions::default() },
             in_flight: settings.recognition.in_flight as usize,
-            late: RefCell::default(),
+            in_time: RunsInTime::default(),
         })
     }
 
@@ -72,39 +70,17 @@ impl Transcriber {
 
     /// Returns the refusal of a run because the time of the page is nearly over, if there was one.
     pub(crate) fn late(&self) -> Option<Error> {
-        self.late.borrow().clone()
+        self.in_time.late()
     }
 
     /// Reads the text inside each quad (corners in reading direction), in their order; `None` where the time of the page did
     /// not suffice.
     pub(crate) async fn read(&self, image: &Image, quads: &[Quad]) -> Result<Vec<Option<Reading>>, Error> {
         let pieces = crop::pieces(quads, &self.crops);
-        let runs = pieces.iter().map(|piece| self.run_in_time(image, piece));
+        let runs = pieces.iter().map(|piece| self.in_time.run(self.run(image, piece)));
         let readings: Vec<Option<Reading>> =
             stream::iter(runs).buffered(self.in_flight).try_collect().await?;
-        let mut parts: Vec<Option<Vec<Part>>> = vec![Some(Vec::new()); quads.len()];
-        for (piece, reading) in pieces.iter().zip(readings) {
-            let Some(place) = parts.get_mut(piece.line) else { continue };
-            // A line without one of its pieces would be cut without a word.
-            match (reading, place.as_mut()) {
-                (Some(reading), Some(line)) => line.push(Part { reading, from: piece.from, to: piece.to }),
-                _ => *place = None,
-            }
-        }
-        Ok(parts.iter().map(|line| line.as_ref().map(|line| ctc::join(line))).collect())
-    }
-
-    async fn run_in_time(&self, image: &Image, piece: &Piece) -> Result<Option<Reading>, Error> {
-        if self.late.borrow().is_some() {
-            return Ok(None);
-        }
-        match self.run(image, piece).await {
-            Err(error) if error.kind == ErrorKind::Deadline => {
-                self.late.replace(Some(error));
-                Ok(None)
-            }
-            outcome => outcome.map(Some),
-        }
+        Ok(joined(quads.len(), &pieces, readings))
     }
 
     async fn run(&self, image: &Image, piece: &Piece) -> Result<Reading, Error> {
