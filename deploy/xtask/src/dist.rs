@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: packs a release as one relocatable archive, with its digest and its bill of materials.
+//! `cargo xtask dist`: packs a release as one relocatable archive, with its digest and its bill of materials, and as a wheel.
 //!
 //! The archive holds the program and everything that it reads: libraries, model weights, guests, and what an operator
 //! installs beside it. The program finds these files relative to itself (`host/src/config/paths.rs`). Two runs over the same
@@ -6,9 +6,11 @@
 
 mod check;
 mod contents;
+mod elf;
 mod licenses;
 mod packages;
 mod sbom;
+mod wheel;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +19,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 
 use crate::places::Places;
-use crate::{guests, setup, shell};
+use crate::shell::{self, Scratch};
+use crate::{guests, setup};
+
+pub(crate) use check::system as minimal_system;
 
 /// Level of the compression; more takes minutes and saves a few percent of machine code and weights.
 const LEVEL: &str = "-12";
@@ -31,24 +36,52 @@ pub struct Arguments {
     /// Folder for the archive (default: target/dist)
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Unpack the archive in a minimal Debian without toolchain and network, and read pages there; needs root
+    /// Also make a package for pip of the archive, with the platform tag that its libraries need
+    #[arg(long)]
+    wheel: bool,
+    /// Unpack the archive in a minimal Debian without toolchain and network, and read pages there; needs root. Pack it again,
+    /// and compare. Install the wheel, and read pages
     #[arg(long)]
     check: bool,
-    /// Check this archive, and pack none
-    #[arg(long, requires = "check", value_name = "FILE")]
+    /// Use this archive, and pack none
+    #[arg(long, conflicts_with = "program", value_name = "FILE")]
     archive: Option<PathBuf>,
 }
 
 /// Runs `cargo xtask dist`.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
+    let out = arguments.out.clone().unwrap_or_else(|| places.repo("target/dist"));
     let archive = match &arguments.archive {
-        Some(archive) => archive.clone(),
-        None => pack(places, arguments)?,
+        Some(archive) => {
+            ensure!(arguments.check || arguments.wheel, "--archive needs --check or --wheel");
+            archive.clone()
+        }
+        None => pack(places, arguments, &out)?,
     };
-    if arguments.check { check::run(places, &archive) } else { Ok(()) }
+    let wheel = match arguments.wheel {
+        true => Some(wheel_of(places, &archive, &out)?),
+        false => None,
+    };
+    if arguments.check {
+        check::run(places, &archive)?;
+        if let Some(wheel) = &wheel {
+            wheel::check(places, wheel, check::EXPECT)?;
+        }
+    }
+    Ok(())
 }
 
-fn pack(places: &Places, arguments: &Arguments) -> Result<PathBuf> {
+/// Returns the path of the archive that `cargo xtask dist` makes.
+pub(crate) fn archive(places: &Places) -> PathBuf {
+    places.repo("target/dist").join(format!("{}.tar.zst", name()))
+}
+
+/// Name of the archive without its extension, and of its folder.
+fn name() -> String {
+    format!("lector-{}-x86_64-linux", packages::VERSION)
+}
+
+fn pack(places: &Places, arguments: &Arguments, out: &Path) -> Result<PathBuf> {
     setup::files_of_the_server(places)?;
     let program = match &arguments.program {
         Some(program) => program.clone(),
@@ -58,30 +91,59 @@ fn pack(places: &Places, arguments: &Arguments) -> Result<PathBuf> {
             places.lector()
         }
     };
-    let out = arguments.out.clone().unwrap_or_else(|| places.repo("target/dist"));
-    let name = format!("lector-{}-x86_64-linux", packages::VERSION);
-    let folder = out.join(&name);
-    println!("==> {}", places.shown(&folder));
-    shell::empty_folder(&folder)?;
-    contents::lay_out(places, &program, &folder)?;
-
-    let archive = out.join(format!("{name}.tar.zst"));
-    let start = Instant::now();
-    compress(&out, &name, &archive, commit_time(places)?)?;
-    let digest = shell::sha256(&archive)?;
-    let file = format!("{name}.tar.zst");
+    let archive = out.join(format!("{}.tar.zst", name()));
+    let digest = pack_in(places, &program, out, &archive)?;
+    let file = archive.file_name().unwrap_or_default().to_string_lossy();
     shell::write(&out.join(format!("{file}.sha256")), format!("{digest}  {file}\n"))?;
     // Also apart from the archive, for those who look before they unpack.
-    std::fs::copy(folder.join(contents::SBOM), out.join(format!("{name}.cdx.json")))
+    std::fs::copy(out.join(name()).join(contents::SBOM), out.join(format!("{}.cdx.json", name())))
         .context("copying the bill of materials")?;
-    let bytes = std::fs::metadata(&archive).map_or(0, |meta| meta.len());
+    if arguments.check {
+        let again = Scratch::new(out, "again")?;
+        let second = pack_in(places, &program, again.path(), &again.path().join("again.tar.zst"))?;
+        ensure!(
+            digest == second,
+            "packed again, the archive has the digest {second}: it is not reproducible"
+        );
+        println!("packed again: the same bytes");
+    }
+    Ok(archive)
+}
+
+/// Lays the files out in a folder of `out`, packs them, and returns the digest of the archive.
+fn pack_in(places: &Places, program: &Path, out: &Path, archive: &Path) -> Result<String> {
+    let folder = out.join(name());
+    println!("==> {}", places.shown(&folder));
+    shell::empty_folder(&folder)?;
+    contents::lay_out(places, program, &folder)?;
+    let start = Instant::now();
+    compress(out, &name(), archive, commit_time(places)?)?;
+    let digest = shell::sha256(archive)?;
+    let bytes = std::fs::metadata(archive).map_or(0, |meta| meta.len());
     println!(
         "{}: {:.1} MB, sha256 {digest}, compressed in {:.1} s",
-        places.shown(&archive),
+        places.shown(archive),
         bytes as f64 / 1e6,
         start.elapsed().as_secs_f64()
     );
-    Ok(archive)
+    Ok(digest)
+}
+
+/// Unpacks an archive, so that the wheel has its files and no others, and packs them.
+fn wheel_of(places: &Places, archive: &Path, out: &Path) -> Result<PathBuf> {
+    shell::make_folder(out)?;
+    let unpacked = Scratch::new(out, "unpacked")?;
+    unpack(archive, unpacked.path())?;
+    wheel::pack(places, unpacked.path(), out)
+}
+
+/// Unpacks the content of an archive's folder into `to`.
+pub(crate) fn unpack(archive: &Path, to: &Path) -> Result<()> {
+    ensure!(archive.is_file(), "there is no archive {}", archive.display());
+    shell::want("zstd")?;
+    let mut tar = Command::new("tar");
+    tar.args(["--extract", "--zstd", "--no-same-owner", "--strip-components=1", "--file"]).arg(archive);
+    shell::run(tar.arg("--directory").arg(to))
 }
 
 /// Returns the time of all entries: `SOURCE_DATE_EPOCH` (reproducible-builds.org), else that of the commit.

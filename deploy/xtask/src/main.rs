@@ -12,7 +12,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::places::Places;
 use xtask::{
-    adversary, bench, clients, contract, corpus, demo, dist, fuzz, guests, languages, setup, test, tidy, wit,
+    adversary, bench, clients, contract, corpus, demo, dist, fuzz, guests, image, languages, setup, test,
+    tidy, wit,
 };
 
 #[derive(Parser)]
@@ -35,6 +36,8 @@ enum Task {
     },
     /// Pack a release as one archive that runs anywhere; `--check` tries it in a minimal Debian
     Dist(dist::Arguments),
+    /// Make a container image of the archive with podman; `--check` runs it
+    Image(image::Arguments),
     /// Run every check; CI runs this
     Test(test::Arguments),
     /// Check the repository rules that no compiler checks (part of `test`)
@@ -90,6 +93,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Guests => guests::build(&places).map(drop),
         Task::Demo { files } => demo::run(&places, &files),
         Task::Dist(arguments) => dist::run(&places, &arguments),
+        Task::Image(arguments) => image::run(&places, &arguments),
         Task::Test(arguments) => test::run(&places, &arguments),
         Task::Tidy => tidy::run(&places),
         Task::ReleaseWit(arguments) => wit::run(&places, &arguments),

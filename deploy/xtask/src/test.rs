@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::places::Places;
 use crate::setup::wasm::PLAIN;
-use crate::{adversary, bench, corpus, formats, guests, processor, setup, shell, tidy};
+use crate::{adversary, bench, corpus, deployment, formats, guests, processor, setup, shell, tidy};
 
 /// Selection of steps.
 #[derive(Args)]
@@ -59,6 +59,11 @@ const STEPS: &[Step] = &[
     step("formats", "a sample of every output format, read by independent readers", |places| {
         Ok(formats::run(places)?.map_or(Outcome::Passed, Outcome::Skipped))
     }),
+    step(
+        "deploy",
+        "chart, compose file, unit, rules and nginx example, by the programs that read them",
+        |places| Ok(deployment::run(places)?.map_or(Outcome::Passed, Outcome::Skipped)),
+    ),
     step("adversary", "attacks on the real gateway beside a victim, in their short form", |places| {
         passed(adversary::short(places))
     }),

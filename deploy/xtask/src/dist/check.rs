@@ -64,7 +64,7 @@ grep -q "$EXPECT" /tmp/read || { cat /tmp/read; echo "lector ocr printed another
 "#;
 
 /// A text on the first page of the demonstration document.
-const EXPECT: &str = "Quay";
+pub(super) const EXPECT: &str = "Quay";
 
 /// Runs the check, or says why it cannot run here.
 pub(super) fn run(places: &Places, archive: &Path) -> Result<()> {
@@ -107,7 +107,7 @@ fn cannot_run() -> Option<String> {
 }
 
 /// Returns the folder of the minimal system, which is made once and kept in the cache.
-fn system(places: &Places) -> Result<PathBuf> {
+pub(crate) fn system(places: &Places) -> Result<PathBuf> {
     let root = places.cache.join(format!("chroot-{SUITE}"));
     if root.join("made").is_file() {
         return Ok(root);

@@ -24,6 +24,7 @@ const SHIPPED: &[(&str, &str)] = &[
     ("deploy/lector.socket", "etc/systemd/lector.socket"),
     ("deploy/observability/alerts.yml", "etc/observability/alerts.yml"),
     ("deploy/observability/grafana.json", "etc/observability/grafana.json"),
+    ("deploy/observability/recording.yml", "etc/observability/recording.yml"),
     ("deploy/README.md", "share/doc/operating.md"),
     ("README.md", "share/doc/README.md"),
     ("CHANGELOG.md", "share/doc/CHANGELOG.md"),

@@ -1,0 +1,3 @@
+from lector_ocr import main
+
+main()
