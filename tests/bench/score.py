@@ -3,12 +3,15 @@
 
 usage: score.py --truth WITH_TRUTH.jsonl [--classes pages.tsv] READING.jsonl ...        needs: rapidfuzz
 
-The lines of a reading are joined in their order, which is the reading order. White space is ignored.
+The lines of a reading are joined in their order, which is the reading order. White space counts for words only.
 cer:   edit distance divided by the length of the truth; includes errors of the order.
 miss:  characters of the truth that the reading lacks, counted without order. extra: characters that the truth lacks.
-Each is summed over characters, so that a long page weighs more. Pages with less than 200 characters of truth are skipped.
+wer:   edit distance in words divided by the number of words of the truth; includes errors of the order.
+word_miss: words of the truth that the reading lacks, counted without order: a missing or a wrong space costs words.
+Each is summed over the pages, so that a long page weighs more. Pages with less than 200 characters of truth are skipped.
 
-{"NAME": {"all": {"pages", "chars", "cer", "miss", "extra"}, "classes": {...}, "pages": {"FILE:PAGE": {...}}}}
+{"NAME": {"all": {"pages", "chars", "words", "cer", "miss", "extra", "wer", "word_miss"}, "classes": {...},
+          "pages": {"FILE:PAGE": {...}}}}
 """
 import argparse
 import collections
@@ -42,23 +45,30 @@ def classes_of(path):
 
 
 def compare(truth, reading):
-    """Absolute counts for one page."""
+    """Absolute counts for one page, of two texts with their white space."""
+    words, read_words = truth.split(), reading.split()
+    truth, reading = squeeze(truth), squeeze(reading)
     have, read = collections.Counter(truth), collections.Counter(reading)
     return collections.Counter(
         pages=1,
         chars=len(truth),
+        words=len(words),
         cer=Levenshtein.distance(truth, reading),
         miss=(have - read).total(),
         extra=(read - have).total(),
+        wer=Levenshtein.distance(words, read_words),
+        word_miss=(collections.Counter(words) - collections.Counter(read_words)).total(),
     )
 
 
 def rates(counts):
-    chars = counts["chars"]
+    chars, words = counts["chars"], counts["words"]
     return {
         "pages": counts["pages"],
         "chars": chars,
+        "words": words,
         **{key: round(counts[key] / chars, 5) for key in ("cer", "miss", "extra")},
+        **{key: round(counts[key] / words, 5) for key in ("wer", "word_miss")},
     }
 
 
@@ -66,7 +76,7 @@ def score(truths, reading, classes):
     everything, by_class, by_page = collections.Counter(), collections.defaultdict(collections.Counter), {}
     for key, truth in truths.items():
         page = reading.get(key)  # a missing page counts as an empty one
-        text = squeeze("".join(line["text"] for line in page["lines"])) if page else ""
+        text = "\n".join(line["text"] for line in page["lines"]) if page else ""
         counts = compare(truth, text)
         everything.update(counts)
         by_class[classes.get(key, "other")].update(counts)
@@ -84,8 +94,8 @@ def main():
     parser.add_argument("--classes")
     parser.add_argument("readings", nargs="+")
     wanted = parser.parse_args()
-    truths = {key: squeeze(page["truth"]) for key, page in pages_of(wanted.truth).items()}
-    truths = {key: text for key, text in truths.items() if len(text) >= TRUTH_CHARS_MIN}
+    truths = {key: page["truth"] or "" for key, page in pages_of(wanted.truth).items()}
+    truths = {key: text for key, text in truths.items() if len(squeeze(text)) >= TRUTH_CHARS_MIN}
     if not truths:
         parser.error("no page has enough truth for a score")
     classes = classes_of(wanted.classes) if wanted.classes else {}

@@ -123,19 +123,20 @@ impl Reading {
 
 /// Replaces labels with texts. A character extends from the midpoint between its steps and those of the previous
 /// character to the midpoint before the next one, but at most one typical character width to either side, so that gaps
-/// between words stay free. A gap wider than a letter is a space, also where the recognizer reads none.
+/// between words stay free. A gap wider than its letters is a space, also where the recognizer reads none.
 pub fn reading<'a>(decoded: &Decoded, label: impl Fn(u32) -> Option<&'a str>) -> Reading {
     let steps = decoded.steps.max(1) as f32;
     let advance = words::typical_advance(&decoded.symbols);
     let reach = advance * 0.6;
     let middle = |s: &Symbol| (s.from_step + s.to_step) as f32 / 2.0;
+    let typical = gaps::typical(decoded.symbols.iter().filter_map(|s| Some((label(s.label)?, middle(s)))));
     let mut glyphs: Vec<Glyph> = Vec::with_capacity(decoded.symbols.len());
     for (i, symbol) in decoded.symbols.iter().enumerate() {
         let Some(text) = label(symbol.label) else { continue };
         let here = middle(symbol);
         let neighbor = i.checked_sub(1).and_then(|j| decoded.symbols.get(j));
-        if let (Some(neighbor), Some(last)) = (neighbor, glyphs.last())
-            && gaps::is_wide(middle(neighbor), here, &last.text, text, advance)
+        if let (Some(neighbor), Some(last), Some(typical)) = (neighbor, glyphs.last(), typical)
+            && gaps::is_space(middle(neighbor), here, &last.text, text, typical)
         {
             let confidence = last.confidence.min(symbol.confidence);
             glyphs.push(Glyph {

@@ -59,7 +59,7 @@ pub struct Arguments {
 const LECTOR_SIDES: [&str; 4] = ["lector", "lector-small", "lector-onnxruntime", "lector-onnxruntime-small"];
 
 const COLUMNS: &str = "side pages pages_per_s:3 pages_per_s_ratio:2 cpu_s_per_page:2 cpu_ratio:2 peak_rss_mib peak_pss_mib \
-                       score/all/cer:4 score/all/miss:4 score/all/extra:4";
+                       score/all/cer:4 score/all/miss:4 score/all/extra:4 score/all/word_miss:4";
 
 /// Measurements of one side.
 pub struct Measured {
@@ -170,7 +170,7 @@ fn lector(
     Ok(Measured { name: side.to_owned(), pages, wall_s, cpu_s, peak, readings })
 }
 
-/// Returns CER, miss and extra by side, over all pages and by class, as score.py prints them.
+/// Returns the error rates by side, over all pages and by class, as score.py prints them.
 fn score(places: &Places, arguments: &Arguments, python: &Path, measured: &[Measured]) -> Result<Value> {
     let given = arguments.truth.as_ref().map(|truth| places.root.join(truth));
     let peer = measured.iter().find(|side| side.name.starts_with("rapidocr"));

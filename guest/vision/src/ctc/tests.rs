@@ -91,7 +91,7 @@ fn words_stand_where_their_letters_do() {
 }
 
 #[test]
-fn a_gap_wider_than_a_letter_is_a_space() {
+fn a_gap_wider_than_its_letters_is_a_space() {
     for (drawing, expect) in [
         // Columns of a table: typical distance 2, gap of 6.
         ("T-a-b-l-e-----1-2-4-1", "Table 1241"),
@@ -99,6 +99,11 @@ fn a_gap_wider_than_a_letter_is_a_space() {
         ("W--M--i-l-l-W---M", "WMillWM"),
         // Letter-spaced text has a large typical distance.
         ("T----I----T----L----E", "TITLE"),
+        // One column of a font with one width is a space.
+        ("T--a--b--l--e-----7--x--y--z", "Table 7xyz"),
+        // The middles of two wide letters are as far apart as those of narrow ones across a space.
+        ("k-o-m--m--e-n-g-a-m----m-e-n", "kommengammen"),
+        ("k-o-n-e-n-g-a-l----i-e-n", "konengal ien"),
         // A space that was read is not doubled.
         ("a-b-c--_----d-e-f", "abc def"),
         ("a------b", "ab"),
