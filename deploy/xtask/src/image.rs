@@ -48,6 +48,10 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let mut build = podman(arguments);
     // The format of OCI has no health check. chroot: a RUN of the file needs no rights that a build in a container lacks.
     build.args(["build", "--format", "docker", "--isolation", "chroot"]);
+    if arguments.storage.is_some() {
+        // The driver vfs copies the whole image for each layer.
+        build.arg("--layers=false");
+    }
     build.arg("--file").arg(places.repo("deploy/Containerfile"));
     build.arg("--build-arg").arg(format!("BASE={base}")).args(["--tag", &arguments.tag]).arg(scratch.path());
     println!("$ {}", shell::line(&build));
