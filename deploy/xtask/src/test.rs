@@ -71,6 +71,9 @@ const STEPS: &[Step] = &[
     step("load", "bench load in its short form: checks that it runs, not its figures", |places| {
         passed(bench::run(places, ["load", "--short", "--no-build"]))
     }),
+    step("bench-guests", "bench guests in its short form: checks that it runs, not its figures", |places| {
+        passed(bench::run(places, ["guests", "--short", "--no-build"]))
+    }),
     step("cobatch", "bench cobatch over the shipped pages: the same result alone and in a batch", |places| {
         passed(bench::run(places, ["cobatch", "--short", "--no-build"]))
     }),

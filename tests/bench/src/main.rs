@@ -11,6 +11,7 @@ mod cobatch;
 mod floor;
 mod gpu_check;
 mod guest;
+mod guests;
 mod load;
 mod pages;
 mod peer;
@@ -61,6 +62,8 @@ enum Bench {
     Cobatch(cobatch::Arguments),
     /// Measure the time of a page by stage, and the guest's share of it
     Guest(guest::Arguments),
+    /// Compare guests by language, and wrapped with monolithic: start, call overhead, page time, size, memory
+    Guests(guests::Arguments),
     /// Measure throughput and latency under several workloads, compared with one request at a time
     Load(load::Arguments),
     /// Measure the time until a server is ready and until its first response, with an empty and a full engine cache
@@ -98,6 +101,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Bench::Floor(arguments) => floor::run(places, &arguments),
         Bench::Cobatch(arguments) => cobatch::run(places, &arguments),
         Bench::Guest(arguments) => guest::run(places, &arguments),
+        Bench::Guests(arguments) => guests::run(places, &arguments),
         Bench::Load(arguments) => load::run(places, &arguments),
         Bench::Start(arguments) => start::run(places, &arguments),
         Bench::MisbehavingGuests => {

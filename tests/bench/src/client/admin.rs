@@ -40,6 +40,21 @@ pub fn upload(places: &Places, client: &Client, deployment: &str, component: &st
     client.change("PUT", &path(deployment), "application/wasm", &wasm).map(drop)
 }
 
+/// Deploys a component that wraps another deployment, and routes all requests to it; returns the response.
+pub fn deploy_wrapper(client: &Client, deployment: &str, wasm: &[u8], wraps: &str) -> Result<Value> {
+    let boundary = format!("lector-{:x}", std::process::id());
+    let part =
+        |name: &str| format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n");
+    let options = json!({ "promote": true });
+    let head = format!("{}{options}\r\n{}{wraps}\r\n{}", part("options"), part("wraps"), part("component"));
+    let mut body = head.into_bytes();
+    body.extend_from_slice(wasm);
+    body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    let content_type = format!("multipart/form-data; boundary={boundary}");
+    let answer = client.change("PUT", &path(deployment), &content_type, &body)?;
+    serde_json::from_str(&answer).context("the response to a deploy is not JSON")
+}
+
 /// Creates a revision with these settings and budget, and routes all requests to it.
 pub fn promote(client: &Client, deployment: &str, settings: &Value, budget: &Value) -> Result<()> {
     let options = json!({ "settings": settings, "budget": budget, "promote": true });
