@@ -195,6 +195,13 @@ impl Gateway {
         }
     }
 
+    /// Kills the gateway with SIGKILL, as a crash does, and waits until the process is gone.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill().context("cannot kill the gateway")?;
+        self.child.wait().context("cannot wait for the gateway")?;
+        Ok(())
+    }
+
     /// Sends SIGTERM; returns `None` if the process did not exit in time.
     fn end(&mut self) -> io::Result<Option<ExitStatus>> {
         // std can only kill; a shell can send SIGTERM.

@@ -74,6 +74,11 @@ const STEPS: &[Step] = &[
     step("bench-guests", "bench guests in its short form: checks that it runs, not its figures", |places| {
         passed(bench::run(places, ["guests", "--short", "--no-build"]))
     }),
+    step(
+        "jobs",
+        "bench jobs in its short form: three kills of the server lose nothing; its times are not judged",
+        |places| passed(bench::run(places, ["jobs", "--short", "--no-build"])),
+    ),
     step("cobatch", "bench cobatch over the shipped pages: the same result alone and in a batch", |places| {
         passed(bench::run(places, ["cobatch", "--short", "--no-build"]))
     }),

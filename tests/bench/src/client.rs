@@ -1,9 +1,10 @@
 //! The client of the server's HTTP API: requests under load, readiness, engines and metrics. [`admin`] changes tenants
-//! and deployments, [`answers`] reads pages. Only these modules name members of responses about readiness, engines,
+//! and deployments, [`answers`] reads pages, [`jobs`] submits and follows jobs. Only these modules name members of responses about readiness, engines,
 //! lanes or runs.
 
 pub mod admin;
 pub mod answers;
+pub mod jobs;
 
 use std::collections::BTreeMap;
 use std::thread;

@@ -9,7 +9,6 @@ mod concurrency;
 mod noisy_neighbor;
 mod overload;
 mod pdf_batches;
-mod report;
 mod soak;
 
 use std::path::PathBuf;
@@ -20,8 +19,8 @@ use serde_json::{Map, Value};
 use xtask::gateway::{Gateway, Upload};
 use xtask::places::Places;
 
+use crate::report::Report;
 use crate::{documents, write};
-use report::Report;
 
 /// Arguments of `bench load`.
 #[derive(Args)]

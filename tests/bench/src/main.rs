@@ -12,13 +12,16 @@ mod floor;
 mod gpu_check;
 mod guest;
 mod guests;
+mod jobs;
 mod load;
 mod pages;
+mod pdf;
 mod peer;
 mod procs;
 #[path = "../../src/quantile.rs"]
 mod quantile;
 mod renamed;
+mod report;
 mod scenario;
 mod start;
 mod table;
@@ -66,6 +69,8 @@ enum Bench {
     Guests(guests::Arguments),
     /// Measure throughput and latency under several workloads, compared with one request at a time
     Load(load::Arguments),
+    /// Read 2,000 pages in 200 jobs over three kills of the server; the overhead of a job; a neighbor's p99 beside one
+    Jobs(jobs::Arguments),
     /// Measure the time until a server is ready and until its first response, with an empty and a full engine cache
     Start(start::Arguments),
     /// Compare a tenant's p99 beside guests that misbehave with its p99 alone
@@ -103,6 +108,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Bench::Guest(arguments) => guest::run(places, &arguments),
         Bench::Guests(arguments) => guests::run(places, &arguments),
         Bench::Load(arguments) => load::run(places, &arguments),
+        Bench::Jobs(arguments) => jobs::run(places, &arguments),
         Bench::Start(arguments) => start::run(places, &arguments),
         Bench::MisbehavingGuests => {
             scenario::run(places, "misbehaving-guests", "hostile::a_neighbor_is_not_affected")

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use xtask::shell;
 
 use super::Setting;
-use super::report::Report;
+use crate::report::Report;
 use crate::{example, rows};
 
 pub fn run(setting: &Setting<'_>) -> Result<Report> {

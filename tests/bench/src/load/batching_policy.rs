@@ -10,8 +10,8 @@ use xtask::gateway::Gateway;
 use xtask::shell;
 
 use super::Setting;
-use super::report::Report;
 use crate::client::{Client, admin, lanes, metric};
+use crate::report::Report;
 use crate::traffic::closed;
 use crate::{example, rows};
 

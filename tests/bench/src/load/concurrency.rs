@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::Setting;
-use super::report::Report;
+use crate::report::Report;
 use crate::traffic::closed;
 
 /// Number of clients for which the spread of latencies is a target.

@@ -5,8 +5,8 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::Setting;
-use super::report::Report;
 use crate::client::{Lanes, admin, lanes, lanes_between};
+use crate::report::Report;
 use crate::traffic::{Samples, Stream, closed_as, open};
 
 const TENANTS: [&str; 4] = ["noisy", "steady-a", "steady-b", "steady-c"];

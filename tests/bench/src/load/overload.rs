@@ -12,10 +12,10 @@ use serde_json::json;
 use xtask::gateway::{Gateway, Upload};
 
 use super::Setting;
-use super::report::Report;
 use crate::client::Client;
 use crate::procs;
 use crate::quantile::quantile;
+use crate::report::Report;
 use crate::traffic::{Samples, Stream, closed, open};
 
 /// Clients of the closed loop that measures the capacity.

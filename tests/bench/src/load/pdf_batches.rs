@@ -8,8 +8,8 @@ use serde_json::json;
 use xtask::gateway::Upload;
 
 use super::Setting;
-use super::report::Report;
 use crate::client::answers;
+use crate::report::Report;
 use crate::traffic::closed;
 
 const BATCH: usize = 10;

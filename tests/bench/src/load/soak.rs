@@ -12,10 +12,10 @@ use xtask::gateway::{Gateway, Upload};
 
 use super::Setting;
 use super::overload::growth;
-use super::report::Report;
 use crate::client::answers::text;
 use crate::client::{Client, admin};
 use crate::procs;
+use crate::report::Report;
 use crate::traffic::Random;
 
 const CLIENTS: usize = 8;
