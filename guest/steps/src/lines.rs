@@ -23,8 +23,12 @@ const DOUBTFUL: f32 = 0.8;
 /// Class of "turned by 180 degrees".
 const UPSIDE_DOWN: &str = "180";
 
-/// Largest ratio of length to height of a box whose text may run across it.
-const SHORT_ASPECT: f32 = 2.5;
+/// Largest ratio of length to height of a box whose text may run across it: a label of two letters is longer than high, and
+/// one letter says nothing about its direction.
+const ACROSS_ASPECT: f32 = 1.05;
+
+/// Characters up to which a line is a short one: letters such as S, O, X, 8 and pairs such as `no` read alike upside down.
+const SHORT: usize = 4;
 
 /// Advantage in confidence of a reading in another direction.
 const CLEARLY_BETTER: f32 = 0.15;
@@ -73,9 +77,9 @@ pub(crate) async fn upright(image: &Image, lines: &mut [Line], recognizer: &Casc
         .collect();
     let readings = recognizer.read_accurately(image, &turned).await?;
     for ((index, quad), reading) in heads.into_iter().zip(turned).zip(readings) {
-        if let (Some(line), Some(reading)) = (lines.get_mut(index), reading)
-            && reading.confidence() > line.reading.confidence()
-        {
+        let Some((line, reading)) = lines.get_mut(index).zip(reading) else { continue };
+        let lead = if reading.text().chars().count() <= SHORT { CLEARLY_BETTER } else { 0.0 };
+        if reading.confidence() > line.reading.confidence() + lead {
             (line.quad, line.reading, line.flipped) = (quad, reading, true);
         }
     }
@@ -101,7 +105,7 @@ pub(crate) async fn second_look(
         let Some(line) = lines.get(index) else { continue };
         if crop::is_vertical(&line.detected) {
             other.push((index, line.quad.rotated_corners(Rotation::Half), !line.flipped));
-        } else if line.detected.width() <= SHORT_ASPECT * line.detected.height() {
+        } else if line.detected.width() <= ACROSS_ASPECT * line.detected.height() {
             for turn in [Rotation::Quarter, Rotation::ThreeQuarters] {
                 other.push((index, line.quad.rotated_corners(turn), line.flipped));
             }

@@ -45,20 +45,25 @@ const FRAGMENT_GAP: f32 = 1.0;
 pub fn reading_order(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Vec<Placed> {
     let leveled = level::level(boxes, rules, page);
     let mut blocks = flow::blocks(leveled.cells, &leveled.grid);
+    level::upend(&mut blocks, &leveled.upside_down);
     let zone = blocks.last().map_or(0, |block| block.zone) + 1;
     blocks.extend(leveled.aside.into_iter().map(|cell| flow::Block { zone, rows: vec![vec![cell]] }));
     let mut placed = Vec::with_capacity(boxes.len());
     let mut line = 0u32;
     for (block, flow::Block { zone, rows }) in blocks.iter().enumerate() {
         for row in rows {
-            let mut end: Option<(f32, f32)> = None;
+            // The extent of the fragments before, and the height of the last one.
+            let mut before: Option<(f32, f32, f32)> = None;
             for cell in row {
-                if let Some((right, height)) = end {
-                    let apart = cell.left - right > FRAGMENT_GAP * cell.height().max(height);
-                    line += u32::from(apart);
+                let (mut left, mut right) = (cell.left, cell.right);
+                if let Some((from, to, height)) = before {
+                    // A row that is upside down runs to the left.
+                    let gap = (cell.left - to).max(from - cell.right);
+                    line += u32::from(gap > FRAGMENT_GAP * cell.height().max(height));
+                    (left, right) = (left.min(from), right.max(to));
                 }
                 placed.push(Placed { index: cell.index, block: block as u32, line, zone: *zone });
-                end = Some((end.map_or(cell.right, |e| e.0.max(cell.right)), cell.height()));
+                before = Some((left, right, cell.height()));
             }
             line += 1;
         }

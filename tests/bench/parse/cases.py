@@ -3,8 +3,8 @@
 
 usage: cases.py --cases FOLDER --server URL
 
-An expectation is met by the text of the pages in reading order, white space as one space. `must_contain`, `must_not_contain`
-and `order` are judged, of all inputs or of the one that `doc` names; `same_line` by a line that holds both texts.
+An expectation is met by the text of the pages in reading order, white space as one space. `must_contain`, `must_not_contain`,
+`order` and `at_least` are judged, of all inputs or of the one that `doc` names; `same_line` by a line that holds both texts.
 """
 import argparse
 import json
@@ -60,6 +60,10 @@ def violations(expect, answers):
         places = [text(rule).find(plain(part)) for part in rule["texts"]]
         if -1 in places or places != sorted(places):
             yield f"order of {rule['texts']}"
+    for rule in expect.get("at_least", []):
+        count = sum(plain(part) in text(rule) for part in rule["of"])
+        if count < rule["n"]:
+            yield f"{count} of {len(rule['of'])} texts, {rule['n']} wanted"
     for rule in expect.get("same_line", []):
         for one, other in rule["pairs"]:
             lines = answers[rule["doc"]].lines

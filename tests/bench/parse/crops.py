@@ -45,10 +45,12 @@ def main():
     parser.add_argument("--truth", required=True)
     parser.add_argument("--server", required=True)
     parser.add_argument("--scale", type=int, default=2)
+    parser.add_argument("--most", type=int, help="pictures to read at most")
+    parser.add_argument("--worst", type=int, default=0, help="pictures with the lowest score to list")
     arguments = parser.parse_args()
     folder = pathlib.Path(arguments.truth)
     scores = []
-    for line in (folder / "PubTabNet_Examples.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in (folder / "PubTabNet_Examples.jsonl").read_text(encoding="utf-8").splitlines()[: arguments.most]:
         entry = json.loads(line)
         picture = Image.open(folder / entry["filename"]).convert("RGB")
         # A margin, as on a page.
@@ -61,7 +63,8 @@ def main():
         best = max((b for b in page if b["table"]), key=lambda block: area(block["box"]), default=None)
         truth = truth_of(entry)
         ours = table_rows(best) if best else None
-        scores.append((teds(ours, truth), teds(ours, truth, True)) if ours else (0.0, 0.0))
+        pair = (teds(ours, truth), teds(ours, truth, True)) if ours else (0.0, 0.0)
+        scores.append((*pair, entry["filename"]))
     count = max(1, len(scores))
     print(
         json.dumps(
@@ -71,6 +74,7 @@ def main():
                 "teds": round(sum(score[0] for score in scores) / count, 4),
                 "teds_structure": round(sum(score[1] for score in scores) / count, 4),
                 "exact_structure": sum(score[1] > 0.999 for score in scores),
+                "worst": [[s[2], round(s[0], 3), round(s[1], 3)] for s in sorted(scores, key=lambda s: s[1])[: arguments.worst]],
             },
             indent=1,
         )

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Score reading order and headings of a PDF against HTML of the same source; prints JSON.
 
-usage: pairs.py --pdf FILE.pdf --html FILE.html.. (--server URL [--text-layer never] | --native BINARY [--rules none|drawn|pixels]) [--limit N]
+usage: pairs.py --pdf FILE.pdf --html FILE.html|FOLDER.. (--server URL [--text-layer never] | --native BINARY [--rules none|drawn|pixels]) [--limit N]
 needs: lxml, numpy, pypdfium2, rapidfuzz
 
-The truth is the sequence of headings, paragraphs, list items and code of the HTML files in the order given. A block of the
-reading is matched to the first unmatched true one of the same text (90 % of its characters); furniture is left out.
+The truth is the sequence of headings, paragraphs, list items and code of the HTML files in the order given; of a folder, in the
+order of the contents in its index.html. A block of the
+reading is matched to the first unmatched true one of the same text (90 % of its characters); furniture, footnotes and rows of
+contents are left out.
 order:    normalized edit distance between the order of matched blocks and the true order (0 is best).
 heading:  precision, recall and F1 of headings by their text, numbers before them ignored.
 matched:  share of true blocks of 20 characters and more that one block of the reading holds.
@@ -13,6 +15,7 @@ matched:  share of true blocks of 20 characters and more that one block of the r
 import argparse
 import collections
 import json
+import pathlib
 import re
 
 from lxml import html
@@ -22,11 +25,17 @@ import answers
 
 HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 PARTS = HEADINGS | {"p", "li", "dd", "dt", "pre", "td", "th"}
-FURNITURE = {"header", "footer", "page-number", "figure"}
+FURNITURE = {"header", "footer", "page-number", "figure", "footnote"}
 SAME = 90.0
 LENGTH_MIN = 20
-NOISE = "//script|//style|//nav|//*[@class='navheader' or @class='navfooter' or @class='toc' or @class='related']" \
+# Contents, navigation and indexes are made from the text; notes stand at the foot of a page and at the end of an HTML file.
+NOISE = (
+    "//script|//style|//nav|//*[@class='navheader' or @class='navfooter' or @class='toc' or @class='related']"
     "|//*[contains(@class, 'sphinxsidebar') or contains(@class, 'headerlink') or contains(@class, 'toctree')]"
+    "|//*[contains(@class, 'contents') or contains(@class, 'footnote') or contains(@class, 'printindex')]"
+)
+# A row of a table of contents.
+LEADER = re.compile(r"(\.\s*){4,}|(\s\.){2,}\s*\d+$")
 
 
 def key(text):
@@ -40,11 +49,21 @@ def heading_key(text):
     return key(NUMBER.sub("", text or ""))
 
 
+def files_of(path):
+    """The file, or the files that the contents of a folder name, in their order."""
+    if not path.is_dir():
+        return [path]
+    index = next(found for name in ("index.html", "index.en.html") if (found := path / name).exists())
+    links = html.parse(str(index)).getroot().xpath("//*[contains(@class, 'toc')]//a/@href")
+    names = dict.fromkeys(link.split("#")[0] for link in links if "://" not in link)
+    return [path / name for name in names if name]
+
+
 def truth_of(paths):
     """(is heading, text) of the HTML files."""
     found = []
     for path in paths:
-        root = html.parse(path).getroot()
+        root = html.parse(str(path)).getroot()
         for noise in root.xpath(NOISE):
             noise.drop_tree()
         for part in root.iter():
@@ -54,6 +73,10 @@ def truth_of(paths):
                 if key(text):
                     found.append((part.tag in HEADINGS, text))
     return found
+
+
+def is_shown(block):
+    return block["kind"] not in FURNITURE and not LEADER.search(block["text"])
 
 
 def edit_distance(sequence):
@@ -78,8 +101,8 @@ def main():
     parser.add_argument("--limit", type=int, default=0, help="differing headings to list")
     answers.add_arguments(parser)
     arguments = parser.parse_args()
-    truth = truth_of(arguments.html)
-    blocks = [b for page in answers.of_document(arguments, arguments.pdf) for b in page if b["kind"] not in FURNITURE]
+    truth = truth_of([file for path in arguments.html for file in files_of(pathlib.Path(path))])
+    blocks = [b for page in answers.of_document(arguments, arguments.pdf) for b in page if is_shown(b)]
     by_start = collections.defaultdict(list)
     for at, (_, text) in enumerate(truth):
         by_start[key(text)[:8]].append(at)

@@ -79,13 +79,14 @@ def table_rows(block):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--truth", required=True)
+    parser.add_argument("--most", type=int, help="documents to read at most")
     parser.add_argument("--worst", type=int, default=0, help="tables with the lowest score to list")
     answers.add_arguments(parser)
     arguments = parser.parse_args()
     scores, predicted, false = [], 0, 0
-    for path in sorted(pathlib.Path(arguments.truth).glob("*.pdf")):
-        if not path.with_name(path.stem + "-str.xml").exists():
-            continue
+    paths = sorted(pathlib.Path(arguments.truth).glob("*.pdf"))
+    paths = [path for path in paths if path.with_name(path.stem + "-str.xml").exists()]
+    for path in paths[: arguments.most]:
         truth, regions = truth_of(path)
         pages = answers.of_document(arguments, path)
         for page, blocks in enumerate(pages):

@@ -3,7 +3,8 @@
 
 use std::f32::consts::{FRAC_PI_2, PI};
 
-use super::cells::Cell;
+use super::cells::{Cell, Row};
+use super::flow::Block;
 use super::grid::Grid;
 use crate::crop;
 use crate::geometry::{Point, Quad, Rotation};
@@ -18,6 +19,8 @@ pub(super) struct Leveled {
     pub cells: Vec<Cell>,
     /// Boxes across the reading direction beside the text, left to right.
     pub aside: Vec<Cell>,
+    /// Whether each box of the input is upside down.
+    pub upside_down: Vec<bool>,
     /// Indices of boxes without a finite position.
     pub unplaced: Vec<usize>,
     /// The lines drawn on it, level.
@@ -89,10 +92,14 @@ pub(super) fn level(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Leveled
     );
     let mut cells = Vec::with_capacity(quads.len());
     let mut across = Vec::new();
+    let mut upside_down = vec![false; boxes.len()];
     for (index, quad) in &quads {
         let level = Quad(quad.0.map(|p| p.turned_about(center, -angle)));
         let cell = Cell::new(*index, &level);
         let own = quarter(wrapped(quad.angle() - angle));
+        if let Some(place) = upside_down.get_mut(*index) {
+            *place = own == 2 && quad.width() >= ASPECT_MIN * quad.height();
+        }
         // A turned word among the lines is read at its position; only long ones can be distinguished from short upright
         // ones.
         if own % 2 == 1 && quad.width() >= ASPECT_MIN * quad.height() {
@@ -114,5 +121,28 @@ pub(super) fn level(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Leveled
         if (left > 0 && right > 0) || below > 0 { cells.push(cell) } else { aside.push(cell) }
     }
     aside.sort_by(|a, b| a.left.total_cmp(&b.left));
-    Leveled { cells, aside, unplaced: nowhere.into_iter().map(|(i, _)| i).collect(), grid }
+    let unplaced = nowhere.into_iter().map(|(i, _)| i).collect();
+    Leveled { cells, aside, upside_down, unplaced, grid }
+}
+
+/// Reverses the stretches of the reading order that are upside down: such a paragraph begins at its lower right.
+pub(super) fn upend(blocks: &mut [Block], upside_down: &[bool]) {
+    let is_turned = |row: &Row| row.iter().all(|cell| upside_down.get(cell.index).copied().unwrap_or(false));
+    if !upside_down.contains(&true) {
+        return;
+    }
+    for block in blocks.iter_mut() {
+        for stretch in block.rows.chunk_by_mut(|a, b| is_turned(a) && is_turned(b)) {
+            if stretch.first().is_some_and(is_turned) {
+                stretch.reverse();
+                stretch.iter_mut().for_each(|row| row.reverse());
+            }
+        }
+    }
+    let is_whole = |block: &Block| block.rows.iter().all(is_turned);
+    for stretch in blocks.chunk_by_mut(|a, b| a.zone == b.zone && is_whole(a) && is_whole(b)) {
+        if stretch.first().is_some_and(is_whole) {
+            stretch.reverse();
+        }
+    }
 }

@@ -404,3 +404,16 @@ proptest! {
         prop_assert_eq!(placed, again);
     }
 }
+
+#[test]
+fn a_paragraph_upside_down_is_read_from_its_lower_right() {
+    let mut page = Page::default();
+    page.paragraph(100.0, 100.0, 600.0, 3);
+    for line in 0..3 {
+        // The first line is the lowest.
+        let rect = Rect { x: 300.0, y: 500.0 + 24.0 * (2 - line) as f32, width: 500.0, height: LINE };
+        page.boxes.push(Quad::from_rect(&rect).rotated_corners(Rotation::Half));
+    }
+    page.paragraph(100.0, 800.0, 600.0, 3);
+    page.check();
+}

@@ -9,7 +9,7 @@ use super::columns::{columns, hit, nearest, split};
 use super::frame::{Found, Frame};
 use super::numbers::is_value;
 use super::patterns;
-use super::tokens::{Row, Segment, around, quantile, rows, segments};
+use super::tokens::{Row, Segment, around, quantile, rows, segments, segments_read};
 
 /// Most cuts of one candidate.
 const DEPTH_MAX: u32 = 16;
@@ -62,7 +62,12 @@ fn zones<'a>(frame: &Frame<'a>, taken: &[bool]) -> Vec<(f32, Vec<Segment<'a>>)> 
     let mut by_zone: std::collections::BTreeMap<u32, Vec<Segment<'a>>> = std::collections::BTreeMap::new();
     for (index, line) in frame.lines.iter().enumerate() {
         if line.level && !taken.get(index).copied().unwrap_or(false) {
-            let parts = segments(index, &line.words, line.area.height.min(line.size * 1.3));
+            let size = line.area.height.min(line.size * 1.3);
+            let parts = if line.embedded {
+                segments(index, &line.words, size)
+            } else {
+                segments_read(index, &line.words, size)
+            };
             by_zone.entry(line.zone).or_default().extend(parts);
         }
     }
@@ -285,7 +290,10 @@ fn is_table(frame: &Frame<'_>, grid: &[Line<'_>], columns: &[(f32, f32)]) -> boo
         return false;
     }
     let numbers: usize = grid.iter().flatten().filter(|(a, _, s)| *a > 0 && is_value(&s.text())).count();
-    if full < ROWS_MIN && numbers * 2 < filled {
+    // Of two rows, the first may be the heading of the other.
+    let heading: usize =
+        grid.first().filter(|line| !line.iter().any(|(_, _, s)| is_value(&s.text()))).map_or(0, Vec::len);
+    if full < ROWS_MIN && numbers * 2 < filled.saturating_sub(heading) {
         return false;
     }
     let aligned: usize = by_column.iter().map(|column| common_edge(column, em)).sum();
@@ -388,7 +396,10 @@ fn joined<'a>(frame: &Frame<'_>, rows: &[Row<'_>], grid: Vec<Line<'a>>, columns:
         };
         let fits =
             line.iter().all(|(a, b, _)| above.iter().all(|(c, d, _)| (a == c && b == d) || b < c || a > d));
+        // Lines of text in the same columns are rows of their own, however close they stand.
+        let shared = line.iter().filter(|(a, ..)| above.iter().any(|(c, ..)| a == c)).count();
         let overlaps = gap < -0.25 * low
+            && (line.len() == 1 || shared * 2 <= line.len())
             && line.iter().all(|(a, b, _)| a == b)
             && last_is_single_line | (line.len() < columns);
         let header = i < data && gap < close && line.iter().chain(above.iter()).all(|(a, b, _)| a == b);
@@ -411,10 +422,18 @@ fn wraps(above: &Line<'_>, line: &Line<'_>, close: bool, tight: bool) -> bool {
     let exact = line.iter().all(|(a, b, _)| above.iter().any(|(c, d, _)| a == c && b == d));
     // A line in the first column alone is the label of a group of rows, unless its words go on.
     let goes_on = line.first().is_some_and(|(_, _, s)| {
-        s.text().chars().next().is_some_and(|c| c.is_lowercase() || matches!(c, '(' | '&' | '/'))
+        let text = s.text();
+        let first = text.chars().next();
+        first.is_some_and(|c| c.is_lowercase() || matches!(c, '(' | '&' | '/')) && !is_letter_label(&text)
     });
     let label = own.contains(&0) && !tight && !goes_on;
     inside && close && exact && !label && !line.iter().any(|(_, _, s)| is_value(&s.text()))
+}
+
+/// Returns whether a text is nothing but the letter or number of a part: "(b)", "(iv)", "(2)".
+fn is_letter_label(text: &str) -> bool {
+    let inside = text.trim().strip_prefix('(').and_then(|rest| rest.strip_suffix(')'));
+    inside.is_some_and(|part| part.len() <= 4 && part.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
 /// Adds the segments of a line to those of the same columns above; others become segments of their own.
@@ -440,18 +459,28 @@ fn is_ruled(frame: &Frame<'_>, above: Option<&Row<'_>>, below: Option<&Row<'_>>)
 }
 
 fn drafts<'a>(logical: Vec<Line<'a>>, columns: &[(f32, f32)]) -> Vec<Draft<'a>> {
-    let mut out = Vec::new();
+    let mut out: Vec<Draft<'a>> = Vec::new();
     for (row, line) in logical.into_iter().enumerate() {
-        let spans: Vec<(usize, usize)> = line.iter().map(|(a, b, _)| (*a, *b)).collect();
+        let starts: Vec<usize> = line.iter().map(|(first, ..)| *first).collect();
+        // The first column that no cell of the row has taken.
+        let mut free_left = 0;
         for (at, (first, last, segment)) in line.into_iter().enumerate() {
+            // Lines of a row that were joined may reach over each other's columns: then they are one cell.
+            if first < free_left
+                && let Some(before) = out.last_mut()
+            {
+                free_left = free_left.max(last + 1);
+                widen(before, last, &segment);
+                continue;
+            }
             // A heading of two columns stands over the corridor between them, and may be narrower than it.
-            let free_left = at.checked_sub(1).and_then(|p| spans.get(p)).map_or(0, |(_, end)| end + 1);
-            let free_right = spans.get(at + 1).map_or(columns.len(), |(start, _)| *start);
+            let free_right = starts.get(at + 1).copied().unwrap_or(columns.len());
             let (first, last) = if first == last {
                 over(&segment, first, (free_left, free_right), columns)
             } else {
                 (first, last)
             };
+            free_left = last + 1;
             let line = segment.line;
             out.push(Draft {
                 row,
@@ -464,6 +493,13 @@ fn drafts<'a>(logical: Vec<Line<'a>>, columns: &[(f32, f32)]) -> Vec<Draft<'a>> 
         }
     }
     out
+}
+
+/// Adds a segment, up to a column, to a cell.
+fn widen<'a>(cell: &mut Draft<'a>, last: usize, segment: &Segment<'a>) {
+    cell.column_span = cell.column_span.max((last + 1).saturating_sub(cell.column));
+    cell.area = cell.area.map(|area| area.union(&segment.area));
+    cell.words.extend(segment.words.iter().map(|word| (segment.line, *word)));
 }
 
 /// Returns the columns of a segment whose middle is in a corridor with free columns on both sides.

@@ -1,6 +1,6 @@
 //! The page as the steps see it: level lines with their words and sizes, level rules, and typical sizes.
 
-use std::f32::consts::FRAC_PI_2;
+use std::f32::consts::{FRAC_PI_2, PI};
 
 use super::model::{Block, Piece, Sheet, Table};
 use super::tokens::{Word, weighted_median};
@@ -24,8 +24,9 @@ pub(super) struct Line<'a> {
     pub embedded: bool,
     pub block: u32,
     pub zone: u32,
-    /// False for text across the page.
+    /// False for text across the page, and for text upside down.
     pub level: bool,
+    pub upside_down: bool,
 }
 
 /// A level or upright rule: its position and its extent.
@@ -106,6 +107,9 @@ impl<'a> Frame<'a> {
                     embedded: size.is_some(),
                     block: piece.block,
                     zone: piece.zone,
+                    upside_down: piece.quad.is_finite()
+                        && turn.abs() > PI - 0.3
+                        && quad.width() >= 1.5 * quad.height(),
                     level: piece.quad.is_finite() && (turn.abs() < 0.3 || quad.width() < 1.5 * quad.height()),
                 }
             })

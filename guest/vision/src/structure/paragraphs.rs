@@ -17,6 +17,11 @@ const SHORT_EM: f32 = 2.0;
 /// White space between lines that ends a paragraph, in em.
 const GAP_EM: f32 = 1.2;
 
+/// White space between texts side by side that are no row of one paragraph, in em: the spaces of justified text are narrower.
+const BESIDE_EM: f32 = 2.5;
+/// Least capitals of a line that is set in them: fewer may be an abbreviation.
+const CAPITALS_MIN: usize = 10;
+
 /// A paragraph or an item.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
@@ -47,6 +52,7 @@ struct Row {
     embedded: bool,
     rowed: bool,
     level: bool,
+    upside_down: bool,
 }
 
 /// Returns the paragraphs of the lines that are not taken, in reading order.
@@ -107,6 +113,7 @@ fn row(frame: &Frame<'_>, pieces: Vec<usize>, rowed: bool) -> Option<Row> {
         size: longest.size,
         embedded: longest.embedded,
         level: longest.level,
+        upside_down: longest.upside_down,
         pieces,
         rowed,
     })
@@ -130,7 +137,7 @@ fn is_leader_row(text: &str) -> bool {
     let short = number.chars().count() <= 6;
     short && (is_value(number) || patterns::is_page_number(number)) && {
         let rest = &text[..head.len() + text[head.len()..].chars().next().map_or(0, char::len_utf8)];
-        patterns::ends_in_leader(rest)
+        patterns::ends_in_leader(rest) || rest.trim_end().ends_with(" . .")
     }
 }
 
@@ -181,15 +188,32 @@ fn paragraphs(frame: &Frame<'_>, rows: Vec<Row>, out: &mut Vec<Draft>) {
 fn starts_anew(last: &Row, row: &Row, em: f32) -> bool {
     let both = last.embedded && row.embedded;
     let ratio = (last.size / row.size).max(row.size / last.size);
-    let gap = row.area.y - last.area.bottom();
+    let turned = last.upside_down && row.upside_down;
+    let gap = if turned { last.area.y - row.area.bottom() } else { row.area.y - last.area.bottom() };
+    let back = if turned { last.area.bottom() < row.area.y } else { row.area.bottom() < last.area.y };
     ratio > if both { SIZE_EMBEDDED } else { SIZE_READ }
         || gap > GAP_EM * em
-        || row.area.bottom() < last.area.y
+        || is_beside(last, row, em)
+        || is_capitals(&last.text) != is_capitals(&row.text)
+        || back
         || row.rowed != last.rowed
         || row.level != last.level
         || patterns::caption(&row.text) == Some(true)
         || is_numbered_heading(&row.text, row.area.width, last.area.width)
         || is_numbered_heading(&last.text, last.area.width, row.area.width)
+}
+
+/// Returns whether a row stands beside the row before, apart from it: text of two columns that the layout did not part.
+fn is_beside(last: &Row, row: &Row, em: f32) -> bool {
+    let shared = last.area.bottom().min(row.area.bottom()) - last.area.y.max(row.area.y);
+    let apart = (row.area.x - last.area.right()).max(last.area.x - row.area.right());
+    shared > 0.5 * last.area.height.min(row.area.height) && apart >= BESIDE_EM * em
+}
+
+/// Returns whether a line is set in capitals: a heading before running text of the same size.
+fn is_capitals(text: &str) -> bool {
+    let upper = text.chars().filter(|c| c.is_uppercase()).count();
+    upper >= CAPITALS_MIN && !text.chars().any(char::is_lowercase)
 }
 
 /// Returns whether a line with a number of two levels or more is a heading next to a line that is longer.
@@ -202,6 +226,7 @@ fn is_numbered_heading(text: &str, width: f32, beside: f32) -> bool {
 fn is_new_paragraph(last: &Row, row: &Row, (left, right): (f32, f32), em: f32) -> bool {
     // The second line of a numbered heading begins below the first letter of its title.
     if row.rowed
+        || row.upside_down
         || (patterns::numbering(&last.text).is_some() && last.size >= row.size && row.area.x > last.area.x)
     {
         return false;

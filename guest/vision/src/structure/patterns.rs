@@ -188,6 +188,42 @@ pub fn numbering(text: &str) -> Option<u8> {
     (leads && deeper && titled && whole && parts.len() <= 6).then_some(parts.len() as u8)
 }
 
+/// Returns whether a text is nothing but the label of a chapter, whose title follows: "Chapter 4", "APPENDIX B", "Chapter Seven".
+pub(super) fn is_chapter_label(text: &str) -> bool {
+    let mut words = text.split_whitespace();
+    let (Some(first), Some(number), None) = (words.next(), words.next(), words.next()) else { return false };
+    let number = number.trim_end_matches(['.', ':']).to_lowercase();
+    CHAPTER_WORDS.contains(&first.to_lowercase().as_str())
+        && (number.bytes().all(|b| b.is_ascii_digit())
+            || number.chars().count() == 1
+            || is_roman(&number).is_some()
+            || NUMBER_WORDS.contains(&number.as_str()))
+}
+
+/// Numbers of chapters in words.
+const NUMBER_WORDS: [&str; 20] = [
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+    "twenty",
+];
+
 /// Pages of a preface have small numbers; "mix" and "di" are words.
 const ROMAN_PAGES: u32 = 200;
 

@@ -51,6 +51,8 @@ pub(super) fn assign(frame: &Frame<'_>, drafts: Vec<Draft>, tables: Vec<Found>) 
     }
     footnotes(frame, &drafts, &mut kinds);
     headings::mark(frame, &drafts, &mut kinds);
+    let (mut drafts, mut kinds, mut captions) = (drafts, kinds, captions);
+    headings::join_labels(frame, &mut drafts, &mut kinds, &mut captions);
     ordered(frame, Roles { drafts, kinds, captions, tables, figures })
 }
 

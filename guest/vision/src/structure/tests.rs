@@ -411,3 +411,25 @@ proptest! {
         prop_assert_eq!(&texts(table)[rows - 1][columns - 1], &format!("c{}x{}", rows - 1, columns - 1));
     }
 }
+
+#[test]
+fn a_paragraph_upside_down_is_one_block_in_its_own_order() {
+    let upright = ["How to fold the paper crane, first half:", "begin with a square sheet, on its back,"];
+    let other = [
+        "Turn the page over for this part:",
+        "open the pocket and press it flat so that",
+        "a diamond appears.",
+    ];
+    let mut page: Vec<Set> =
+        (0..).zip(upright).map(|(at, text)| line(60.0, 60.0 + 14.0 * at as f32, 10.0, text)).collect();
+    // Turned by half a turn about the center of the page.
+    page.extend(
+        (0..)
+            .zip(other)
+            .map(|(at, text)| turned(line(60.0, 400.0 + 14.0 * at as f32, 10.0, text), std::f32::consts::PI)),
+    );
+    page.push(line(60.0, 700.0, 10.0, "And the right way up again for the end of all of it."));
+    let blocks = blocks_of(&page, &[]);
+    let texts: Vec<String> = blocks.iter().map(|(_, rows)| rows.join(" ")).collect();
+    assert!(texts.contains(&other.join(" ")), "{texts:?}");
+}

@@ -10,6 +10,9 @@ const SEGMENT_GAP: f32 = 0.75;
 /// The same between two numbers: a space inside a number is a quarter.
 const NUMBER_GAP: f32 = 0.5;
 
+/// The same in heights of a box that was read from pixels.
+const NUMBER_GAP_READ: f32 = 0.36;
+
 /// A word of a level page.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Word<'a> {
@@ -53,13 +56,22 @@ pub(super) fn around(areas: impl Iterator<Item = Rect>) -> Option<Rect> {
 
 /// Splits the words of a line at wide gaps.
 pub(super) fn segments<'a>(line: usize, words: &[Word<'a>], size: f32) -> Vec<Segment<'a>> {
+    segments_of(line, words, size, NUMBER_GAP)
+}
+
+/// The same for a line read from pixels, whose box is higher than its letters.
+pub(super) fn segments_read<'a>(line: usize, words: &[Word<'a>], size: f32) -> Vec<Segment<'a>> {
+    segments_of(line, words, size, NUMBER_GAP_READ)
+}
+
+fn segments_of<'a>(line: usize, words: &[Word<'a>], size: f32, number_gap: f32) -> Vec<Segment<'a>> {
     let mut out = Vec::new();
     let mut open: Vec<Word<'a>> = Vec::new();
     for word in words {
         let apart = open.last().is_some_and(|last| {
             let gap = word.area.x - last.area.right();
             let numbers = || is_value(last.text) && is_value(word.text);
-            gap > SEGMENT_GAP * size || (gap > NUMBER_GAP * size && numbers())
+            gap > SEGMENT_GAP * size || (gap > number_gap * size && numbers())
         });
         if apart {
             out.extend(Segment::of(line, std::mem::take(&mut open)));

@@ -13,6 +13,8 @@ const WORDS_MIN: usize = 3;
 const SPREAD_MAX: f32 = 0.025;
 /// Fraction of the page's measured paragraphs from which the document is set in such a font, as by a typewriter.
 const MAJORITY: f32 = 0.6;
+/// Largest size of program text, as a fraction of running text.
+const SIZE_MAX: f32 = 1.1;
 
 /// Marks the paragraphs of program text. Only embedded text has words that are placed exactly enough.
 pub(super) fn mark(frame: &Frame<'_>, drafts: &[Draft], kinds: &mut [Option<Kind>]) {
@@ -24,8 +26,9 @@ pub(super) fn mark(frame: &Frame<'_>, drafts: &[Draft], kinds: &mut [Option<Kind
     if count as f32 > MAJORITY * measured as f32 {
         return;
     }
-    for (kind, even) in kinds.iter_mut().zip(even) {
-        if kind.is_none() && even == Some(true) {
+    for ((draft, kind), even) in drafts.iter().zip(kinds.iter_mut()).zip(even) {
+        // A heading may have words of even width by chance.
+        if kind.is_none() && even == Some(true) && draft.size <= SIZE_MAX * frame.body {
             *kind = Some(Kind::Code);
         }
     }

@@ -93,7 +93,32 @@ pub(super) fn kinds(frame: &Frame<'_>, drafts: &[Draft], tables: &[Found]) -> Ve
             *kind = Some(Kind::Footer);
         }
     }
+    beside_numbers(frame, drafts, &mut kinds);
     kinds
+}
+
+/// Marks the lines beside a page number at the edge of the page: a running head without white space below it.
+fn beside_numbers(frame: &Frame<'_>, drafts: &[Draft], kinds: &mut [Option<Kind>]) {
+    let numbers: Vec<Rect> = drafts
+        .iter()
+        .zip(kinds.iter())
+        .filter(|(_, kind)| **kind == Some(Kind::PageNumber))
+        .map(|(draft, _)| draft.area)
+        .collect();
+    for (draft, kind) in drafts.iter().zip(kinds) {
+        let same_row = |number: &Rect| {
+            (number.center().y - draft.area.center().y).abs() < 0.5 * number.height.max(draft.area.height)
+        };
+        if kind.is_none()
+            && draft.rows.len() == 1
+            && !draft.rowed
+            && in_edge(frame, &draft.area, NUMBER_EDGE)
+            && numbers.iter().any(same_row)
+        {
+            let above = draft.area.center().y < frame.page.center().y;
+            *kind = Some(if above { Kind::Header } else { Kind::Footer });
+        }
+    }
 }
 
 /// Returns the position above which text is header: the last wide gap below at most three rows at the edge; above all text

@@ -57,6 +57,34 @@ pub(super) fn mark(frame: &Frame<'_>, drafts: &[Draft], kinds: &mut [Option<Kind
     }
 }
 
+/// Joins the label of a chapter ("Chapter 4") and the heading below it, which is its title.
+pub(super) fn join_labels(
+    frame: &Frame<'_>,
+    drafts: &mut Vec<Draft>,
+    kinds: &mut Vec<Option<Kind>>,
+    captions: &mut Vec<Option<usize>>,
+) {
+    let is_heading = |kind: Option<&Option<Kind>>| matches!(kind, Some(Some(Kind::Heading(_) | Kind::Title)));
+    for at in (0..drafts.len().saturating_sub(1)).rev() {
+        let both = is_heading(kinds.get(at)) && is_heading(kinds.get(at + 1));
+        let (Some(label), Some(title)) = (drafts.get(at), drafts.get(at + 1)) else { continue };
+        if !both || label.zone != title.zone || !patterns::is_chapter_label(whole_text(frame, label).trim()) {
+            continue;
+        }
+        let title = drafts.remove(at + 1);
+        kinds.remove(at + 1);
+        captions.remove(at + 1);
+        if let Some(label) = drafts.get_mut(at) {
+            label.area = label.area.union(&title.area);
+            label.size = label.size.max(title.size);
+            label.rows.extend(title.rows);
+        }
+        if let Some(kind) = kinds.get_mut(at).filter(|kind| **kind != Some(Kind::Title)) {
+            *kind = Some(Kind::Heading(1));
+        }
+    }
+}
+
 fn heading(
     frame: &Frame<'_>,
     drafts: &[Draft],
