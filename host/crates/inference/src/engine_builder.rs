@@ -4,6 +4,7 @@
 //! Owns the loaded runtimes (ONNX Runtime's environment, OpenVINO), the mapping of variants to runtimes, and the keys
 //! of engines. Called when a lane is opened, and by builds.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -56,8 +57,10 @@ pub(crate) struct BuildPlaces<'a> {
 
 /// A model as a runtime loads it.
 pub(crate) struct Source {
-    /// The serialized model, with the parts that the host appends.
-    pub(crate) onnx: Vec<u8>,
+    /// The serialized model.
+    onnx: Vec<u8>,
+    /// The output to which the host appends the CTC reduction.
+    logits: Option<onnx::Port>,
     /// Names of its inputs.
     pub(crate) inputs: Vec<String>,
     /// Names of its outputs.
@@ -81,18 +84,31 @@ impl Source {
     }
 
     /// Makes a source of other weights of the model.
-    pub(crate) fn of(entry: &ModelEntry, mut onnx: Vec<u8>) -> Result<Self, InferenceError> {
+    pub(crate) fn of(entry: &ModelEntry, onnx: Vec<u8>) -> Result<Self, InferenceError> {
         let labels = entry.read_labels(&onnx)?;
+        let (inputs, mut outputs) = (onnx::inputs(&onnx), onnx::outputs(&onnx));
+        let mut logits = None;
         if let Some(Reduce::Ctc) = entry.engine.reduce {
-            let outputs = onnx::outputs(&onnx);
-            let [logits] = outputs.as_slice() else {
+            let mut ports = onnx::output_ports(&onnx);
+            logits = ports.pop().filter(|_| ports.is_empty());
+            if logits.is_none() {
                 let what = format!("engine.reduce takes a model with one output, not with {outputs:?}");
                 return Err(InferenceError::Model { model: entry.name.clone(), what });
-            };
-            onnx.extend(ctc::tail(logits));
+            }
+            outputs.extend([ctc::IDS, ctc::CONFIDENCE].map(str::to_owned));
         }
-        let (inputs, outputs) = (onnx::inputs(&onnx), onnx::outputs(&onnx));
-        Ok(Self { onnx, inputs, outputs, labels })
+        Ok(Self { onnx, logits, inputs, outputs, labels })
+    }
+
+    /// Returns the serialized model with the parts that the host appends for the runtime.
+    fn for_runtime(&self, provider: Provider) -> Cow<'_, [u8]> {
+        let Some(logits) = &self.logits else { return Cow::Borrowed(&self.onnx) };
+        let classes = logits.shape.as_ref().and_then(|shape| shape.last().copied().flatten());
+        let tail = match (provider, classes.and_then(|classes| i32::try_from(classes).ok())) {
+            (Provider::OpenVino, Some(classes)) => ctc::comparing_tail(&logits.name, classes),
+            _ => ctc::tail(&logits.name),
+        };
+        Cow::Owned([&self.onnx[..], &tail].concat())
     }
 }
 
@@ -154,7 +170,7 @@ impl EngineBuilder {
             layout: crate::cache::LAYOUT,
             model: entry.name.to_string(),
             model_sha256: entry.weights.sha256.as_str().to_owned(),
-            reduce: entry.engine.reduce.map_or("", |Reduce::Ctc| "ctc").to_owned(),
+            reduce: entry.engine.reduce.map_or("", |Reduce::Ctc| reduction(variant.provider)).to_owned(),
             variant,
             libraries,
             driver,
@@ -172,7 +188,8 @@ impl EngineBuilder {
         source: &Source,
         session_config: SessionConfig,
     ) -> Result<LoadedEngine, String> {
-        on_a_named_thread(|| self.make_here(variant, source, session_config))
+        let made = on_a_named_thread(|| self.make_here(variant, source, session_config))?;
+        Ok(row_by_row(made, variant))
     }
 
     fn make_here(
@@ -183,12 +200,18 @@ impl EngineBuilder {
     ) -> Result<LoadedEngine, String> {
         match variant.provider {
             Provider::OpenVino => {
-                let compiled =
-                    self.openvino()?.compile(&source.onnx, compile_options(variant, session_config))?;
+                let compiled = self.openvino()?.compile(
+                    &source.for_runtime(variant.provider),
+                    compile_options(variant, session_config),
+                )?;
                 of_compiled(&compiled, source, session_config)
             }
-            Provider::Cpu => self.sessions(variant, session_config, Graph::Model(&source.onnx)),
-            Provider::Cuda { .. } => self.sessions(variant, session_config, Graph::Model(&source.onnx)),
+            Provider::Cpu => {
+                self.sessions(variant, session_config, Graph::Model(&source.for_runtime(variant.provider)))
+            }
+            Provider::Cuda { .. } => {
+                self.sessions(variant, session_config, Graph::Model(&source.for_runtime(variant.provider)))
+            }
             Provider::TensorRt { .. } => Err("a TensorRT engine must be built before it is used".to_owned()),
             Provider::Tesseract => Err(NOT_BUILT.to_owned()),
         }
@@ -208,12 +231,15 @@ impl EngineBuilder {
             Provider::Cpu => {
                 let mut recipe = self.recipe(variant, session_config);
                 recipe.dump = Some(dir.join(ORT_FILE));
-                recipe.build(&Graph::Model(&source.onnx))?;
+                recipe.build(&Graph::Model(&source.for_runtime(variant.provider)))?;
                 Ok(vec![format!("optimized graph for {}", self.machine.cpu_key())])
             }
             Provider::OpenVino => {
                 let openvino = self.openvino()?;
-                let compiled = openvino.compile(&source.onnx, compile_options(variant, session_config))?;
+                let compiled = openvino.compile(
+                    &source.for_runtime(variant.provider),
+                    compile_options(variant, session_config),
+                )?;
                 compiled.export(&dir.join(OPENVINO_FILE))?;
                 let line = |key: &str| {
                     format!("{key} = {}", compiled.property(key).unwrap_or_else(|| "not reported".to_owned()))
@@ -230,7 +256,7 @@ impl EngineBuilder {
                 recipe.tensorrt = Some((profile, input.clone()));
                 recipe.dump = Some(dir.join(TENSORRT_FILE));
                 recipe.timing = places.timing.map(Path::to_owned);
-                recipe.build(&Graph::Model(&source.onnx))?;
+                recipe.build(&Graph::Model(&source.for_runtime(variant.provider)))?;
                 Ok(vec![format!("profile of `{input}`: {profile}")])
             }
             Provider::Tesseract => Err(NOT_BUILT.to_owned()),
@@ -246,7 +272,8 @@ impl EngineBuilder {
         source: &Source,
         session_config: SessionConfig,
     ) -> Result<LoadedEngine, String> {
-        on_a_named_thread(|| self.load_here(variant, entry, dir, source, session_config))
+        let loaded = on_a_named_thread(|| self.load_here(variant, entry, dir, source, session_config))?;
+        Ok(row_by_row(loaded, variant))
     }
 
     fn load_here(
@@ -326,6 +353,26 @@ fn compile_options(variant: EngineVariant, session_config: SessionConfig) -> Com
         threads: session_config.sessions * session_config.threads,
         bf16: variant.precision == Precision::Bf16,
     }
+}
+
+/// Names the form of the CTC reduction in an engine's key.
+fn reduction(provider: Provider) -> &'static str {
+    match provider {
+        Provider::OpenVino => "ctc-comparing",
+        _ => "ctc",
+    }
+}
+
+/// Lets each engine on cores run a batch row by row (ADR 0162). Rows in one run do not make a row cheaper there, but a runtime
+/// holds the results of every operator for all rows of a run, and OpenVINO compiles for each pair of rows and width. Only where
+/// the model declares that the first axis of every input and output is variable.
+fn row_by_row(made: LoadedEngine, variant: EngineVariant) -> LoadedEngine {
+    let by_rows = |port: &PortInfo| port.shape.first() == Some(&-1);
+    if !variant.provider.uses_cores() || !made.inputs.iter().chain(&made.outputs).all(by_rows) {
+        return made;
+    }
+    let in_rows = |engine| Box::new(InParts { engine, rows_max: 1 }) as Box<dyn Engine>;
+    LoadedEngine { engines: made.engines.into_iter().map(in_rows).collect(), ..made }
 }
 
 /// Makes the requests of one compiled model, which share its weights.

@@ -275,8 +275,8 @@ fn work_item(
         content *= handle.content;
         inputs.push((argument.name, handle.tensor.clone()));
     }
-    if let Err(fault) = check(&info, &inputs, &outputs) {
-        return Ok(Err(fault));
+    if let Err(reason) = info.check_run(&inputs, &outputs) {
+        return Ok(Err(invalid("model_argument_invalid", reason)));
     }
     // Background runs are served when the engine is idle; the batching policy is not asked about them.
     let planner = state.call.planner.clone().filter(|_| !state.call.background);
@@ -292,50 +292,6 @@ fn work_item(
         scheduling: Scheduling { weight: state.call.weight.max(1), hints, planner, content },
     };
     Ok(Ok(Run { item, rows, pixels }))
-}
-
-fn check(info: &ModelInfo, inputs: &[(String, Tensor)], outputs: &[String]) -> Result<(), Fault> {
-    let wrong = |message: String| Err(invalid("model_argument_invalid", message));
-    let name = &info.name;
-    for (given, tensor) in inputs {
-        let Some(port) = info.inputs.iter().find(|port| port.name == *given) else {
-            return wrong(format!("{name} has no input `{given}`"));
-        };
-        let fits = port.shape.len() == tensor.shape().len()
-            && port.shape.iter().zip(tensor.shape()).all(|(want, is)| *want < 0 || *want == *is as i64);
-        if port.dtype != tensor.dtype() || !fits {
-            return wrong(format!(
-                "input `{given}` of {name} takes {:?}{:?}, not {:?}{:?}",
-                port.dtype,
-                port.shape,
-                tensor.dtype(),
-                tensor.shape()
-            ));
-        }
-        if info.max_batch > 0 && tensor.rows() > info.max_batch as usize {
-            return wrong(format!(
-                "the input has {} rows, and {name} runs at most {} at once",
-                tensor.rows(),
-                info.max_batch
-            ));
-        }
-    }
-    if let Some(port) = info.inputs.iter().find(|port| !inputs.iter().any(|(given, _)| *given == port.name)) {
-        return wrong(format!("input `{}` of {name} is missing", port.name));
-    }
-    if inputs.len() != info.inputs.len() {
-        return wrong(format!("an input of {name} is given twice"));
-    }
-    if outputs.is_empty() {
-        return wrong(format!("no output of {name} is requested"));
-    }
-    if let Some(asked) = outputs.iter().find(|asked| !info.outputs.iter().any(|port| port.name == **asked)) {
-        return wrong(format!("{name} has no output `{asked}`"));
-    }
-    if outputs.len() > info.outputs.len() {
-        return wrong(format!("an output of {name} is requested twice"));
-    }
-    Ok(())
 }
 
 impl<T: Send + 'static> models::HostModelWithStore<T> for InferenceCtx {

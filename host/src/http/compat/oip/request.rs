@@ -97,7 +97,8 @@ impl Request {
             raw.outputs.into_iter().map(output).collect::<Result<Vec<_>, Fault>>()?
         };
         let names: Vec<String> = outputs.iter().map(|output| output.name.clone()).collect();
-        check(info, &inputs, &names)?;
+        info.check_run(&inputs, &names)
+            .map_err(|reason| wrong(format!("The run does not fit the model: {reason}.")))?;
         Ok(Self { id: raw.id, inputs, outputs })
     }
 }
@@ -153,53 +154,6 @@ fn tensor(input: RawInput, rest: &mut &[u8]) -> Result<(String, Tensor), Fault> 
         wrong(format!("The data of input `{name}` has not the number of elements of {shape:?}."))
     })?;
     Ok((name, tensor))
-}
-
-/// Checks the arguments of a run, as for a guest: each input once, with its element type and a shape that fits, and at least
-/// one output, none twice.
-fn check(info: &ModelInfo, inputs: &[(String, Tensor)], outputs: &[String]) -> Result<(), Fault> {
-    let wrong =
-        |message: String| Err(problem::option_invalid(format!("The run does not fit the model: {message}.")));
-    let name = &info.name;
-    for (given, tensor) in inputs {
-        let Some(port) = info.inputs.iter().find(|port| port.name == *given) else {
-            return wrong(format!("{name} has no input `{given}`"));
-        };
-        let fits = port.shape.len() == tensor.shape().len()
-            && port.shape.iter().zip(tensor.shape()).all(|(want, is)| *want < 0 || *want == *is as i64);
-        if port.dtype != tensor.dtype() || !fits {
-            return wrong(format!(
-                "input `{given}` of {name} takes {:?}{:?}, not {:?}{:?}",
-                port.dtype,
-                port.shape,
-                tensor.dtype(),
-                tensor.shape()
-            ));
-        }
-        if info.max_batch > 0 && tensor.rows() > info.max_batch as usize {
-            return wrong(format!(
-                "the input has {} rows, and {name} runs at most {} at once",
-                tensor.rows(),
-                info.max_batch
-            ));
-        }
-    }
-    if let Some(port) = info.inputs.iter().find(|port| !inputs.iter().any(|(given, _)| *given == port.name)) {
-        return wrong(format!("input `{}` of {name} is missing", port.name));
-    }
-    if inputs.len() != info.inputs.len() {
-        return wrong(format!("an input of {name} is given twice"));
-    }
-    if outputs.is_empty() {
-        return wrong(format!("no output of {name} is requested"));
-    }
-    if let Some(asked) = outputs.iter().find(|asked| !info.outputs.iter().any(|port| port.name == **asked)) {
-        return wrong(format!("{name} has no output `{asked}`"));
-    }
-    if outputs.len() > info.outputs.len() {
-        return wrong(format!("an output of {name} is requested twice"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
