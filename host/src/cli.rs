@@ -132,6 +132,7 @@ enum Command {
 
 /// Runs the command of the arguments, and returns the exit code of the process.
 pub fn run() -> ExitCode {
+    crate::memory::return_large_blocks();
     if let Some(arguments) = tesseract::called_as_tesseract(std::env::args_os()) {
         let settings = Settings { config: None, set: Vec::new() };
         return code_of(tesseract::run(&tesseract::Args::new(arguments), settings));

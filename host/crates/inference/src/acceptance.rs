@@ -10,6 +10,8 @@ mod golden;
 mod recognition;
 mod report;
 
+use std::time::Duration;
+
 use lector_core::Tensor;
 
 use crate::catalog::{Acceptance, ModelEntry, Reduce, Thresholds};
@@ -45,6 +47,38 @@ pub(crate) fn evaluate(
     let outputs = compared_outputs(entry, &source.outputs);
     let golden = Golden::read(entry, &acceptance.golden)?;
     compare(acceptance, &golden, input, &outputs, reference.as_mut(), candidate.as_mut())
+}
+
+/// Returns the processor time of the golden batch on a candidate, relative to the reference's, in a process that computes
+/// nothing else. Both must have run the batch before: they prepare themselves for each shape.
+pub(crate) fn relative_processor_time(
+    entry: &ModelEntry,
+    acceptance: &Acceptance,
+    source: &Source,
+    reference: &mut LoadedEngine,
+    candidate: &mut LoadedEngine,
+) -> Result<f64, String> {
+    let input = source.inputs.first().ok_or_else(|| "the model has no input".to_owned())?;
+    let outputs = compared_outputs(entry, &source.outputs);
+    let mut times = [Duration::ZERO; 2];
+    for tensor in Golden::read(entry, &acceptance.golden)?.runs {
+        let inputs = [(input.clone(), tensor)];
+        for (made, time) in [&mut *reference, &mut *candidate].into_iter().zip(&mut times) {
+            let started = processor_time();
+            if let Some(engine) = made.engines.first_mut() {
+                engine.run(&inputs, &outputs)?;
+            }
+            *time += processor_time().saturating_sub(started);
+        }
+    }
+    let [of_reference, of_candidate] = times.map(|time| time.as_secs_f64());
+    Ok(of_candidate / of_reference.max(f64::MIN_POSITIVE))
+}
+
+/// Returns the processor time of all threads of this process so far.
+fn processor_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(now.tv_sec.try_into().unwrap_or_default(), now.tv_nsec.try_into().unwrap_or_default())
 }
 
 /// Runs the golden batch on both and compares. The error names the failed run and its engine.

@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime};
 use lector_core::ModelName;
 use serde::{Deserialize, Serialize};
 
-use crate::acceptance::{AcceptanceReport, evaluate};
+use crate::acceptance::{AcceptanceReport, evaluate, relative_processor_time};
 use crate::cache::{EngineCache, Entry, Found, Manifest};
 use crate::catalog::ModelEntry;
 use crate::config::{InferenceConfig, SessionConfig};
@@ -300,8 +300,15 @@ impl Builder {
         let reference = self.engine_builder.make(EngineVariant::REFERENCE, source, one);
         let mut reference =
             reference.map_err(|why| BuildError::Runtime { what: "making the reference", why })?;
-        evaluate(&self.entry, acceptance, source, &mut reference, &mut candidate)
-            .map_err(|why| BuildError::Runtime { what: "accepting", why })
+        let (reference, candidate) = (&mut reference, &mut candidate);
+        let mut report = evaluate(&self.entry, acceptance, source, reference, candidate)
+            .map_err(|why| BuildError::Runtime { what: "accepting", why })?;
+        if order.variant.provider == Provider::OpenVino {
+            let ratio = relative_processor_time(&self.entry, acceptance, source, reference, candidate)
+                .map_err(|why| BuildError::Runtime { what: "timing", why })?;
+            report.processor_time = Some(ratio);
+        }
+        Ok(report)
     }
 }
 

@@ -31,6 +31,8 @@ impl FromStr for PreferredProvider {
 pub struct ProviderPreference {
     /// At least one; no variant twice.
     pub variants: Vec<EngineVariant>,
+    /// Those of them that serve a model only where its engine was measured to take less processor time than the reference.
+    pub measured: Vec<EngineVariant>,
     /// The reasons for this list: a sentence for each decision of `auto`.
     pub reasons: Vec<String>,
 }
@@ -76,7 +78,7 @@ impl ProviderPreference {
         hints: &[PreferredProvider],
         here: &Availability<'_>,
     ) -> Result<Self, PreferenceError> {
-        let mut preference = Self { variants: Vec::new(), reasons: Vec::new() };
+        let mut preference = Self { variants: Vec::new(), measured: Vec::new(), reasons: Vec::new() };
         for hint in hints {
             match hint {
                 PreferredProvider::Auto => preference.auto(here),
@@ -89,10 +91,18 @@ impl ProviderPreference {
     fn auto(&mut self, here: &Availability<'_>) {
         let name = here.machine.name();
         match &here.openvino_missing {
-            _ if !here.machine.has_bf16() => self.reasons.push(format!(
-                "no openvino: {name} has neither avx512_bf16 nor AMX, and in f32 it is no faster than cpu"
-            )),
-            Some(why) => self.reasons.push(format!("no openvino, though {name} computes bf16: {why}")),
+            Some(why) => self.reasons.push(format!("no openvino: {why}")),
+            None if !here.machine.has_bf16() => {
+                self.reasons.push(format!(
+                    "openvino/f32: {name} has neither avx512_bf16 nor AMX, so it serves a model where it is measured to take \
+                     less processor time than cpu/f32"
+                ));
+                let variant = EngineVariant { provider: Provider::OpenVino, precision: Precision::F32 };
+                if !self.variants.contains(&variant) {
+                    self.measured.push(variant);
+                }
+                self.push(variant.provider, variant.precision);
+            }
             None => {
                 self.reasons.push(format!("openvino/bf16: {name} computes bf16, and OpenVINO is there"));
                 self.push(Provider::OpenVino, Precision::Bf16);
@@ -155,8 +165,21 @@ mod tests {
         };
         check(true, true, "openvino/bf16, cpu/f32");
         check(true, false, "cpu/f32");
-        check(false, true, "cpu/f32");
+        check(false, true, "openvino/f32, cpu/f32");
         check(false, false, "cpu/f32");
+    }
+
+    #[test]
+    fn a_variant_that_auto_cannot_know_to_be_faster_is_measured() {
+        let machine = Machine::with_bf16(false);
+        let here = Availability { machine: &machine, openvino_missing: None };
+        let measured = |words: &[&str]| {
+            let hints: Vec<PreferredProvider> = words.iter().map(|word| word.parse().unwrap()).collect();
+            ProviderPreference::resolve(&hints, &here).unwrap().measured.len()
+        };
+        assert_eq!(measured(&["auto"]), 1);
+        assert_eq!(measured(&["openvino/f32", "auto"]), 0, "it was asked for by name");
+        assert_eq!(measured(&["cpu"]), 0);
     }
 
     #[test]

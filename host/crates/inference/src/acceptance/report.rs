@@ -3,6 +3,9 @@
 use lector_core::Tensor;
 use serde::{Deserialize, Serialize};
 
+/// Most processor time, relative to the reference's, of an engine that is said to be faster: less is not worth its memory.
+const FASTER_MAX: f64 = 0.95;
+
 /// The result of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AcceptanceReport {
@@ -14,6 +17,9 @@ pub struct AcceptanceReport {
     pub runs: usize,
     /// The measures.
     pub measures: Vec<Measure>,
+    /// Processor time of the golden batch relative to the reference's; where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor_time: Option<f64>,
 }
 
 /// One measure and its limit.
@@ -53,7 +59,21 @@ impl std::fmt::Display for Measure {
 
 impl AcceptanceReport {
     pub(super) fn of(measures: Vec<Measure>, pictures: usize, runs: usize) -> Self {
-        Self { accepted: measures.iter().all(Measure::passed), pictures, runs, measures }
+        let accepted = measures.iter().all(Measure::passed);
+        Self { accepted, pictures, runs, measures, processor_time: None }
+    }
+
+    /// Returns why the engine does not serve where it must be faster than the reference; `None`: it is.
+    pub(crate) fn slowness(&self) -> Option<String> {
+        match self.processor_time {
+            Some(ratio) if ratio <= FASTER_MAX => None,
+            Some(ratio) => Some(format!(
+                "it takes {ratio:.2} of the processor time of cpu/f32 (at most {FASTER_MAX} serves)"
+            )),
+            None => {
+                Some("its processor time was not measured: `lector engines verify` measures it".to_owned())
+            }
+        }
     }
 
     /// Returns the report on the reference itself, which has no measures.
@@ -63,12 +83,14 @@ impl AcceptanceReport {
 
     /// Returns the failed measures, or all where none failed, in a line.
     pub fn summary(&self) -> String {
-        let shown: Vec<String> = self
+        let mut shown: Vec<String> = self
             .measures
             .iter()
             .filter(|measure| self.accepted || !measure.passed())
             .map(ToString::to_string)
             .collect();
+        let time = self.processor_time.filter(|_| self.accepted);
+        shown.extend(time.map(|ratio| format!("{ratio:.2} of the processor time of cpu/f32")));
         if shown.is_empty() { "the reference itself".to_owned() } else { shown.join(", ") }
     }
 }

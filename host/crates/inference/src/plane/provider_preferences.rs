@@ -28,7 +28,7 @@ impl ProviderPreferences {
         let lists = || std::iter::once(&config.providers).chain(config.model_providers.values());
         let hints = || lists().flatten();
         let machine = Machine::detect(&config.cpu_features);
-        let openvino = openvino(config, &machine, hints())?;
+        let openvino = openvino(config, hints())?;
         let here = Availability { machine: &machine, openvino_missing: openvino.as_ref().err().cloned() };
         let preference = |key: String, hints: &[PreferredProvider]| {
             let preference = ProviderPreference::resolve(hints, &here)
@@ -48,7 +48,11 @@ impl ProviderPreferences {
         }
         for entry in catalog.entries().iter().filter(|entry| entry.task == Task::Transcription) {
             let reasons = vec!["tesseract: nothing else reads text of this model".to_owned()];
-            let preference = ProviderPreference { variants: vec![EngineVariant::TESSERACT], reasons };
+            let preference = ProviderPreference {
+                variants: vec![EngineVariant::TESSERACT],
+                measured: Vec::new(),
+                reasons,
+            };
             single.insert(entry.name.clone(), preference);
         }
         let preferences = Self { all, single };
@@ -76,7 +80,6 @@ impl ProviderPreferences {
 /// Returns OpenVINO, or the reason why it is missing. An error where the configuration names it.
 fn openvino<'a>(
     config: &InferenceConfig,
-    machine: &Machine,
     mut hints: impl Iterator<Item = &'a PreferredProvider> + Clone,
 ) -> Result<Result<OpenVino, String>, InferenceError> {
     let by_name = |hint: &PreferredProvider| {
@@ -85,7 +88,7 @@ fn openvino<'a>(
     if hints.clone().any(by_name) {
         return Ok(Ok(OpenVino::load(&config.openvino_dir)?));
     }
-    if !hints.any(|hint| *hint == PreferredProvider::Auto) || !machine.has_bf16() {
+    if !hints.any(|hint| *hint == PreferredProvider::Auto) {
         return Ok(Err("the configuration does not use it".to_owned()));
     }
     Ok(OpenVino::load(&config.openvino_dir).map_err(|error| error.to_string()))

@@ -66,10 +66,14 @@ impl Plane {
         match self.cache.find(&key) {
             Ok(Found::Entry(found)) => {
                 self.engine_states.built(model, variant, BuiltStatus::from(&found));
-                if found.manifest.acceptance.accepted {
-                    return Lookup::Ready(found);
-                }
-                self.engine_states.note(model, variant, VariantState::Refused);
+                let acceptance = &found.manifest.acceptance;
+                let must_be_faster = self.preference(model).measured.contains(&variant);
+                let state = match acceptance.slowness().filter(|_| must_be_faster) {
+                    _ if !acceptance.accepted => VariantState::Refused,
+                    Some(why) => VariantState::Excluded { why },
+                    None => return Lookup::Ready(found),
+                };
+                self.engine_states.note(model, variant, state);
                 Lookup::No
             }
             Ok(Found::Nothing | Found::Quarantined { .. }) => {
