@@ -3,6 +3,7 @@
 //! Exit codes: 0 success, 1 a failure, 2 invalid arguments or configuration. `app`, the platform and `http` do the
 //! work.
 
+mod api_page;
 mod backup;
 mod config;
 mod doctor;
@@ -17,6 +18,7 @@ mod jobs;
 mod keys;
 mod lines;
 mod manage;
+mod mcp;
 mod models;
 mod ocr;
 mod renamed;
@@ -63,6 +65,8 @@ enum Command {
     /// Submit documents to a server that reads them later, follow them, fetch their results
     #[command(subcommand)]
     Jobs(jobs::Command),
+    /// Serve tools for agents (Model Context Protocol) on standard input and output
+    Mcp(mcp::Args),
     /// Create, build, check and test guests
     #[command(subcommand)]
     Guest(guest::Command),
@@ -198,6 +202,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Tesseract(args) => tesseract::run(&args, Settings { config: None, set: Vec::new() }),
         Command::Ocr(args) => ocr::run(args, ephemeral(errors_only(config, &effective))),
         Command::Jobs(command) => jobs::run(command, &config),
+        Command::Mcp(args) => mcp::run(&args, errors_only(config, &effective)),
         Command::Guest(command) => guest::run(command, ephemeral(errors_only(config, &effective))),
         Command::Engines(command) => engines::run(command, errors_only(config, &effective)),
         Command::Models(command) => models::run(command, &errors_only(config, &effective)),

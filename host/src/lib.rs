@@ -12,6 +12,7 @@ pub mod descriptors;
 pub mod doctor;
 mod events;
 pub mod http;
+mod mcp;
 pub mod memory;
 pub mod metrics;
 pub mod shutdown;

@@ -34,6 +34,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["host"]),
     ("prometheus-client", &["host"]),
     ("rustls*", &["host"]),
+    ("rmcp*", &["host"]),
     ("hmac", &["jobs"]),
     // Types and arithmetic run on any thread of the caller.
     ("tokio", &["host", "jobs", "serving", "control", "runtime", "inference", "document"]),

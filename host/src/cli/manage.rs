@@ -6,7 +6,7 @@
 mod deployments;
 mod list_format;
 mod logs;
-mod pages;
+pub(super) mod pages;
 mod watch;
 
 use std::path::{Path, PathBuf};

@@ -20,6 +20,8 @@ pub enum Dialect {
     PaddleOcr,
     /// Open Inference Protocol v2: the raw models.
     OpenInference,
+    /// Model Context Protocol: tools for agents.
+    Mcp,
 }
 
 impl Dialect {
@@ -32,6 +34,7 @@ impl Dialect {
             Self::Azure => "azure",
             Self::PaddleOcr => "paddleocr",
             Self::OpenInference => "openinference",
+            Self::Mcp => "mcp",
         }
     }
 }
@@ -53,9 +56,9 @@ pub struct CompatConfig {
 
 impl Default for CompatConfig {
     fn default() -> Self {
-        use Dialect::{Azure, Docling, Mistral, OpenInference, OpenWebUi, PaddleOcr};
+        use Dialect::{Azure, Docling, Mcp, Mistral, OpenInference, OpenWebUi, PaddleOcr};
         Self {
-            enabled: [Mistral, OpenWebUi, Docling, Azure, PaddleOcr, OpenInference].into(),
+            enabled: [Mistral, OpenWebUi, Docling, Azure, PaddleOcr, OpenInference, Mcp].into(),
             models: BTreeMap::new(),
             public_url: None,
             ttl: Duration::from_secs(3600),

@@ -189,6 +189,8 @@ fn compat(effective: &Effective, check: &Check<'_>) -> Result<CompatConfig, Conf
         (Dialect::PaddleOcr, raw.paddleocr, &models.paddleocr),
         // Its models are those of the catalog.
         (Dialect::OpenInference, raw.openinference, &BTreeMap::new()),
+        // Its calls name deployments.
+        (Dialect::Mcp, raw.mcp, &BTreeMap::new()),
     ];
     let mut named = BTreeMap::new();
     for (dialect, _, models) in dialects {

@@ -19,6 +19,7 @@ mod files;
 mod form;
 mod inline;
 mod links;
+mod mcp;
 mod mistral;
 mod oip;
 mod openwebui;
@@ -45,6 +46,7 @@ pub(super) fn routes(config: &CompatConfig) -> Router<AppState> {
         (Dialect::Azure, azure::routes),
         (Dialect::PaddleOcr, paddleocr::routes),
         (Dialect::OpenInference, oip::routes),
+        (Dialect::Mcp, mcp::routes),
     ];
     let on = all.into_iter().filter(|(dialect, _)| config.enabled.contains(dialect));
     on.fold(Router::new(), |router, (_, routes)| router.merge(routes()))

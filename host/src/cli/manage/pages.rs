@@ -10,7 +10,7 @@ use super::super::server_client::Server;
 const LIMIT: u32 = 1000;
 
 /// Requests all pages of a list, and returns them as one list without `next`.
-pub(super) async fn all(server: &Server<'_>, request: RequestBuilder) -> anyhow::Result<Value> {
+pub(in crate::cli) async fn all(server: &Server<'_>, request: RequestBuilder) -> anyhow::Result<Value> {
     let request = request.query(&[("limit", LIMIT)]);
     let mut list = Value::Null;
     let mut cursor: Option<String> = None;

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use lector_core::{DocumentResult, PageResult, RequestId, Summary, Timing, Transcript};
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use super::super::api_page;
 
 /// A document that was read completely.
 pub(super) type Document = DocumentResult<Transcript, Summary>;
@@ -15,42 +17,7 @@ pub(super) fn of_json(answer: &[u8]) -> anyhow::Result<Vec<Transcript>> {
     let mut answer: Value =
         serde_json::from_slice(answer).context("the response of the server is not JSON")?;
     let pages = answer.get_mut("pages").and_then(Value::as_array_mut).map(std::mem::take);
-    pages.context("the response of the server has no pages")?.into_iter().map(page).collect()
-}
-
-fn page(mut page: Value) -> anyhow::Result<Transcript> {
-    if let Some(error) = page.get("error") {
-        let text = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        bail!("page {} was not read: {} ({})", page["page"], text("message"), text("code"));
-    }
-    to_model(&mut page);
-    serde_json::from_value(page).context("the response of the server is not the JSON of a page")
-}
-
-/// Converts the JSON of the API to that of the document model: corners are points, a rotation has a name, and a guest's
-/// additions are text.
-fn to_model(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            for (name, value) in members.iter_mut() {
-                match name.as_str() {
-                    "quad" => {
-                        let point = |at: &Value| json!({ "x": at[0], "y": at[1] });
-                        let corners = value.as_array().map(|corners| corners.iter().map(point).collect());
-                        *value = corners.unwrap_or_default();
-                    }
-                    "rotation" => {
-                        let turns = value.as_u64().unwrap_or(0) / 90 % 4;
-                        *value = ["none", "quarter", "half", "three-quarters"][turns as usize % 4].into();
-                    }
-                    "properties" => *value = value.to_string().into(),
-                    _ => to_model(value),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(to_model),
-        _ => {}
-    }
+    pages.context("the response of the server has no pages")?.into_iter().map(api_page::read).collect()
 }
 
 /// Returns a document of pages in order. The times and names that no output has are empty.
@@ -86,6 +53,7 @@ pub(super) fn pages_mut(document: &mut Document) -> impl Iterator<Item = &mut Tr
 pub(super) mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use lector_core::{Block, BlockKind, Direction, Line, LineSource, Point, Quad, Rotation, Size, Word};
+    use serde_json::json;
 
     use super::*;
 

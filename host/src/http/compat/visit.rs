@@ -56,6 +56,49 @@ impl Ask {
     }
 }
 
+/// Returns the longest time of a request.
+pub(super) fn timeout(state: &AppState, principal: &Principal) -> Duration {
+    let most = state.config.request_timeout;
+    match principal.limits().request_timeout_ms {
+        0 => most,
+        own => Duration::from_millis(own).min(most),
+    }
+}
+
+/// Returns the most bytes of JSON that contains a document of `bytes_max` bytes in base64.
+pub(super) fn in_json(bytes_max: u64) -> u64 {
+    bytes_max.div_ceil(3).saturating_mul(4).saturating_add(JSON_BYTES_MAX)
+}
+
+/// Returns a body under the limits of the server.
+pub(super) fn limited(
+    state: &AppState,
+    head: &Parts,
+    body: Body,
+    bytes_max: u64,
+    timeout: Duration,
+) -> Result<LimitedBody, Fault> {
+    let limits = BodyLimits {
+        bytes_max,
+        idle_max: state.config.body_idle_timeout,
+        rate_min: state.config.transfer_rate_min,
+        waits_max: timeout,
+        until: Instant::now() + timeout,
+    };
+    LimitedBody::new(&head.headers, body, limits)
+}
+
+/// Receives a whole body; its bytes count as they arrive.
+pub(super) async fn whole(mut body: LimitedBody, received: &mut ReceivedBytes) -> Result<Vec<u8>, Fault> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk?;
+        received.arrived((bytes.len() + chunk.len()) as u64).await?;
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
 impl Visit {
     /// Begins a synchronous request: the document waits for its place at most as long as in Lector's own API.
     pub(super) fn begin(call: Call) -> Result<(Self, Parts, Body), Fault> {
@@ -71,11 +114,7 @@ impl Visit {
     fn enter(call: Call, is_task: bool) -> Result<(Self, Parts, Body), Fault> {
         let principal = call.principal()?;
         let Call { state, ctx, head, body } = call;
-        let most = state.config.request_timeout;
-        let timeout = match principal.limits().request_timeout_ms {
-            0 => most,
-            own => Duration::from_millis(own).min(most),
-        };
+        let timeout = timeout(&state, &principal);
         let request = DocumentRequest::new(ctx.id.clone(), timeout);
         let session = state.service.begin(&principal, request, TimeoutStart::Since(ctx.began))?;
         let declared = declared_bytes(&head.headers);
@@ -93,27 +132,12 @@ impl Visit {
     }
 
     fn limited(&self, head: &Parts, body: Body, bytes_max: u64) -> Result<LimitedBody, Fault> {
-        let limits = BodyLimits {
-            bytes_max,
-            idle_max: self.state.config.body_idle_timeout,
-            rate_min: self.state.config.transfer_rate_min,
-            waits_max: self.timeout,
-            until: Instant::now() + self.timeout,
-        };
-        LimitedBody::new(&head.headers, body, limits)
+        limited(&self.state, head, body, bytes_max, self.timeout)
     }
 
     /// Receives the whole body: a document, or JSON that contains one in base64.
     pub(super) async fn body(&mut self, head: &Parts, body: Body) -> Result<Vec<u8>, Fault> {
-        let bytes_max = self.bytes_max().div_ceil(3).saturating_mul(4).saturating_add(JSON_BYTES_MAX);
-        let mut body = self.limited(head, body, bytes_max)?;
-        let mut bytes = Vec::new();
-        while let Some(chunk) = body.next().await {
-            let chunk = chunk?;
-            self.received.arrived((bytes.len() + chunk.len()) as u64).await?;
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes)
+        whole(self.limited(head, body, in_json(self.bytes_max()))?, &mut self.received).await
     }
 
     /// Receives a form.

@@ -3,6 +3,7 @@
 
 mod azure;
 mod docling;
+mod mcp;
 mod mistral;
 mod oip;
 mod openwebui;
