@@ -16,6 +16,7 @@ mod connection_table;
 mod delivery;
 mod engines;
 mod extract;
+mod files;
 mod health;
 mod jobs;
 mod json;
@@ -62,7 +63,7 @@ pub struct AppState {
     metrics: Arc<Metrics>,
     /// The limits of the gateway.
     config: Arc<HttpConfig>,
-    /// What the APIs of other software keep between requests.
+    /// Uploaded files, and what the APIs of other software keep between requests.
     compat: Arc<compat::stores::Stores>,
 }
 

@@ -5,8 +5,8 @@
 //! the meaning of the answer is ignored, because clients send many options.
 //!
 //! The parts that dialects share: `call` (a request, its credentials and errors), `visit` (from an authenticated request
-//! to a read document), `form` (multipart bodies), `inline` (base64, `data:` URLs, sniffing), `files` and `links`
-//! (uploads and capability URLs), `tasks` (asynchronous calls), `answer` (JSON responses), `path` (normalization).
+//! to a read document), `form` (multipart bodies), `inline` (base64, `data:` URLs, sniffing), `links`
+//! (capability URLs of uploaded files), `tasks` (asynchronous calls), `answer` (JSON responses), `path` (normalization).
 //!
 //! To add a dialect: a module with a function `routes` and a function that shapes errors, a line in [`routes`], and a
 //! variant of [`Dialect`].
@@ -15,7 +15,6 @@ mod answer;
 mod azure;
 mod call;
 mod docling;
-mod files;
 mod form;
 mod inline;
 mod links;

@@ -20,7 +20,7 @@ use super::manage::{deployments, keys, logs, queries, routes, tenants};
 use super::openapi as api;
 use super::openapi::document::{self, Described};
 use super::problem::{self, Problem};
-use super::{AppState, batch, compat, engines, health, middleware, ocr, problem_pages};
+use super::{AppState, batch, compat, engines, files, health, middleware, ocr, problem_pages};
 
 /// A route with the description of its operation.
 struct Route {
@@ -55,7 +55,11 @@ fn table() -> Vec<Route> {
         route::<batch::__path_batch, _, _>(batch::batch),
         route::<ocr::__path_ocr_by_deployment, _, _>(ocr::ocr_by_deployment),
         route::<batch::__path_batch_by_deployment, _, _>(batch::batch_by_deployment),
-        // Jobs.
+        // Uploaded files, and jobs.
+        route::<files::__path_upload, _, _>(files::upload),
+        route::<files::__path_list, _, _>(files::list),
+        route::<files::__path_get, _, _>(files::get),
+        route::<files::__path_delete, _, _>(files::delete),
         route::<submit::__path_submit, _, _>(submit::submit),
         route::<jobs::__path_list, _, _>(jobs::list),
         route::<jobs::__path_get, _, _>(jobs::get),

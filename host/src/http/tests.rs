@@ -9,6 +9,7 @@ mod app;
 mod batches;
 mod compat;
 mod conformance;
+mod files;
 mod hostile;
 mod jobs;
 mod limits;

@@ -58,6 +58,11 @@ pub(crate) fn is_form(headers: &HeaderMap) -> bool {
     essence(content_type(headers)) == "multipart/form-data"
 }
 
+/// Returns whether the body is JSON.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    essence(content_type(headers)) == "application/json"
+}
+
 fn content_type(headers: &HeaderMap) -> &str {
     headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }

@@ -174,6 +174,11 @@ pub struct Limits {
     pub revisions_max: u32,
     /// Bytes of the components and settings of these; 0: the host's default for a tenant.
     pub stored_bytes_max: u64,
+    /// Jobs that are not finished; 0: the host's default for a tenant.
+    pub jobs_unfinished_max: u64,
+    /// Bytes of the documents and results of all its jobs, beyond which a new one is refused; 0: the host's default for a
+    /// tenant.
+    pub jobs_bytes_max: u64,
     /// Deadline of a request that sets none, in milliseconds; 0: the host's.
     pub request_timeout_ms: u64,
     /// Upper bounds of the limits of one guest call; they apply to every revision.
@@ -194,6 +199,8 @@ impl Default for Limits {
             pages_per_document_max: 0,
             revisions_max: 0,
             stored_bytes_max: 0,
+            jobs_unfinished_max: 0,
+            jobs_bytes_max: 0,
             request_timeout_ms: 0,
             budget: BudgetSpec::default(),
         }

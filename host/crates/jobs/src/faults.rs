@@ -1,5 +1,7 @@
 //! Faults of jobs.
 
+use std::time::Duration;
+
 use lector_control::store::StoreError;
 use lector_control::store::jobs::JobId;
 use lector_core::{Fault, Kind};
@@ -19,6 +21,27 @@ pub(crate) fn stored(error: StoreError) -> Fault {
         }
         other => other.into(),
     }
+}
+
+/// Time after which a tenant with its limit of jobs should try again: some of its pages are read by then.
+const JOBS_RETRY_AFTER: Duration = Duration::from_secs(30);
+/// Time after which a tenant with its limit of bytes should try again: expired jobs are deleted each minute.
+const BYTES_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+pub(crate) fn too_many_jobs(unfinished: u64) -> Fault {
+    let message = format!(
+        "The tenant has {unfinished} unfinished jobs, which is its limit (`limits.jobs_unfinished_max`): wait until some have \
+         ended, or cancel some."
+    );
+    Fault::new(Kind::Busy, "tenant_jobs_exceeded", message).retry_after(JOBS_RETRY_AFTER)
+}
+
+pub(crate) fn too_many_bytes(bytes: u64, most: u64) -> Fault {
+    let message = format!(
+        "With this job the tenant's jobs would keep {bytes} bytes of documents and results, and the limit is {most} \
+         (`limits.jobs_bytes_max`): delete finished jobs, or wait until their retention is over."
+    );
+    Fault::new(Kind::Busy, "tenant_job_bytes_exceeded", message).retry_after(BYTES_RETRY_AFTER)
 }
 
 pub(crate) fn data_damaged() -> Fault {

@@ -175,15 +175,16 @@ impl Jobs {
         _: &Principal,
         name: Option<String>,
         content_type: Option<String>,
-        bytes: Vec<u8>,
+        bytes: impl Into<Arc<Vec<u8>>>,
     ) -> Result<StagedInput, Fault> {
+        let bytes = bytes.into();
         let length = bytes.len() as u64;
-        let (digest, pin) = self.store().stage(Arc::new(bytes)).await.map_err(faults::stored)?;
+        let (digest, pin) = self.store().stage(bytes).await.map_err(faults::stored)?;
         Ok(StagedInput { name, content_type, digest, bytes: length, _pin: pin })
     }
 
     /// Submits a job. It is durable when this returns. Faults: `option_invalid`, `deployment_not_found`,
-    /// `idempotency_key_reused`, `tenant_jobs_exceeded`, `tenant_storage_exceeded`, `storage_full`.
+    /// `idempotency_key_reused`, `tenant_jobs_exceeded`, `tenant_job_bytes_exceeded`, `storage_full`.
     pub async fn submit(&self, principal: &Principal, submission: Submission) -> Result<Submitted, Fault> {
         submission.spec.check(self.config.retention_max)?;
         if submission.inputs.is_empty() {
@@ -195,8 +196,7 @@ impl Jobs {
         let idempotency = submission.idempotency()?;
         let Submission { spec, inputs, .. } = submission;
         let id = JobId::random().ok_or_else(faults::no_randomness)?;
-        let limits =
-            JobLimits { unfinished: self.config.tenant_jobs_max, bytes: self.config.tenant_bytes_max };
+        let limits = self.limits(principal);
         let document = |input: &StagedInput| NewJobDocument {
             name: input.name.clone(),
             content_type: input.content_type.clone(),
@@ -229,24 +229,22 @@ impl Jobs {
                 return Err(Fault::new(Kind::Conflict, "idempotency_key_reused", message));
             }
             Added::TooMany(unfinished) => {
-                let message = format!(
-                    "The tenant has {unfinished} unfinished jobs, which is its limit: wait until some have ended, or cancel \
-                     some."
-                );
-                let fault = Fault::new(Kind::Busy, "tenant_jobs_exceeded", message);
-                return Err(fault.retry_after(Duration::from_secs(30)));
+                return Err(faults::too_many_jobs(unfinished));
             }
-            Added::TooManyBytes(bytes) => {
-                let most = limits.bytes;
-                let message = format!(
-                    "With this job the tenant's jobs would keep {bytes} bytes, and the limit is {most} (`jobs.tenant_bytes_max`): \
-                     delete finished jobs."
-                );
-                return Err(Fault::new(Kind::Conflict, "tenant_storage_exceeded", message));
-            }
+            Added::TooManyBytes(bytes) => return Err(faults::too_many_bytes(bytes, limits.bytes)),
         };
         self.ready.notify_one();
         Ok(Submitted { job: self.status(principal, &id).await?, created })
+    }
+
+    /// Returns the limits of the tenant's jobs: its own, else those of the server.
+    fn limits(&self, principal: &Principal) -> JobLimits {
+        let own = principal.limits();
+        let or = |own: u64, otherwise: u64| if own == 0 { otherwise } else { own };
+        JobLimits {
+            unfinished: or(own.jobs_unfinished_max, self.config.tenant_jobs_max),
+            bytes: or(own.jobs_bytes_max, self.config.tenant_bytes_max),
+        }
     }
 
     /// Returns a row of the principal's tenant.

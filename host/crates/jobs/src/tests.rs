@@ -342,7 +342,7 @@ async fn limits_and_invalid_specifications_are_refused() {
     assert_eq!(server.submit_spec(unknown, &[&[1]]).await.unwrap_err().code, "deployment_not_found");
     assert_eq!(server.submit_spec(spec(), &[]).await.unwrap_err().code, "file_missing");
     let large = vec![1; (1 << 20) + 1];
-    assert_eq!(server.submit_spec(spec(), &[&large]).await.unwrap_err().code, "tenant_storage_exceeded");
+    assert_eq!(server.submit_spec(spec(), &[&large]).await.unwrap_err().code, "tenant_job_bytes_exceeded");
     for _ in 0..5 {
         server.submit(&[&[1]]).await;
     }

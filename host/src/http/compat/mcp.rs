@@ -148,7 +148,7 @@ impl Sent {
             Named::Upload(id) => {
                 let file = self.state.compat.files.get(self.principal.tenant(), &id)?;
                 received.arrived(received.bytes().saturating_add(file.bytes.len() as u64)).await?;
-                (Some(file.name.clone()), file.bytes.clone())
+                (Some(file.name.clone()).filter(|name| !name.is_empty()), file.bytes.to_vec())
             }
             // The definitions of this transport have no such argument.
             Named::Path(_) => return Err(problem::option_invalid("The server reads no paths: send `content`.")),

@@ -1,4 +1,5 @@
-//! What dialects keep between requests, and the removal of what has expired.
+//! What is kept in memory between requests, and the removal of what has expired: uploaded files, which the API of Lector has as
+//! well, and capability URLs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,16 +8,16 @@ use std::time::Duration;
 
 use lector_core::Clock;
 
-use super::files::Files;
 use super::links::Links;
 use crate::config::CompatConfig;
+use crate::http::files::store::Files;
 
 /// Time between two removals of what has expired.
 const SWEEP_PERIOD: Duration = Duration::from_secs(60);
 
 /// The stores of the dialects.
 pub(in crate::http) struct Stores {
-    pub(super) files: Files,
+    pub(in crate::http) files: Files,
     pub(super) links: Links,
     clock: Arc<dyn Clock>,
     sweeping: AtomicBool,
@@ -40,7 +41,7 @@ impl Stores {
 
     /// Starts to remove what expires, until nothing is left. Every access removes it, too; this frees the memory if there
     /// is no other access. Called after something was stored.
-    pub(super) fn sweep(self: &Arc<Self>) {
+    pub(in crate::http) fn sweep(self: &Arc<Self>) {
         if self.sweeping.swap(true, SeqCst) {
             return;
         }

@@ -237,11 +237,13 @@ const GROUPS: &[(&str, &[&str])] = &[
             "dpi_invalid",
         ],
     ),
+    ("file", &["file_not_found"]),
+    ("file_upload", &["document_empty", "tenant_files_exceeded", "tenant_memory_exceeded", "rate_limited", "shutting_down"]),
     ("jobs", &["jobs_disabled"]),
     ("job", &["job_not_found", "job_data_damaged"]),
     (
         "job_submit",
-        &["idempotency_key_reused", "tenant_jobs_exceeded", "tenant_storage_exceeded", "no_randomness"],
+        &["idempotency_key_reused", "tenant_jobs_exceeded", "tenant_job_bytes_exceeded", "no_randomness"],
     ),
     (
         "job_result",

@@ -38,7 +38,7 @@ codes! {
     compat_model_not_ready [503]
         "The client of another API names a model that no deployment has loaded."
         "Deploy a guest that uses the model, or try again while one is loading it.";
-    compat_file_not_found [404]
+    file_not_found [404]
         "The uploaded file does not exist, has expired, or belongs to another tenant."
         "Upload the file again.";
     compat_task_not_found [404]
@@ -47,9 +47,9 @@ codes! {
     compat_task_not_finished [404]
         "The asynchronous call has not finished."
         "Ask for its status until it has finished.";
-    compat_store_full [429]
-        "The tenant's uploaded files have reached their limit."
-        "Delete files that were read.";
+    tenant_files_exceeded [429]
+        "The tenant's uploaded files have reached their limit (`compat.tenant_files_bytes_max`)."
+        "Delete files that were read, or try again after `Retry-After`.";
     option_invalid [400]
         "An option (query, path or header) has an invalid value."
         "Correct the option that `detail` names.";
@@ -118,8 +118,13 @@ codes! {
         "Use the pages, or send a smaller document.";
     idempotency_key_reused [409] "The idempotency key belongs to a job with other documents or options."
         "Use a new key for another submission.";
-    tenant_jobs_exceeded [429] "The tenant has its limit of unfinished jobs (`jobs.tenant_jobs_max`)."
+    tenant_jobs_exceeded [429]
+        "The tenant has its limit of unfinished jobs (`limits.jobs_unfinished_max`, else `jobs.tenant_jobs_max`)."
         "Try again after `Retry-After`, or cancel jobs.";
+    tenant_job_bytes_exceeded [429]
+        "The tenant's jobs keep as many bytes of documents and results as its limit allows (`limits.jobs_bytes_max`, else \
+         `jobs.tenant_bytes_max`)."
+        "Delete finished jobs, or try again after `Retry-After`: expired ones are deleted.";
     route_not_found [404]
         "The path does not exist."
         "Correct the path: `/openapi.json` lists all paths.";

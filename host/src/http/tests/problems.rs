@@ -57,16 +57,15 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
             "job_page_not_found",
             "job_summary_missing",
             "jobs_disabled",
+            "tenant_job_bytes_exceeded",
             "tenant_jobs_exceeded",
         ],
     ),
     (
         "tests/compat: the APIs of other software",
         &[
-            "compat_file_not_found",
             "compat_model_not_found",
             "compat_model_not_ready",
-            "compat_store_full",
             "compat_task_not_finished",
             "compat_task_not_found",
             "compat_unsupported",

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::super::answer;
 use super::super::call::Call;
-use super::super::files::File;
 use super::super::form::clean_name;
 use super::super::visit::Visit;
+use crate::http::files::store::File;
 use crate::http::problem::option_invalid;
 
 /// Default and maximum validity of a URL, in hours.
@@ -23,7 +23,7 @@ fn described(file: &File) -> Value {
         "bytes": file.bytes.len(),
         "size_bytes": file.bytes.len(),
         "created_at": file.created_ms / 1000,
-        "filename": file.name,
+        "filename": if file.name.is_empty() { "file" } else { &file.name },
         "purpose": file.purpose,
         "sample_type": "ocr_input",
         "source": "upload",
@@ -121,5 +121,5 @@ pub(super) fn parse_url(url: &str) -> Option<(&str, &str)> {
 /// Returns the fault of a URL of a file that is not valid.
 pub(super) fn link_invalid() -> Fault {
     let message = "The URL of the file is not valid for this tenant, or has expired: ask for a new one.";
-    Fault::new(Kind::NotFound, "compat_file_not_found", message)
+    Fault::new(Kind::NotFound, "file_not_found", message)
 }

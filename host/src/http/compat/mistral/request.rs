@@ -187,7 +187,8 @@ impl Document<'_> {
         let name = self.document_name.clone().filter(|name| !name.is_empty());
         let stored = |id: &str, owner: &TenantName| {
             let file = stores.files.get(owner, id)?;
-            Ok((name.clone().or_else(|| Some(file.name.clone())), file.bytes.clone()))
+            let own = || Some(file.name.clone()).filter(|name| !name.is_empty());
+            Ok((name.clone().or_else(own), file.bytes.to_vec()))
         };
         if let Some(id) = self.file_id.as_deref().filter(|id| !id.is_empty()) {
             return stored(id, owner);

@@ -96,7 +96,7 @@ async fn what_fails_says_what_to_do() {
     };
     assert_eq!(error("read_document", json!({ "content": "!" })).await, "option_invalid");
     assert_eq!(error("read_document", json!({ "path": "/etc/passwd" })).await, "option_invalid");
-    assert_eq!(error("read_document", json!({ "file": "unknown" })).await, "compat_file_not_found");
+    assert_eq!(error("read_document", json!({ "file": "unknown" })).await, "file_not_found");
     assert_eq!(error("read_document", json!({ "content": base64(2), "pages": "9" })).await, "page_out_of_range");
     let other = json!({ "content": base64(1), "deployment": "other" });
     assert_eq!(error("read_document", other).await, "deployment_not_found");
@@ -119,7 +119,7 @@ async fn keys_tenants_and_the_switch_apply() {
     let upload = form(&[], &file("file", "a.pdf", "application/pdf"), 1);
     let id = app.post("/v1/files").key(&acme).form(upload).send().await.ok()["id"].as_str().unwrap().to_owned();
     let foreign = call(&app, &other, "read_document", json!({ "file": id })).await;
-    assert_eq!(foreign["structuredContent"]["error"]["code"], "compat_file_not_found");
+    assert_eq!(foreign["structuredContent"]["error"]["code"], "file_not_found");
     let own = call(&app, &acme, "read_document", json!({ "file": id })).await;
     assert_eq!(own["isError"], false, "{own}");
     // A page of another site in a browser.

@@ -186,7 +186,7 @@ async fn files_and_urls_expire_and_are_bounded() {
     let signed = app.get(&format!("/v1/files/{id}/url?expiry=1")).send().await.ok();
     upload(&app, "", 1).await;
     let full = app.post("/v1/files").form(form(&[], &file("file", "c", "x/y"), 1)).send().await;
-    assert_eq!(refused(&full, 429)["code"], "compat_store_full");
+    assert_eq!(refused(&full, 429)["code"], "tenant_files_exceeded");
     assert!(!full.header("retry-after").is_empty());
     assert_eq!(app.service.status().held_bytes, 2, "the two files");
     app.clock.advance(std::time::Duration::from_secs(3600));

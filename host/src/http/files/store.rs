@@ -17,21 +17,21 @@ const TENANT_FILES_MAX: usize = 1000;
 
 /// An uploaded file.
 #[derive(Debug)]
-pub(super) struct File {
-    pub(super) id: String,
-    pub(super) owner: TenantName,
-    pub(super) name: String,
-    pub(super) purpose: String,
-    pub(super) bytes: Vec<u8>,
-    pub(super) created_ms: u64,
-    expires_ms: u64,
+pub(in crate::http) struct File {
+    pub(in crate::http) id: String,
+    pub(in crate::http) owner: TenantName,
+    pub(in crate::http) name: String,
+    pub(in crate::http) purpose: String,
+    pub(in crate::http) bytes: Arc<Vec<u8>>,
+    pub(in crate::http) created_ms: u64,
+    pub(in crate::http) expires_ms: u64,
     /// Keeps the bytes counted.
     _received: ReceivedBytes,
 }
 
 /// The files of all tenants, by id.
 #[derive(Debug)]
-pub(super) struct Files {
+pub(in crate::http) struct Files {
     clock: Arc<dyn Clock>,
     ttl: Duration,
     tenant_bytes_max: u64,
@@ -39,7 +39,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn new(clock: Arc<dyn Clock>, ttl: Duration, tenant_bytes_max: u64) -> Self {
+    pub(in crate::http) fn new(clock: Arc<dyn Clock>, ttl: Duration, tenant_bytes_max: u64) -> Self {
         Self { clock, ttl, tenant_bytes_max, files: Mutex::default() }
     }
 
@@ -51,8 +51,8 @@ impl Files {
         files
     }
 
-    /// Keeps a file. Fault: `compat_store_full`.
-    pub(super) fn add(
+    /// Keeps a file. Fault: `tenant_files_exceeded`.
+    pub(in crate::http) fn add(
         &self,
         owner: &TenantName,
         name: String,
@@ -70,7 +70,7 @@ impl Files {
                  request itself.",
                 self.tenant_bytes_max
             );
-            return Err(Fault::new(Kind::Busy, "compat_store_full", message).retry_after(RETRY_AFTER));
+            return Err(Fault::new(Kind::Busy, "tenant_files_exceeded", message).retry_after(RETRY_AFTER));
         }
         let created_ms = self.clock.now_ms();
         let ttl_ms = u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX);
@@ -79,7 +79,7 @@ impl Files {
             owner: owner.clone(),
             name,
             purpose,
-            bytes,
+            bytes: Arc::new(bytes),
             created_ms,
             expires_ms: created_ms.saturating_add(ttl_ms),
             _received: received,
@@ -88,20 +88,20 @@ impl Files {
         Ok(file)
     }
 
-    /// Returns a file of the tenant.
-    pub(super) fn get(&self, owner: &TenantName, id: &str) -> Result<Arc<File>, Fault> {
+    /// Returns a file of the tenant. Fault: `file_not_found`.
+    pub(in crate::http) fn get(&self, owner: &TenantName, id: &str) -> Result<Arc<File>, Fault> {
         self.lock().get(id).filter(|file| file.owner == *owner).cloned().ok_or_else(|| not_found(id))
     }
 
     /// Returns the files of the tenant, the newest first.
-    pub(super) fn list(&self, owner: &TenantName) -> Vec<Arc<File>> {
+    pub(in crate::http) fn list(&self, owner: &TenantName) -> Vec<Arc<File>> {
         let files = self.lock();
         // The ids sort by time.
         files.values().rev().filter(|file| file.owner == *owner).cloned().collect()
     }
 
     /// Deletes a file of the tenant.
-    pub(super) fn delete(&self, owner: &TenantName, id: &str) -> Result<(), Fault> {
+    pub(in crate::http) fn delete(&self, owner: &TenantName, id: &str) -> Result<(), Fault> {
         let mut files = self.lock();
         if files.get(id).is_none_or(|file| file.owner != *owner) {
             return Err(not_found(id));
@@ -110,7 +110,7 @@ impl Files {
         Ok(())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::http) fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
 }
@@ -118,5 +118,5 @@ impl Files {
 fn not_found(id: &str) -> Fault {
     let id: String = id.chars().filter(|c| !c.is_control()).take(60).collect();
     let message = format!("The file `{id}` does not exist, or has expired: upload it again.");
-    Fault::new(Kind::NotFound, "compat_file_not_found", message)
+    Fault::new(Kind::NotFound, "file_not_found", message)
 }
