@@ -67,13 +67,18 @@ impl Args {
 
 /// Returns the arguments if this program was started under the name `tesseract`.
 ///
-/// A copy of the program also starts its helper processes under that name; they have their role as the only argument.
+/// A copy of the program also starts its helper processes under that name; they have their role as the first argument, and
+/// most of them no other.
 pub(super) fn called_as_tesseract(mut command_line: impl Iterator<Item = OsString>) -> Option<Vec<OsString>> {
     let program = command_line.next()?;
     let is_named = std::path::Path::new(&program).file_stem().is_some_and(|name| name == "tesseract");
     let arguments: Vec<OsString> = command_line.collect();
     let roles = ["render-worker", "engine-builder", "component-compiler"];
-    let is_role = matches!(&arguments[..], [only] if roles.iter().any(|role| only == role));
+    let is_role = match &arguments[..] {
+        [only] => roles.iter().any(|role| only == role),
+        [first, _folder, ..] => first == "tesseract-worker",
+        [] => false,
+    };
     (is_named && !is_role).then_some(arguments)
 }
 
@@ -163,5 +168,6 @@ mod tests {
         // A copy of the program under that name starts its helpers.
         assert_eq!(called(&["/usr/bin/tesseract", "render-worker"]), None);
         assert_eq!(called(&["tesseract", "render-worker", "out"]), Some(2));
+        assert_eq!(called(&["tesseract", "tesseract-worker", "/lib", "rus"]), None);
     }
 }

@@ -114,7 +114,7 @@ impl Call {
             let problem = format!("has a `max_characters` that is not {CHARACTERS_MIN} to {CHARACTERS_MAX}");
             return Err(invalid(problem, tool));
         }
-        let (page, pages) = match (tool.name.as_ref(), raw.page) {
+        let (page, pages) = match (&*tool.name, raw.page) {
             (READ_PAGE, Some(page)) if page > 0 => {
                 (Some((page, raw.start.unwrap_or(0))), Some(page.to_string()))
             }

@@ -128,7 +128,7 @@ impl Reads for Sent {
 
     async fn deployments(&self) -> Result<Vec<Value>, ToolError> {
         let views = self.state.control.deployments(&self.principal);
-        let views = views.iter().map(serde_json::to_value).collect::<Result<_, _>>();
+        let views = views.iter().map(serde_json::to_value).collect::<Result<Vec<Value>, _>>();
         Ok(views.map_err(problem::internal)?)
     }
 }
