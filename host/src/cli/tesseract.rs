@@ -31,8 +31,9 @@ use reading::Reader;
 
 /// The version that is reported: callers require a minimum, and OCRmyPDF refuses 5.4.0.
 const VERSION: &str = "5.5.0";
-/// Longest time for a document if `LECTOR_TIMEOUT` is not set.
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(300);
+/// Longest time for a document if `LECTOR_TIMEOUT` is not set. OCRmyPDF kills the program after 180 s, and then leaves the page
+/// unturned or without text, with a line in its log alone: an error comes before that.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(170);
 
 const USAGE: &str = "\
 Usage:

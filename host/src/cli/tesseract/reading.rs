@@ -61,13 +61,17 @@ impl Reader {
             }
         };
         let (mut pages, mut sizes, mut pdf) = (Vec::new(), Vec::new(), None);
+        // The first image waits for the models as well.
+        let mut began = Instant::now();
         let reading = match &self.server {
             Some(server) => Reading::Remote { client: client(&config.client)?, server },
-            None => Reading::Local(Box::new(Host::start(config).await?)),
+            None => Reading::Local(Box::new(self.within(began, Host::start(config)).await?)),
         };
         for (name, bytes) in files {
             let size = size_of(&bytes);
-            let read = self.one(&reading, &name, bytes, wants_pdf).await.with_context(|| name)?;
+            let read = self.within(began, self.one(&reading, &name, bytes, wants_pdf)).await;
+            let read = read.with_context(|| name)?;
+            began = Instant::now();
             // The header of a file with several images states the size of the first one.
             sizes.extend((0..read.0.len()).map(|page| size.filter(|_| page == 0)));
             pages.extend(read.0);
@@ -78,6 +82,20 @@ impl Reader {
         }
         let name = name_of(&self.input);
         Ok(Read { document: document(Some(name), pages), sizes, pdf })
+    }
+
+    /// Waits for a step of the work that began at a time. Most callers kill the program after a time of their own, and some
+    /// go on as if the page had no text: an error comes before that.
+    async fn within<T>(
+        &self,
+        began: Instant,
+        step: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        let left = self.timeout.saturating_sub(began.elapsed());
+        tokio::time::timeout(left, step).await.unwrap_or_else(|_| {
+            let seconds = self.timeout.as_secs_f64();
+            bail!("not read in {seconds} s: raise LECTOR_TIMEOUT and the limit of the calling program, or read with less load")
+        })
     }
 
     async fn one(
