@@ -65,7 +65,7 @@ impl Reader {
         let mut began = Instant::now();
         let reading = match &self.server {
             Some(server) => Reading::Remote { client: client(&config.client)?, server },
-            None => Reading::Local(Box::new(self.within(began, Host::start(config)).await?)),
+            None => Reading::Local(Box::new(self.within(began, Box::pin(Host::start(config))).await?)),
         };
         for (name, bytes) in files {
             let size = size_of(&bytes);

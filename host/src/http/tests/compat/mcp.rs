@@ -21,7 +21,7 @@ fn response(answer: &Answer) -> Value {
     assert_eq!(answer.header("content-type"), "text/event-stream");
     let text = answer.text();
     let data = text.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
-    let last = data.filter(|data| !data.is_empty()).last().unwrap_or_else(|| panic!("no message in {text}"));
+    let last = data.filter(|data| !data.is_empty()).next_back().unwrap_or_else(|| panic!("no message in {text}"));
     serde_json::from_str(last).unwrap()
 }
 
