@@ -1,5 +1,7 @@
-//! Client libraries of other APIs, from the package indexes of Python and of Node, against a running gateway
-//! (`tests/clients`).
+//! Client libraries against a running gateway (`tests/clients`): those of this repository, and those of other APIs from
+//! the package indexes of Python and of Node.
+
+mod own;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,6 +11,8 @@ use anyhow::{Context, Result, bail};
 use crate::gateway::Gateway;
 use crate::places::Places;
 use crate::{python, shell};
+
+pub use own::check_generated;
 
 /// Beginning of a line in the list of a client's packages: the reason that the client runs with `--all` only.
 const HEAVY: &str = "# heavy: ";
@@ -43,10 +47,19 @@ enum Runtime {
 
 /// The clients that ran, and why others did not.
 #[derive(Default)]
-struct Report {
-    passed: Vec<String>,
-    skipped: Vec<String>,
+pub struct Report {
+    /// Names of the clients that work.
+    pub passed: Vec<String>,
+    /// The others, each with the reason.
+    pub skipped: Vec<Skipped>,
     failed: Vec<String>,
+}
+
+/// A client that did not run.
+pub struct Skipped {
+    /// Its name.
+    pub name: String,
+    reason: String,
 }
 
 /// Runs `cargo xtask clients`.
@@ -59,25 +72,36 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
 }
 
 /// Installs the packages of each client, starts a gateway without keys, and runs the clients. One whose packages cannot
-/// be installed is skipped, and named with the reason.
-fn drive(places: &Places, names: &[String], all: bool) -> Result<Report> {
+/// be installed is skipped, and named with the reason: a package index that cannot be reached is not a failure. Without
+/// names and `all`, clients with large packages are skipped too.
+pub fn drive(places: &Places, names: &[String], all: bool) -> Result<Report> {
+    check_generated(places)?;
     let mut report = Report::default();
     let mut ready = Vec::new();
+    // An index that did not answer once is not asked again: each time may take a minute.
+    let mut unreachable = Vec::new();
     for client in clients(places, names)? {
         match heavy(places, &client)? {
             Some(reason) if !all && names.is_empty() => {
-                report.skipped.push(format!("{}: {reason}; run `cargo xtask clients --all`", client.name));
+                report.skip(client.name, format!("{reason}; run `cargo xtask clients --all`"));
             }
-            _ => match install(places, &client) {
+            _ => match install(places, &client, unreachable.contains(&client.runs_on)) {
                 Ok(packages) => ready.push((client, packages)),
                 Err(error) => {
-                    report
-                        .skipped
-                        .push(format!("{}: its packages cannot be installed: {error:#}", client.name));
+                    unreachable.push(client.runs_on);
+                    report.skip(client.name, format!("its packages cannot be installed: {error:#}"));
                 }
             },
         }
     }
+    ready.retain(|(client, packages)| match own::prepare(places, client, packages) {
+        Ok(()) => true,
+        Err(error) => {
+            println!("{}: {error:#}", client.name);
+            report.failed.push(client.name.clone());
+            false
+        }
+    });
     if !ready.is_empty() {
         let gateway = Gateway::start_with(places, "clients", &[], &[(DEFAULT_DEPLOYMENT, FAST.to_owned())])?;
         for (client, packages) in ready {
@@ -95,8 +119,8 @@ fn drive(places: &Places, names: &[String], all: bool) -> Result<Report> {
         gateway.stop()?;
     }
     println!("\nclients that work: {}", report.passed.join(", "));
-    for skipped in &report.skipped {
-        println!("skipped: {skipped}");
+    for Skipped { name, reason } in &report.skipped {
+        println!("skipped: {name}: {reason}");
     }
     if !report.failed.is_empty() {
         bail!(
@@ -105,6 +129,12 @@ fn drive(places: &Places, names: &[String], all: bool) -> Result<Report> {
         );
     }
     Ok(report)
+}
+
+impl Report {
+    fn skip(&mut self, name: String, reason: String) {
+        self.skipped.push(Skipped { name, reason });
+    }
 }
 
 fn folder(places: &Places) -> PathBuf {
@@ -146,20 +176,28 @@ fn heavy(places: &Places, client: &Client) -> Result<Option<String>> {
     Ok(list.lines().find_map(|line| line.strip_prefix(HEAVY)).map(str::to_owned))
 }
 
-/// Installs the packages of a client into the cache, unless they are there; returns their folder.
-fn install(places: &Places, client: &Client) -> Result<PathBuf> {
+/// Installs the packages of a client into the cache, unless they are there; returns their folder. With `cached_only`, one
+/// whose packages are not there is an error.
+fn install(places: &Places, client: &Client, cached_only: bool) -> Result<PathBuf> {
     let list = packages(places, client);
     match client.runs_on {
-        // The list is complete, and some packages name dependencies that their clients do not need.
         Runtime::Python => {
-            python::packages_with(places, &format!("client-{}", client.name), &list, &["--no-deps"])
+            let name = format!("client-{}", client.name);
+            if cached_only && !python::is_installed(places, &name, &list)? {
+                bail!("the package index of Python did not answer for an earlier client");
+            }
+            python::packages_with(places, &name, &list, PIP)
         }
-        Runtime::Node => npm(places, &list),
+        Runtime::Node => npm(places, &list, cached_only),
     }
 }
 
+/// Options of pip. The list is complete, and some packages name dependencies that their clients do not need. An index that
+/// does not answer ends the attempt soon.
+const PIP: &[&str] = &["--no-deps", "--timeout", "20", "--retries", "1"];
+
 /// Installs the packages of the clients for Node into the cache, without running their programs.
-fn npm(places: &Places, list: &Path) -> Result<PathBuf> {
+fn npm(places: &Places, list: &Path, cached_only: bool) -> Result<PathBuf> {
     let _lock = places.lock()?;
     let packages = places.cache.join("node/clients");
     let lock = list.with_file_name(LOCK);
@@ -170,12 +208,16 @@ fn npm(places: &Places, list: &Path) -> Result<PathBuf> {
     if shell::read(&installed).ok().as_ref() == Some(&wanted) {
         return Ok(packages);
     }
+    if cached_only {
+        bail!("the package index of Node did not answer for an earlier client");
+    }
     shell::empty_folder(&packages)?;
     for file in [list, &lock] {
         shell::write(&packages.join(file.file_name().unwrap_or_default()), shell::read(file)?)?;
     }
     let mut install = Command::new("npm");
-    install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]).current_dir(&packages);
+    install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]);
+    install.args(["--fetch-timeout=20000", "--fetch-retries=1"]).current_dir(&packages);
     println!("$ {}", shell::line(&install));
     shell::run(&mut install).context("npm needs a registry or a mirror that has the packages")?;
     shell::write(&installed, &wanted)?;

@@ -17,12 +17,8 @@ pub fn packages(places: &Places, name: &str, requirements: &Path) -> Result<Path
 /// Returns the folder of packages like [`packages`], with options for pip.
 pub fn packages_with(places: &Places, name: &str, requirements: &Path, options: &[&str]) -> Result<PathBuf> {
     let _lock = places.lock()?;
-    let packages = places.cache.join("python").join(name);
-    // Written last, so that an interrupted installation is repeated. Some packages are compiled for one Python.
-    let installed = packages.join("installed.txt");
-    let python = shell::output(Command::new("python3").arg("--version"))?;
-    let wanted = format!("{python}{}", shell::read(requirements)?);
-    if shell::read(&installed).ok().as_ref() == Some(&wanted) {
+    let packages = folder(places, name);
+    if is_installed(places, name, requirements)? {
         return Ok(packages);
     }
     shell::want_pip()?;
@@ -35,8 +31,27 @@ pub fn packages_with(places: &Places, name: &str, requirements: &Path, options: 
         let requirements = places.shown(requirements);
         format!("cannot install {requirements}: pip needs a package index or a mirror that has the packages")
     })?;
-    shell::write(&installed, &wanted)?;
+    shell::write(&packages.join(INSTALLED), wanted(requirements)?)?;
     Ok(packages)
+}
+
+/// Returns whether the packages of a requirements file are in the cache, for this Python.
+pub fn is_installed(places: &Places, name: &str, requirements: &Path) -> Result<bool> {
+    let found = shell::read(&folder(places, name).join(INSTALLED)).ok();
+    Ok(found.as_ref() == Some(&wanted(requirements)?))
+}
+
+/// Written last, so that an interrupted installation is repeated.
+const INSTALLED: &str = "installed.txt";
+
+fn folder(places: &Places, name: &str) -> PathBuf {
+    places.cache.join("python").join(name)
+}
+
+/// Returns what [`INSTALLED`] says: some packages are compiled for one Python.
+fn wanted(requirements: &Path) -> Result<String> {
+    let python = shell::output(Command::new("python3").arg("--version"))?;
+    Ok(format!("{python}{}", shell::read(requirements)?))
 }
 
 /// Returns a command that runs a program of the repository with these packages.

@@ -10,7 +10,9 @@ use clap::Args;
 
 use crate::places::Places;
 use crate::setup::wasm::PLAIN;
-use crate::{adversary, bench, corpus, deployment, formats, guests, processor, setup, shell, tidy};
+use crate::{
+    adversary, bench, clients, corpus, deployment, formats, guests, processor, setup, shell, tidy,
+};
 
 /// Selection of steps.
 #[derive(Args)]
@@ -38,6 +40,8 @@ const fn step(name: &'static str, about: &'static str, run: fn(&Places) -> Resul
 
 enum Outcome {
     Passed,
+    /// What the step did not check here, and why.
+    Partly(String),
     /// The step could not run here, and the reason.
     Skipped(String),
 }
@@ -64,6 +68,7 @@ const STEPS: &[Step] = &[
         "chart, compose file, unit, rules and nginx example, by the programs that read them",
         |places| Ok(deployment::run(places)?.map_or(Outcome::Passed, Outcome::Skipped)),
     ),
+    step("clients", "client libraries of this repository and of other APIs, against the real gateway", clients),
     step("adversary", "attacks on the real gateway beside a victim, in their short form", |places| {
         passed(adversary::short(places))
     }),
@@ -116,6 +121,10 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
             Ok(Outcome::Passed) => {
                 passed += 1;
                 lines.push(format!("  ok      {:<14}{seconds:>8.1} s", step.name));
+            }
+            Ok(Outcome::Partly(why)) => {
+                passed += 1;
+                lines.push(format!("  ok      {:<14}{seconds:>8.1} s  {why}", step.name));
             }
             Ok(Outcome::Skipped(why)) => {
                 println!("SKIPPED: {why}");
@@ -206,6 +215,18 @@ fn integration(places: &Places) -> Result<Outcome> {
             .env("LECTOR_REQUIRE_CORPUS", "1")
             .current_dir(&places.root),
     ))
+}
+
+/// Runs the clients whose packages are small. Those that the package indexes do not give are named, and no failure.
+fn clients(places: &Places) -> Result<Outcome> {
+    let report = clients::drive(places, &[], false)?;
+    let skipped: Vec<&str> = report.skipped.iter().map(|skipped| skipped.name.as_str()).collect();
+    let skipped = skipped.join(", ");
+    Ok(match (report.passed.len(), skipped.is_empty()) {
+        (0, _) => Outcome::Skipped(format!("no client could be installed: {skipped}")),
+        (_, true) => Outcome::Passed,
+        (ran, false) => Outcome::Partly(format!("{ran} clients; skipped, see above: {skipped}")),
+    })
 }
 
 /// On a processor with bf16, also tests the selection of engines of a processor without it.

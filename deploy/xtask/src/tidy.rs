@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::places::Places;
-use crate::{cycles, dependency_rule, shell, wit};
+use crate::{clients, cycles, dependency_rule, shell, wit};
 
 /// Allowed names in the root of the repository, besides hidden files.
 const TOP_LEVEL: &[&str] = &[
@@ -66,6 +66,7 @@ pub fn run(places: &Places) -> Result<()> {
     }
     found.extend(references::violations(places, &files));
     found.extend(words::violations(places, &files));
+    found.extend(clients::check_generated(places).err().map(|error| format!("deploy/clients: {error:#}")));
     found.extend(wit::violations(&places.repo("wit"))?);
     found.extend(dependency_rule::violations(places)?);
     found.extend(cycles::violations(&places.root, &cycles::crates(&files)));

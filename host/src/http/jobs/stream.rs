@@ -46,7 +46,7 @@ fn shape(event: &JobEvent) -> Value {
     path = "/api/v1/jobs/{job}/events",
     operation_id = "streamJobEvents",
     tag = "Jobs",
-    responses((status = 200, description = "The events.", content((String = "application/x-ndjson"), (String = "text/event-stream")))),
+    responses((status = 200, description = "The events.", content((ref("#/components/schemas/JobEvent") = "application/x-ndjson"), (String = "text/event-stream")))),
     extensions(
         ("x-problems" = json!(["tenant", "jobs", "job", "store", "header", "query"])),
         ("x-parameters" = json!(["job", "after", "last_event_id"]))
