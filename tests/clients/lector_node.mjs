@@ -1,9 +1,12 @@
 // The library of deploy/clients/typescript: one document, pages as they are read, a batch, formats, jobs, errors.
 
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { copyFile, mkdtemp, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import * as lector from "lector-client";
 import { file, save } from "lector-client/node";
 
@@ -43,10 +46,9 @@ assert((await client.text(png)).trim() && (await client.markdown(png)).trim());
 const folder = await mkdtemp(join(tmpdir(), "lector-client-"));
 assert.equal(await save(await client.export(png, "pdf"), join(folder, "line.pdf")), 0);
 assert((await readFile(join(folder, "line.pdf"))).subarray(0, 4).equals(Buffer.from("%PDF")));
-await rm(folder, { recursive: true });
 
 await assert.rejects(client.ocr(png, { dpi: 1 }), lector.RequestInvalid);
-await assert.rejects(client.ocr(png, { deployment: "none" }), (error) => error instanceof lector.NotFound && error.requestId);
+await assert.rejects(client.ocr(png, { deployment: "none" }), (error) => error instanceof lector.NotFound && Boolean(error.requestId));
 await assert.rejects(client.ocr(pdf, { pages: "99" }), lector.DocumentUnreadable);
 await assert.rejects(all(client.pages(broken)), lector.DocumentFailed);
 const nowhere = new lector.Client("http://127.0.0.1:9", { retry: lector.NO_RETRY });
@@ -69,4 +71,16 @@ assert.equal((await client.jobs.cancel(job.id)).outcome, "forgotten");
 await assert.rejects(client.jobs.get(job.id), (error) => error instanceof lector.NotFound && error.code === "job_not_found");
 const bad = await client.jobs.submit([broken]);
 await assert.rejects(client.jobs.wait(bad.id), lector.JobFailed);
+
+// The example of the README, as a reader pastes it.
+const here = dirname(fileURLToPath(import.meta.url));
+const readme = await readFile(join(await realpath(join(here, "node_modules/lector-client")), "README.md"), "utf8");
+const [example] = readme.split("```js\n")[1].split("```");
+await copyFile(pdfPath, join(folder, "scan.pdf"));
+await symlink(join(here, "node_modules"), join(folder, "node_modules"));
+await writeFile(join(folder, "example.mjs"), example.replace("http://127.0.0.1:8080", server));
+const { stdout } = await promisify(execFile)(process.execPath, ["example.mjs"], { cwd: folder });
+assert(stdout.endsWith("(deployment_not_found)\n"), stdout);
+assert((await readFile(join(folder, "scan.md"), "utf8")).trim() && (await readFile(join(folder, "searchable.pdf"))).length > 0);
+await rm(folder, { recursive: true });
 console.log(`${document.page_count} pages: ${JSON.stringify(document.pages[0].text.slice(0, 40))}`);

@@ -2,11 +2,16 @@
 asynchronous."""
 
 import asyncio
+import contextlib
+import io
+import os
 import pathlib
+import shutil
 import sys
 import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "deploy/clients/python/src"))
+LIBRARY = pathlib.Path(__file__).resolve().parents[2] / "deploy/clients/python"
+sys.path.insert(0, str(LIBRARY / "src"))
 
 import lector_client  # noqa: E402
 from lector_client import AsyncClient, Client, models  # noqa: E402
@@ -39,7 +44,8 @@ with Client(server) as client, tempfile.TemporaryDirectory() as folder:
 
     assert client.text(png).strip() and client.markdown(png).strip()
     assert client.save(png, folder / "line.pdf") == 0 and (folder / "line.pdf").read_bytes().startswith(b"%PDF")
-    assert client.export(png, "hocr").content_type.startswith("text/vnd.hocr+html")
+    hocr = client.export(png, "hocr")
+    assert hocr.content_type.startswith("text/html") and "ocr_page" in hocr.text and hocr.pages_failed == 0
 
     for error, call in {
         lector_client.RequestInvalid: lambda: client.ocr(png, dpi=1),
@@ -109,4 +115,17 @@ except lector_client.ConnectionFailed as failure:
     assert "127.0.0.1:9" in str(failure)
 else:
     raise AssertionError("no ConnectionFailed")
+
+# The examples of the README, as a reader pastes them.
+examples = [block.split("```")[0] for block in (LIBRARY / "README.md").read_text().split("```python\n")[1:]]
+assert len(examples) == 2
+with tempfile.TemporaryDirectory() as folder:
+    shutil.copy(pdf, pathlib.Path(folder) / "scan.pdf")
+    os.chdir(folder)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        for example in examples:
+            exec(example.replace("http://127.0.0.1:8080", server), {"__name__": "__main__"})
+    assert pathlib.Path("searchable.pdf").is_file() and pathlib.Path("scan.md").is_file()
+    assert "deployment_not_found" in printed.getvalue() and printed.getvalue().endswith("True\n")
+    os.chdir("/")
 print(f"{document.page_count} pages: {document.pages[0].text[:40]!r}")

@@ -50,7 +50,7 @@ fn build_node(places: &Places, packages: &Path) -> Result<()> {
     let source = places.repo("deploy/clients/typescript");
     let folder = packages.join(NODE_PACKAGE);
     shell::empty_folder(&folder)?;
-    for path in ["package.json", "tsconfig.json", "src", "tests"] {
+    for path in ["package.json", "README.md", "tsconfig.json", "src", "tests"] {
         copy(&source.join(path), &folder.join(path))?;
     }
     let mut compile = Command::new("node");
