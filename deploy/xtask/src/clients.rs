@@ -5,6 +5,7 @@ mod own;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -109,7 +110,10 @@ pub fn drive(places: &Places, names: &[String], all: bool) -> Result<Report> {
                 command.arg(gateway.base()).env("LECTOR", places.lector());
                 command.args(["demo.pdf", "line.png"].map(|file| places.repo("tests/data").join(file)));
                 println!("$ {}", shell::line(&command));
-                shell::run(&mut command)
+                let start = Instant::now();
+                let ran = shell::run(&mut command);
+                println!("  ({:.1} s)", start.elapsed().as_secs_f64());
+                ran
             });
             match ran {
                 Ok(()) => report.passed.push(client.name),

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::{Client, Runtime};
 use crate::places::Places;
-use crate::{python, shell};
+use crate::shell;
 
 /// The program of `tests/clients` for the library of each runtime.
 const PYTHON: &str = "lector_python";
