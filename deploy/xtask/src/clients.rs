@@ -95,7 +95,7 @@ pub fn drive(places: &Places, names: &[String], all: bool) -> Result<Report> {
             },
         }
     }
-    ready.retain(|(client, packages)| match own::prepare(places, client, packages) {
+    ready.retain(|(client, packages)| match own::prepare(places, &client.name, packages) {
         Ok(()) => true,
         Err(error) => {
             println!("{}: {error:#}", client.name);

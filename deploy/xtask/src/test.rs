@@ -10,9 +10,7 @@ use clap::Args;
 
 use crate::places::Places;
 use crate::setup::wasm::PLAIN;
-use crate::{
-    adversary, bench, clients, corpus, deployment, formats, guests, processor, setup, shell, tidy,
-};
+use crate::{adversary, bench, clients, corpus, deployment, formats, guests, processor, setup, shell, tidy};
 
 /// Selection of steps.
 #[derive(Args)]

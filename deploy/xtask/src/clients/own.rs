@@ -5,7 +5,6 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Client, Runtime};
 use crate::places::Places;
 use crate::shell;
 
@@ -22,11 +21,11 @@ pub fn check_generated(places: &Places) -> Result<()> {
     shell::run(&mut check).context("the client libraries do not follow the OpenAPI document")
 }
 
-/// Builds and tests the library that a client uses, if it is one of this repository.
-pub(super) fn prepare(places: &Places, client: &Client, packages: &Path) -> Result<()> {
-    match (client.runs_on, client.name.as_str()) {
-        (Runtime::Python, PYTHON) => check_python(places, packages),
-        (Runtime::Node, NODE) => build_node(places, packages),
+/// Builds and tests the library that the client with this name uses, if it is one of this repository.
+pub(super) fn prepare(places: &Places, client: &str, packages: &Path) -> Result<()> {
+    match client {
+        PYTHON => check_python(places, packages),
+        NODE => build_node(places, packages),
         _ => Ok(()),
     }
 }
