@@ -9,12 +9,12 @@ mod models;
 mod status_snapshot;
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use lector_control::ControlPlane;
-use lector_control::store::{SqliteJobStore, StoreError};
+use lector_control::store::{SqliteJobStore, SqliteStore, Store, StoreError, when_free};
+use lector_control::{ControlPlane, SystemClock};
 use lector_core::Fault;
 use lector_document::{DocumentConfig, DocumentWorkers};
 use lector_inference::Inference;
@@ -24,6 +24,7 @@ use lector_sandbox::Policy;
 use lector_serving::{DocumentService, GuestLoader};
 
 use crate::config::{Config, DocumentsConfig, HttpConfig, SandboxPolicy, archive_dir};
+use crate::handover::Predecessor;
 use crate::http::AppState;
 use crate::metrics::Metrics;
 use crate::webhooks::WebhookClient;
@@ -40,11 +41,22 @@ pub struct Host {
     inference: Arc<Inference>,
     runtime: Arc<Runtime>,
     config: Config,
+    /// Longest wait for the locks of a predecessor.
+    data_wait: Duration,
+    webhooks: OnceLock<Arc<WebhookClient>>,
 }
 
 impl Host {
     /// Starts every part; the error names the part that failed. Logs the time of each step.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        Self::start_after(config, None).await
+    }
+
+    /// Starts every part, those with the data folder after the predecessor has ended, if there is one.
+    pub(crate) async fn start_after(
+        config: &Config,
+        predecessor: Option<Predecessor>,
+    ) -> anyhow::Result<Self> {
         let started = Instant::now();
         let documents = DocumentWorkers::start(documents(&config.documents)?);
         let documents = timed("render workers", documents).await.context("starting the render workers")?;
@@ -55,17 +67,45 @@ impl Host {
             Runtime::new(runtime(config)?, inference.clone()).context("starting the guest runtime")?;
         // Loads the models that a guest's `configure` declares.
         let loader = Arc::new(GuestLoader::new(runtime.clone()));
-        let control =
-            ControlPlane::start(config.control.clone(), loader, inference.clone(), documents.clone());
+        let data_wait = match predecessor {
+            Some(predecessor) => {
+                tracing::info!("prepared: waiting for the data folder of the predecessor");
+                predecessor.report_prepared()?
+            }
+            None => Duration::ZERO,
+        };
+        let store: Arc<dyn Store> = Arc::new(match &config.control.data_dir {
+            Some(dir) => when_free(data_wait, || SqliteStore::open(dir)).await?,
+            None => SqliteStore::in_memory()?,
+        });
+        let clock = Arc::new(SystemClock);
+        let control = ControlPlane::start_with(
+            config.control.clone(),
+            loader,
+            inference.clone(),
+            documents.clone(),
+            store,
+            clock,
+        );
         let control = timed("deployments", control).await.context("starting the deployments")?;
         let service = DocumentService::start(&config.serving, control.clone(), documents.clone())
             .context("starting the document service")?;
         tracing::info!(took_ms = started.elapsed().as_millis() as u64, "host started");
-        Ok(Self { control, service, documents, inference, runtime, config: config.clone() })
+        let webhooks = OnceLock::new();
+        Ok(Self {
+            control,
+            service,
+            documents,
+            inference,
+            runtime,
+            config: config.clone(),
+            data_wait,
+            webhooks,
+        })
     }
 
     /// Returns the state of the gateway with these limits.
-    pub fn app_state(&self, http: HttpConfig) -> anyhow::Result<AppState> {
+    pub async fn app_state(&self, http: HttpConfig) -> anyhow::Result<AppState> {
         let parts = Arc::new(HostStatus {
             inference: self.inference.clone(),
             documents: self.documents.clone(),
@@ -73,14 +113,15 @@ impl Host {
             instances_max: self.config.guests.instances_max,
         });
         let metrics = Metrics::new(self.service.clone(), parts);
-        let jobs = self.jobs(&metrics)?;
+        let jobs = self.jobs(&metrics).await?;
         Ok(AppState::new(self.service.clone(), metrics, http).with_jobs(jobs))
     }
 
     /// Starts to work on the stored jobs, if the configuration enables them.
-    fn jobs(&self, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Arc<Jobs>>> {
+    async fn jobs(&self, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Arc<Jobs>>> {
         let Some(settings) = &self.config.jobs else { return Ok(None) };
-        let store = match SqliteJobStore::open(&settings.dir, settings.disk_free_bytes_min) {
+        let open = || SqliteJobStore::open(&settings.dir, settings.disk_free_bytes_min);
+        let store = match when_free(self.data_wait, open).await {
             Ok(store) => store,
             // Requests are served although no job can be stored.
             Err(error @ (StoreError::Full { .. } | StoreError::ReadOnly { .. })) => {
@@ -92,14 +133,20 @@ impl Host {
         let webhooks = &settings.config.webhooks;
         let client = WebhookClient::new(webhooks.egress.clone(), webhooks.timeout)
             .context("making the client for webhooks")?;
+        let client = self.webhooks.get_or_init(|| Arc::new(client)).clone();
         let seen = metrics.clone();
         let parts = Parts {
             service: self.service.clone(),
             store: Arc::new(store),
-            webhooks: Arc::new(client),
+            webhooks: client,
             see: Box::new(move |event| seen.page_event(event)),
         };
         Ok(Some(Jobs::start(settings.config.clone(), parts)?))
+    }
+
+    /// Returns the sender of webhooks, after [`app_state`](Self::app_state) has started the jobs.
+    pub(crate) fn webhooks(&self) -> Option<Arc<WebhookClient>> {
+        self.webhooks.get().cloned()
     }
 
     /// Stops the parts behind the document service. To finish documents first, drain the service before.

@@ -5,6 +5,7 @@
 
 mod api_page;
 mod backup;
+mod bench;
 mod config;
 mod doctor;
 mod documentation;
@@ -104,12 +105,14 @@ enum Command {
     Quarantine(manage::Quarantine),
     /// Show the log lines that a deployment's guest wrote, and follow them
     Logs(manage::Logs),
+    /// Measure a server with your own documents: pages per second and times at a rising number of clients
+    Bench(bench::Args),
     /// Copy the data folder and your own models, also while a server runs
     Backup(backup::Backup),
     /// Restore a data folder and your own models from a backup
     Restore(backup::Restore),
-    /// Print the effective configuration and the source of each value
-    Config,
+    /// Print the effective configuration and the source of each value; reload that of a running server
+    Config(config::Args),
     /// Check whether a running server is ready; for containers
     Healthcheck(healthcheck::Args),
     /// Print the completions of a shell: `lector completions bash > ~/.local/share/bash-completion/completions/lector`
@@ -197,7 +200,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Init(args) => init::run(&args, sources.flags),
         Command::Doctor(args) => doctor::run(&args, &errors_only(config, &effective)),
         Command::Healthcheck(args) => healthcheck::run(&args),
-        Command::Serve(args) => serve::run(args, config),
+        Command::Serve(args) => serve::run(args, config, sources, effective),
         // Handled above.
         Command::Tesseract(args) => tesseract::run(&args, Settings { config: None, set: Vec::new() }),
         Command::Ocr(args) => ocr::run(args, ephemeral(errors_only(config, &effective))),
@@ -219,9 +222,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Audit(args) => manage::run(args, &config),
         Command::Quarantine(args) => manage::run(args, &config),
         Command::Logs(args) => manage::logs(args, &config),
+        Command::Bench(args) => bench::run(args, errors_only(config, &effective)),
         Command::Backup(args) => backup::backup(&args, &config),
         Command::Restore(args) => backup::restore(&args, &config),
-        Command::Config => config::run(&effective),
+        Command::Config(args) => config::run(args, &config, &effective),
         Command::Completions(args) => documentation::completions(&args, &mut Cli::command()),
         Command::Man(args) => documentation::man(&args, Cli::command()),
         Command::RenderWorker => Ok(crate::app::render_worker()),

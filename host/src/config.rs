@@ -16,6 +16,7 @@ mod origin;
 mod paths;
 mod print;
 mod raw;
+mod reload;
 mod renamed;
 mod validate;
 
@@ -35,6 +36,7 @@ pub use error::ConfigError;
 pub use example::example_with;
 pub use layers::{Effective, Sources};
 pub use origin::Origin;
+pub use reload::{ConfigChange, Reload};
 pub use validate::machine_memory;
 
 /// Returns the folder of the archive that this program was unpacked from; `None` for the program of a checkout.

@@ -17,6 +17,7 @@ mod delivery;
 mod engines;
 mod extract;
 mod files;
+mod gateway;
 mod health;
 mod jobs;
 mod json;
@@ -35,10 +36,11 @@ mod router;
 mod socket;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod upload;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use lector_control::ControlPlane;
 use lector_core::{Fault, Kind};
@@ -48,7 +50,10 @@ use lector_serving::DocumentService;
 use crate::config::HttpConfig;
 use crate::metrics::Metrics;
 
-pub use listen::{Drained, serve, serve_metrics};
+pub use gateway::Gateway;
+pub use listen::{Drained, Ending, serve, serve_metrics};
+pub use manage::configuration::{ConfigReload, ReloadReport};
+pub use manage::status as server_status;
 
 /// The state that every handler receives.
 #[derive(Clone)]
@@ -65,6 +70,10 @@ pub struct AppState {
     config: Arc<HttpConfig>,
     /// Uploaded files, and what the APIs of other software keep between requests.
     compat: Arc<compat::stores::Stores>,
+    /// Reloads the configuration; empty where there is none to reload.
+    reload: Arc<OnceLock<Arc<dyn ConfigReload>>>,
+    /// When the server started.
+    started: Instant,
 }
 
 impl AppState {
@@ -72,7 +81,20 @@ impl AppState {
     pub fn new(service: Arc<DocumentService>, metrics: Arc<Metrics>, config: HttpConfig) -> Self {
         let control = service.control().clone();
         let compat = Arc::new(compat::stores::Stores::new(&config.compat, control.clock().clone()));
-        Self { control, service, jobs: None, metrics, config: Arc::new(config), compat }
+        let reload = Arc::default();
+        let (config, started) = (Arc::new(config), Instant::now());
+        Self { control, service, jobs: None, metrics, config, compat, reload, started }
+    }
+
+    /// Returns the state with other limits of the gateway.
+    fn with_config(&self, config: HttpConfig) -> Self {
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
+    /// Sets what reloads the configuration; the first one stays.
+    pub fn reload_by(&self, reload: Arc<dyn ConfigReload>) {
+        // A second one is a bug without a consequence.
+        let _ = self.reload.set(reload);
     }
 
     /// Returns the state with jobs.

@@ -239,6 +239,11 @@ impl Metrics {
         Ok(out)
     }
 
+    /// Returns the open connections, and the requests whose response is not complete.
+    pub(crate) fn open_now(&self) -> (i64, i64) {
+        (self.connections.get(), self.requests_in_flight.get())
+    }
+
     /// Counts a request as in flight until the guard is dropped.
     pub(crate) fn request_began(&self) -> InFlight {
         InFlight::one_of(&self.requests_in_flight)

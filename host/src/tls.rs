@@ -83,12 +83,12 @@ fn add_roots(roots: &mut RootCertStore, file: &Path) -> anyhow::Result<()> {
 /// The TLS of the server. Its certificate is replaced while connections exist: those keep the one that they began with.
 #[derive(Debug)]
 pub struct ServerTls {
-    files: ServerTlsFiles,
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct State {
+    files: ServerTlsFiles,
     config: Arc<ServerConfig>,
     /// The files that `config` was made of, or that could not be used.
     seen: Vec<Option<Stamp>>,
@@ -107,7 +107,13 @@ impl ServerTls {
     pub fn load(files: ServerTlsFiles) -> anyhow::Result<Arc<Self>> {
         let seen = stamps(&files);
         let config = server_config(&files)?;
-        Ok(Arc::new(Self { files, state: Mutex::new(State { config, seen }) }))
+        Ok(Arc::new(Self { state: Mutex::new(State { files, config, seen }) }))
+    }
+
+    /// Takes over the files and the certificate of another one, for new connections.
+    pub fn adopt(&self, other: &Self) {
+        let state = other.lock().clone();
+        *self.lock() = state;
     }
 
     /// Returns the acceptor of a new connection.
@@ -123,12 +129,20 @@ impl ServerTls {
     /// cannot be used are an error once, and the server keeps what it has.
     pub fn reload_if_changed(&self) -> anyhow::Result<bool> {
         // Before the content: a change between the two is seen the next time.
-        let now = stamps(&self.files);
-        if self.lock().seen == now {
+        let (files, seen) = {
+            let state = self.lock();
+            (state.files.clone(), state.seen.clone())
+        };
+        let now = stamps(&files);
+        if seen == now {
             return Ok(false);
         }
-        let config = server_config(&self.files);
+        let config = server_config(&files);
         let mut state = self.lock();
+        if state.files != files {
+            // A reload of the configuration has named other files meanwhile.
+            return Ok(false);
+        }
         state.seen = now;
         state.config = config?;
         Ok(true)
@@ -144,7 +158,8 @@ impl ServerTls {
             }
             match self.reload_if_changed() {
                 Ok(true) => {
-                    tracing::info!(certificate = %self.files.certificate.display(), "new connections use the new certificate")
+                    let certificate = self.lock().files.certificate.clone();
+                    tracing::info!(certificate = %certificate.display(), "new connections use the new certificate")
                 }
                 Ok(false) => {}
                 Err(error) => tracing::error!(

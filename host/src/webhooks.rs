@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -26,7 +27,10 @@ use crate::config::ClientTls;
 use crate::tls;
 
 /// The sender.
-pub(crate) struct WebhookClient {
+pub(crate) struct WebhookClient(ArcSwap<Sender>);
+
+/// A sender with one egress policy.
+struct Sender {
     client: Client<HttpsConnector<HttpConnector<PermittedAddresses>>, Full<Bytes>>,
     egress: Arc<EgressPolicy>,
     timeout: Duration,
@@ -84,9 +88,16 @@ impl WebhookClient {
             .wrap_connector(tcp);
         // A connection in a pool would outlive the check of its address.
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Ok(Self { client, egress, timeout })
+        Ok(Self(ArcSwap::from_pointee(Sender { client, egress, timeout })))
     }
 
+    /// Takes over the policy and the timeout of another one. An attempt in progress keeps those that it began with.
+    pub(crate) fn adopt(&self, other: &Self) {
+        self.0.store(other.0.load_full());
+    }
+}
+
+impl Sender {
     /// Returns the URL, if its address is permitted or is a name, which the resolver checks.
     fn checked(&self, url: &str) -> Result<Uri, String> {
         let uri: Uri = url.parse().map_err(|error| format!("the URL is invalid: {error}"))?;
@@ -120,9 +131,10 @@ impl WebhookClient {
 
 impl WebhookTransport for WebhookClient {
     fn send(&self, request: WebhookRequest) -> BoxFuture<'_, Result<u16, String>> {
+        let sender = self.0.load_full();
         async move {
-            let late = |_| format!("the receiver did not answer within {} s", self.timeout.as_secs_f64());
-            tokio::time::timeout(self.timeout, self.attempt(request)).await.map_err(late)?
+            let late = |_| format!("the receiver did not answer within {} s", sender.timeout.as_secs_f64());
+            tokio::time::timeout(sender.timeout, sender.attempt(request)).await.map_err(late)?
         }
         .boxed()
     }

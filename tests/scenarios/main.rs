@@ -20,6 +20,7 @@ mod jobs;
 mod lifecycle;
 mod models;
 mod observed;
+mod operations;
 mod plans;
 mod redact;
 mod resident;

@@ -26,6 +26,7 @@ pub struct GatewayBuilder {
     args: Vec<String>,
     small_disk_mib: Option<u32>,
     authorities: Vec<rustls::pki_types::CertificateDer<'static>>,
+    socket: Option<std::net::TcpListener>,
 }
 
 /// Returns whether this machine allows a file system in a mount namespace of its own.
@@ -61,6 +62,14 @@ impl GatewayBuilder {
     /// Adds an argument of `lector serve`.
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
         self.args.push(arg.into());
+        self
+    }
+
+    /// Passes a listening socket to the server, as a service manager does.
+    pub fn on_socket(mut self, socket: &std::net::TcpListener) -> Self {
+        self.socket = Some(socket.try_clone().expect("a copy of the socket"));
+        // The socket is the standard input of the shell; the server expects it as its first descriptor after the three.
+        self.before.push("exec 3<&0 0</dev/null && export LISTEN_FDS=1".to_owned());
         self
     }
 
@@ -141,15 +150,19 @@ impl GatewayBuilder {
             .env("LECTOR__DOCUMENTS__SANDBOX", "warn")
             .envs(self.env)
             .current_dir(paths::repo())
-            .stdin(Stdio::null())
+            .stdin(
+                self.socket.map_or(Stdio::null(), |socket| Stdio::from(std::os::fd::OwnedFd::from(socket))),
+            )
             .stdout(Stdio::null())
             .stderr(std::fs::File::create(&log).expect("a log file"))
             .spawn()
             .expect("lector starts");
         let mut gateway = Gateway {
             child,
+            successor: None,
             base: String::new(),
             log,
+            port_file: port_file.clone(),
             data,
             _home: home,
             client: client(&self.authorities),
@@ -174,9 +187,12 @@ fn client(authorities: &[rustls::pki_types::CertificateDer<'static>]) -> reqwest
 /// A running gateway.
 pub struct Gateway {
     child: Child,
+    /// The process that has replaced `child`; it is no child of the test.
+    successor: Option<u32>,
     pub base: String,
     pub client: reqwest::Client,
     log: PathBuf,
+    port_file: PathBuf,
     data: PathBuf,
     _home: TempDir,
     stopped: bool,
@@ -226,7 +242,33 @@ impl Gateway {
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.successor.unwrap_or_else(|| self.child.id())
+    }
+
+    /// Replaces the server by a successor (SIGUSR2), and waits until the successor serves and the server has ended.
+    pub async fn replace(&mut self) {
+        let old = self.pid();
+        process::signal(old, Signal::USR2);
+        let end = Instant::now() + HANG;
+        loop {
+            let bytes = std::fs::read(&self.port_file).expect("the port file");
+            let json: Value = serde_json::from_slice(&bytes).expect("the port file is JSON");
+            let pid = json["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("pid");
+            if pid != old && self.ended() {
+                self.successor = Some(pid);
+                return;
+            }
+            assert!(Instant::now() < end, "no successor within {HANG:?}:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Returns whether the process of the server has ended.
+    fn ended(&mut self) -> bool {
+        match self.successor {
+            Some(pid) => !process::alive(pid),
+            None => !matches!(self.child.try_wait(), Ok(None)),
+        }
     }
 
     /// Returns the path of the data folder, also if it is on a file system that only the server sees.
@@ -279,8 +321,8 @@ impl Gateway {
         process::signal(self.pid(), Signal::TERM);
         let end = Instant::now() + HANG;
         let status = loop {
-            if let Some(status) = self.child.try_wait().expect("wait") {
-                break status;
+            if self.ended() {
+                break self.child.wait().expect("wait");
             }
             assert!(Instant::now() < end, "it did not stop within {HANG:?}:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -296,7 +338,7 @@ impl Gateway {
     /// Kills the server as a power cut would, and returns its child processes.
     pub fn kill(mut self) -> Vec<u32> {
         let children = process::descendants(self.pid());
-        self.child.kill().expect("kill");
+        process::signal(self.pid(), Signal::KILL);
         self.child.wait().expect("wait");
         self.stopped = true;
         children
@@ -309,17 +351,17 @@ impl Drop for Gateway {
             return;
         }
         let children = process::descendants(self.pid());
-        let died_before = matches!(self.child.try_wait(), Ok(Some(_)));
+        let died_before = self.ended();
         if std::thread::panicking() || died_before {
             eprintln!("--- the gateway's log ---\n{}", self.log());
         }
         process::signal(self.pid(), Signal::TERM);
         let end = Instant::now() + HANG;
-        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < end {
+        while !self.ended() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(20));
         }
-        let hung = matches!(self.child.try_wait(), Ok(None));
-        let _ = self.child.kill();
+        let hung = !self.ended();
+        process::signal(self.pid(), Signal::KILL);
         let _ = self.child.wait();
         let end = Instant::now() + HANG;
         while children.iter().any(|&pid| process::alive(pid)) && Instant::now() < end {

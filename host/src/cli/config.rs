@@ -1,12 +1,49 @@
-//! `lector config`.
+//! `lector config`: the effective configuration of this machine, and the reload of a running server's.
 
 use std::process::ExitCode;
 
-use super::failure::Failure;
-use super::terminal;
-use crate::config::Effective;
+use reqwest::{Method, RequestBuilder};
 
-pub(super) fn run(effective: &Effective) -> Result<ExitCode, Failure> {
-    terminal::print(&effective.to_toml()?)?;
-    Ok(ExitCode::SUCCESS)
+use super::failure::Failure;
+use super::manage::{ApiCommand, run as run_request};
+use super::server_client::Server;
+use super::terminal;
+use crate::config::{Config, Effective};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Make a running server read its configuration again; prints what it took over, and what needs a restart
+    Reload(Reload),
+}
+
+/// `lector config reload`
+#[derive(Debug, clap::Args)]
+struct Reload {
+    /// Change nothing, and print what would be changed
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl ApiCommand for Reload {
+    async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
+        let request = server.at(Method::POST, "/admin/config/reload");
+        Ok(if self.dry_run { request.query(&[("dry_run", "true")]) } else { request })
+    }
+}
+
+pub(super) fn run(args: Args, config: &Config, effective: &Effective) -> Result<ExitCode, Failure> {
+    match args.command {
+        Some(Command::Reload(reload)) => run_request(reload, config),
+        None => {
+            terminal::print(&effective.to_toml()?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! `lector serve`: the server, from the socket to the drain.
 
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,13 +18,21 @@ use super::failure::Failure;
 use super::files::write_whole;
 use super::runtime::on_runtime;
 use crate::app::Host;
-use crate::config::{Config, HttpConfig};
-use crate::shutdown::Signals;
+use crate::config::{Config, Effective, HttpConfig, Sources};
+use crate::handover::{CommandLine, PREPARED_WITHIN, Predecessor, Sockets, Successor};
+use crate::http::{Ending, Gateway};
+use crate::reload::{self, Reloader};
+use crate::shutdown::{Received, Signals};
+use crate::telemetry::LogFilter;
 use crate::tls::ServerTls;
 use crate::{descriptors, http, memory, telemetry};
 
 /// Time after the drain for answers that are written and not yet sent.
 const LAST_BYTES: Duration = Duration::from_secs(2);
+
+/// Time for requests on open connections after a handover. A client that thinks for longer finds its connection closed, as
+/// after `http.header_timeout_s`.
+const LAST_REQUESTS: Duration = Duration::from_secs(2);
 
 /// Maximum time of the smoke-test page on a cold machine.
 const WARM_UP_MAX: Duration = Duration::from_secs(30);
@@ -33,9 +43,12 @@ pub(super) struct Args {
     /// Address to listen on; port 0 selects a free port (default: http.listen)
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// File to write when the server listens: {"listening":"http://…"}
+    /// File to write when the server listens: {"listening":"http://…","pid":…}
     #[arg(long, value_name = "FILE")]
     port_file: Option<PathBuf>,
+    /// Set by a server that this process replaces
+    #[arg(long, hide = true)]
+    successor: bool,
 }
 
 impl Args {
@@ -45,11 +58,16 @@ impl Args {
     }
 }
 
-pub(super) fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+pub(super) fn run(
+    args: Args,
+    config: Config,
+    sources: Sources,
+    effective: Effective,
+) -> Result<ExitCode, Failure> {
     on_runtime(async {
-        let traces = telemetry::init_traced(&config.log, config.traces.as_ref())?;
-        let served = serve(&args, &config).await;
-        if let Some(traces) = traces {
+        let telemetry = telemetry::init_traced(&config.log, config.traces.as_ref())?;
+        let served = serve(&args, &config, telemetry.filter, (sources, effective)).await;
+        if let Some(traces) = telemetry.traces {
             // A failure of this thread loses the last spans, and is in the log.
             let _ = tokio::task::spawn_blocking(move || traces.end()).await;
         }
@@ -57,25 +75,29 @@ pub(super) fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
     })
 }
 
-async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
+async fn serve(
+    args: &Args,
+    config: &Config,
+    filter: LogFilter,
+    (sources, effective): (Sources, Effective),
+) -> Result<ExitCode, Failure> {
     let mut signals = Signals::catch().context("catching signals")?;
+    let command = CommandLine::of_this_process().context("reading the command line of this process")?;
     let http = bounded_by_descriptors(config)?;
     // Before the models are loaded: an address in use, or a certificate that cannot be read, fails at once.
-    let listener = listener(config.http.listen).await?;
+    let (predecessor, listening) = if args.successor {
+        let (predecessor, sockets) = Predecessor::of_this_process()?;
+        (Some(predecessor), Listening::passed(sockets, config).await?)
+    } else {
+        (None, Listening::open(config).await?)
+    };
+    let Listening { public: listener, metrics: metrics_listener, kept } = listening;
     let tls = config.http.tls.clone().map(ServerTls::load).transpose()?;
     let address = listener.local_addr().context("reading the address of the socket")?;
-    let metrics_listener = match config.http.metrics_listen {
-        Some(listen) => Some(
-            TcpListener::bind(listen)
-                .await
-                .with_context(|| format!("listening on {listen} (http.metrics_listen)"))?,
-        ),
-        None => None,
-    };
 
     let host = tokio::select! {
-        host = Host::start(config) => host?,
-        signal = signals.next() => {
+        host = Host::start_after(config, predecessor) => host?,
+        signal = signals.stop() => {
             tracing::info!(signal, "stop signal during start-up");
             return Ok(ExitCode::SUCCESS);
         }
@@ -104,44 +126,124 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     };
     tracing::info!(listening = %url, "{who}");
 
-    let stop = CancellationToken::new();
-    let state = host.app_state(http)?;
+    let ending = Ending::default();
+    let state = host.app_state(http).await?;
     let jobs = state.all_jobs();
+    let gateway = Gateway::new(state.clone());
+    let reloader = Reloader::new(
+        reload::Parts {
+            control: host.control.clone(),
+            service: host.service.clone(),
+            jobs: jobs.clone(),
+            webhooks: host.webhooks(),
+            tls: tls.clone(),
+            filter,
+            gateway: Arc::downgrade(&gateway),
+            address,
+            bounded: bounded_by_descriptors,
+        },
+        sources,
+        effective,
+    );
+    state.reload_by(reloader.clone());
+    drop(state);
+    // Copies of the sockets, for a successor.
+    let sockets =
+        Sockets { public: copy(&listener)?, metrics: metrics_listener.as_ref().map(copy).transpose()? };
     if let Some(listener) = metrics_listener {
         let address = listener.local_addr().context("reading the address of the socket")?;
         tracing::info!(listening = %format!("http://{address}"), "metrics, without a key");
         // Ends with the server: no client waits for a scrape.
-        tokio::spawn(http::serve_metrics(listener, state.clone(), stop.clone()));
+        tokio::spawn(http::serve_metrics(listener, gateway.clone(), ending.clone()));
     }
+    let watching = CancellationToken::new();
+    let _watch = watching.clone().drop_guard();
     if let Some(tls) = &tls {
-        tokio::spawn(tls.clone().watch(stop.clone()));
+        tokio::spawn(tls.clone().watch(watching));
     }
-    let server = http::serve(listener, tls, state, stop.clone());
+    let server = http::serve(listener, tls, gateway.clone(), ending.clone());
     tokio::pin!(server);
     notify(NotifyState::Ready);
-    let signal = tokio::select! {
-        _ = &mut server => {
-            return Err(anyhow::anyhow!("the server ended without a stop signal").into());
+    let end = loop {
+        let received = tokio::select! {
+            _ = &mut server => {
+                return Err(anyhow::anyhow!("the server ended without a stop signal").into());
+            }
+            received = signals.next() => received,
+        };
+        match received {
+            Received::Stop(signal) => break End::Stop(signal),
+            Received::Reload => {
+                let reloader = reloader.clone();
+                tokio::spawn(async move { reloader.by_signal().await });
+            }
+            Received::Replace => {
+                let ends_within = ends_within(gateway.config().drain_timeout);
+                let replaced = tokio::select! {
+                    _ = &mut server => {
+                        return Err(anyhow::anyhow!("the server ended without a stop signal").into());
+                    }
+                    // The drop of the other future ends the successor.
+                    signal = signals.stop() => break End::Stop(signal),
+                    replaced = successor(&command, &sockets, ends_within) => replaced,
+                };
+                match replaced {
+                    Ok(successor) => break End::Replaced(successor),
+                    Err(error) => tracing::error!(
+                        error = format!("{error:#}"),
+                        "the server was not replaced: it goes on to serve"
+                    ),
+                }
+            }
         }
-        signal = signals.next() => signal,
     };
+    // The successor has its own. Without one, clients must not wait in a backlog that nobody reads.
+    drop(sockets);
 
-    tracing::info!(
-        signal,
-        within_s = config.http.drain_timeout.as_secs(),
-        "draining; send the signal again to stop at once"
-    );
-    notify(NotifyState::Stopping);
-    stop.cancel();
+    let within = gateway.config().drain_timeout;
+    let hands_over = kept || matches!(end, End::Replaced(_));
+    match end {
+        End::Stop(signal) => {
+            tracing::info!(
+                signal,
+                within_s = within.as_secs(),
+                "draining; send the signal again to stop at once"
+            );
+            notify(NotifyState::Stopping);
+        }
+        End::Replaced(successor) => {
+            let pid = successor.pid();
+            tracing::info!(
+                successor = pid,
+                within_s = within.as_secs(),
+                "the successor is prepared: draining"
+            );
+            if let Some(pid) = pid {
+                notify(NotifyState::MainPid(pid));
+            }
+            successor.takes_over();
+        }
+    }
     let drain = async {
+        let mut drained = None;
+        if hands_over {
+            ending.hand_over();
+            // Requests that are being sent on open connections are served.
+            drained = tokio::time::timeout(LAST_REQUESTS, &mut server).await.ok();
+        }
+        ending.close();
         // Pages of jobs in progress are read again after the next start: they do not delay this stop.
         if let Some(jobs) = &jobs {
             jobs.stop().await;
         }
-        let report = host.service.drain(config.http.drain_timeout);
+        let report = host.service.drain(within);
         // The server keeps sending responses while the documents in flight finish.
-        let served =
-            async { tokio::time::timeout(config.http.drain_timeout + LAST_BYTES, &mut server).await };
+        let served = async {
+            match drained {
+                Some(drained) => Ok(drained),
+                None => tokio::time::timeout(within + LAST_BYTES, &mut server).await,
+            }
+        };
         let (report, served) = tokio::join!(report, served);
         let in_time = served.is_ok_and(|drained| drained.cut_off == 0);
         for holder in &report.cut_off {
@@ -152,7 +254,7 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     };
     tokio::select! {
         () = drain => Ok(ExitCode::SUCCESS),
-        signal = signals.next() => {
+        signal = signals.stop() => {
             tracing::warn!(signal, "stopped at once, without waiting for documents in flight");
             // The exit code with which a shell reports a program ended by SIGINT.
             Ok(ExitCode::from(130))
@@ -160,9 +262,95 @@ async fn serve(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     }
 }
 
+/// The reason why a server ends.
+enum End {
+    /// A signal to stop, by name.
+    Stop(&'static str),
+    /// The successor waits for the data folder.
+    Replaced(Successor),
+}
+
+/// Starts a successor, and waits until it is prepared.
+async fn successor(
+    command: &CommandLine,
+    sockets: &Sockets,
+    ends_within: Duration,
+) -> anyhow::Result<Successor> {
+    anyhow::ensure!(
+        std::process::id() != 1,
+        "this process is the first one of its container, which ends with it: replace the container"
+    );
+    let mut successor = Successor::start(command, sockets, ends_within)?;
+    tracing::info!(
+        successor = successor.pid(),
+        "the successor starts; this server serves until it is prepared"
+    );
+    successor.prepared(PREPARED_WITHIN).await?;
+    Ok(successor)
+}
+
+/// Returns the longest time from the report of a successor to the end of this process.
+fn ends_within(drain_timeout: Duration) -> Duration {
+    LAST_REQUESTS + drain_timeout + LAST_BYTES + Duration::from_secs(30)
+}
+
+fn copy(listener: &TcpListener) -> anyhow::Result<std::net::TcpListener> {
+    let copied = listener.as_fd().try_clone_to_owned().context("copying the socket")?;
+    Ok(copied.into())
+}
+
+/// The sockets of a server.
+struct Listening {
+    public: TcpListener,
+    metrics: Option<TcpListener>,
+    /// Whether the service manager holds the public one as well: it stays open when this process ends.
+    kept: bool,
+}
+
+impl Listening {
+    async fn open(config: &Config) -> anyhow::Result<Self> {
+        let (public, kept) = listener(config.http.listen).await?;
+        let metrics = match config.http.metrics_listen {
+            Some(listen) => Some(
+                TcpListener::bind(listen)
+                    .await
+                    .with_context(|| format!("listening on {listen} (http.metrics_listen)"))?,
+            ),
+            None => None,
+        };
+        Ok(Self { public, metrics, kept })
+    }
+
+    /// Uses the sockets of the predecessor. Their addresses stay those of its start.
+    async fn passed(sockets: Sockets, config: &Config) -> anyhow::Result<Self> {
+        let public = adopted(sockets.public)?;
+        let (address, wanted) =
+            (public.local_addr().context("reading the address of the socket")?, config.http.listen);
+        if wanted.port() != 0 && wanted != address {
+            tracing::warn!(%address, %wanted, "http.listen has changed: a replaced server keeps its address until it is stopped and started");
+        }
+        let metrics = match (sockets.metrics, config.http.metrics_listen) {
+            (Some(socket), Some(_)) => Some(adopted(socket)?),
+            (None, Some(listen)) => Some(
+                TcpListener::bind(listen)
+                    .await
+                    .with_context(|| format!("listening on {listen} (http.metrics_listen)"))?,
+            ),
+            (_, None) => None,
+        };
+        // A service manager that passed the socket to the predecessor holds it still.
+        Ok(Self { public, metrics, kept: false })
+    }
+}
+
+fn adopted(socket: std::net::TcpListener) -> anyhow::Result<TcpListener> {
+    socket.set_nonblocking(true).context("preparing a passed socket")?;
+    TcpListener::from_std(socket).context("using a passed socket")
+}
+
 /// Returns the socket that the service manager passes (`LISTEN_FDS`, as systemd and `systemfd` set it), or one that listens on
-/// `http.listen`.
-async fn listener(listen: SocketAddr) -> anyhow::Result<TcpListener> {
+/// `http.listen`; and whether the service manager holds it.
+async fn listener(listen: SocketAddr) -> anyhow::Result<(TcpListener, bool)> {
     let mut passed = ListenFd::from_env();
     if passed.len() > 1 {
         anyhow::bail!("the service manager passes {} sockets: pass one, for http.listen", passed.len());
@@ -173,10 +361,10 @@ async fn listener(listen: SocketAddr) -> anyhow::Result<TcpListener> {
         // Not for the processes that this one starts.
         rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)
             .context("preparing the socket of the service manager")?;
-        socket.set_nonblocking(true).context("preparing the socket of the service manager")?;
-        return TcpListener::from_std(socket).context("using the socket of the service manager");
+        return Ok((adopted(socket).context("using the socket of the service manager")?, true));
     }
-    TcpListener::bind(listen).await.with_context(|| format!("listening on {listen} (http.listen)"))
+    let bound = TcpListener::bind(listen).await;
+    Ok((bound.with_context(|| format!("listening on {listen} (http.listen)"))?, false))
 }
 
 /// Tells a service manager the state of this process, if there is one (`NOTIFY_SOCKET`).
@@ -234,6 +422,6 @@ async fn check_access(host: &Host, config: &Config, address: SocketAddr) -> anyh
 
 /// Writes the file atomically: a process that waits for it may read it as soon as it exists.
 fn write_port_file(file: &Path, url: &str) -> anyhow::Result<()> {
-    let content = serde_json::json!({ "listening": url });
+    let content = serde_json::json!({ "listening": url, "pid": std::process::id() });
     write_whole(file, content.to_string().as_bytes()).context("writing the port file")
 }

@@ -65,6 +65,9 @@ pub enum ConfigError {
         /// The problem and the correction.
         problem: String,
     },
+    /// Values that a running server would take over, beside values that only a restart changes.
+    #[error("the new values do not go with those that need a restart: {0}; restart the server")]
+    NeedsRestart(Box<ConfigError>),
     /// A table without a required key.
     #[error("the configuration is incomplete: {0}")]
     Shape(String),

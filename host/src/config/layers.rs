@@ -31,7 +31,7 @@ pub struct Sources {
 #[derive(Clone, Debug)]
 pub struct Effective {
     pub(super) raw: RawConfig,
-    origins: BTreeMap<String, Origin>,
+    pub(super) origins: BTreeMap<String, Origin>,
 }
 
 impl Effective {

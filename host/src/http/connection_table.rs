@@ -136,8 +136,14 @@ impl Entries {
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionTable {
     entries: Arc<Mutex<Entries>>,
-    connections_max: usize,
-    per_address_max: usize,
+    /// Shared by the clones: a reload of the configuration replaces them.
+    bounds: Arc<Bounds>,
+}
+
+#[derive(Debug)]
+struct Bounds {
+    connections_max: AtomicUsize,
+    per_address_max: AtomicUsize,
 }
 
 /// A slot of the table, until it is dropped.
@@ -153,7 +159,17 @@ pub(super) struct Slot {
 
 impl ConnectionTable {
     pub(super) fn new(connections_max: usize, per_address_max: usize) -> Self {
-        Self { entries: Arc::default(), connections_max, per_address_max }
+        let bounds = Bounds {
+            connections_max: AtomicUsize::new(connections_max),
+            per_address_max: AtomicUsize::new(per_address_max),
+        };
+        Self { entries: Arc::default(), bounds: Arc::new(bounds) }
+    }
+
+    /// Replaces the bounds. Connections beyond a lower bound stay.
+    pub(super) fn rebound(&self, connections_max: usize, per_address_max: usize) {
+        self.bounds.connections_max.store(connections_max, Relaxed);
+        self.bounds.per_address_max.store(per_address_max, Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
@@ -163,14 +179,14 @@ impl ConnectionTable {
     /// Gives a slot to a connection of `address`, if necessary that of an idle connection, which is closed. Returns
     /// `None` if all connections that could make room have requests in progress.
     pub(super) fn enter(&self, address: IpAddr, now: Instant) -> Option<Slot> {
-        self.enter_within(address, self.per_address_max, now)
+        self.enter_within(address, self.bounds.per_address_max.load(Relaxed), now)
     }
 
     /// Like [`enter`](Self::enter), with another bound on the connections of the address.
     pub(super) fn enter_within(&self, address: IpAddr, own_max: usize, now: Instant) -> Option<Slot> {
         let mut entries = self.lock();
         let at_own_limit = entries.held(address) >= own_max;
-        if at_own_limit || entries.by_number.len() >= self.connections_max {
+        if at_own_limit || entries.by_number.len() >= self.bounds.connections_max.load(Relaxed) {
             let victim = entries.victim(address, at_own_limit, now)?;
             if let Some(entry) = entries.by_number.get(&victim) {
                 entry.evicted.cancel();
@@ -242,6 +258,21 @@ mod tests {
         assert!(table.enter(address(1), at(start, 5000)).is_some());
         assert!(!busy[1].evicted.is_cancelled());
         drop(copy);
+    }
+
+    #[test]
+    fn new_bounds_apply_to_new_connections() {
+        let start = Instant::now();
+        let table = ConnectionTable::new(1, 1);
+        let first = table.enter(address(1), start).unwrap();
+        let _request = OnConnection::begin(&first.activity);
+        assert!(table.enter(address(2), at(start, 1)).is_none());
+        table.clone().rebound(3, 2);
+        let more = [1, 2].map(|last| table.enter(address(last), at(start, 2)).unwrap());
+        let _requests = more.each_ref().map(|slot| OnConnection::begin(&slot.activity));
+        table.rebound(1, 1);
+        assert!(table.enter(address(3), at(start, 3)).is_none());
+        assert!(!first.evicted.is_cancelled());
     }
 
     #[test]

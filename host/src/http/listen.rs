@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::{HeaderValue, Version, header};
 use futures::FutureExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -26,9 +27,10 @@ use tower::ServiceExt;
 
 use super::connection_table::{Activity, ConnectionTable, OnConnection, Peer, Slot, client_address};
 use super::delivery::Deliveries;
+use super::gateway::Gateway;
+use super::proxy;
 use super::socket::{Protocol, Socket, sniff};
 use super::stream::Stream;
-use super::{AppState, proxy, router};
 use crate::config::HttpConfig;
 use crate::metrics::InFlight;
 use crate::tls::ServerTls;
@@ -63,42 +65,86 @@ pub struct Drained {
     pub cut_off: usize,
 }
 
-/// Serves until `stop` is cancelled, then lets the open connections finish within the drain timeout.
+/// The end of a server, in two steps. The first one is for a socket that another process holds as well, or will hold: the
+/// successor of this one, or the service manager.
+#[derive(Clone, Debug, Default)]
+pub struct Ending {
+    /// No connection is taken any more, and each answer is the last one of its connection.
+    handed_over: CancellationToken,
+    /// Connections without a request are closed.
+    closing: CancellationToken,
+}
+
+impl Ending {
+    /// Takes no connection from now on. Those in the backlog of the socket are for the process that has it next. Requests
+    /// on open connections are served, and their answers ask the clients to connect again: a connection that is closed
+    /// instead may be one on which a request is just being sent, which would be lost.
+    pub fn hand_over(&self) {
+        self.handed_over.cancel();
+    }
+
+    /// Closes connections without a request, and the others after their answers.
+    pub fn close(&self) {
+        self.closing.cancel();
+    }
+
+    /// Returns whether an answer of HTTP/1 is the last one of its connection.
+    fn is_last_answer(&self) -> bool {
+        self.handed_over.is_cancelled()
+    }
+
+    async fn begins(&self) {
+        tokio::select! {
+            () = self.handed_over.cancelled() => {}
+            () = self.closing.cancelled() => {}
+        }
+    }
+}
+
+/// Serves until `ending` begins, then lets the open connections finish within the drain timeout.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<ServerTls>>,
-    state: AppState,
-    stop: CancellationToken,
+    gateway: Arc<Gateway>,
+    ending: Ending,
 ) -> Drained {
-    let config = state.config.clone();
-    let table = ConnectionTable::new(config.connections_max, config.connections_per_address_max);
-    let routers = Routers { all: router::router(state.clone()), overflow: router::overflow(state.clone()) };
-    accept_all(listener, tls, state, stop, table, routers).await
+    let table = gateway.table.clone();
+    accept_all(listener, tls, Address { gateway, private: false }, ending, table).await
 }
 
 /// Serves metrics, with tenant labels, and health on a private address without a key.
-pub async fn serve_metrics(listener: TcpListener, state: AppState, stop: CancellationToken) -> Drained {
+pub async fn serve_metrics(listener: TcpListener, gateway: Arc<Gateway>, ending: Ending) -> Drained {
     let table = ConnectionTable::new(METRICS_CONNECTIONS_MAX, METRICS_CONNECTIONS_MAX);
-    let routers = Routers { all: router::private(state.clone()), overflow: router::overflow(state.clone()) };
-    accept_all(listener, None, state, stop, table, routers).await
+    accept_all(listener, None, Address { gateway, private: true }, ending, table).await
 }
 
+/// The gateway at one of its addresses.
 #[derive(Clone)]
-struct Routers {
-    all: Router,
-    /// For connections beyond the table.
-    overflow: Router,
+struct Address {
+    gateway: Arc<Gateway>,
+    private: bool,
+}
+
+impl Address {
+    /// Returns the routes and the limits for a request that begins now. `overflow`: on a connection beyond the table.
+    fn now(&self, overflow: bool) -> (Router, Arc<HttpConfig>) {
+        let served = self.gateway.current();
+        let router = match (overflow, self.private) {
+            (true, _) => &served.overflow,
+            (false, true) => &served.private,
+            (false, false) => &served.all,
+        };
+        (router.clone(), served.state.config.clone())
+    }
 }
 
 async fn accept_all(
     listener: TcpListener,
     tls: Option<Arc<ServerTls>>,
-    state: AppState,
-    stop: CancellationToken,
+    address_of: Address,
+    ending: Ending,
     table: ConnectionTable,
-    routers: Routers,
 ) -> Drained {
-    let config = state.config.clone();
     let overflow = Overflow::default();
     let connections = TaskTracker::new();
     let cut_off = CancellationToken::new();
@@ -108,8 +154,10 @@ async fn accept_all(
         let address = client_address(peer);
         let cut_off = cut_off.clone();
         let tls = tls.as_ref().map(|tls| tls.acceptor());
+        let state = address_of.gateway.current().state.clone();
+        let origin = Origin { peer, tls: tls.is_some(), address: address_of.clone(), ending: ending.clone() };
         // All clients of a proxy come from its address.
-        let slot = if proxy::is_trusted(&config.trusted_proxies, peer) {
+        let slot = if proxy::is_trusted(&state.config.trusted_proxies, peer) {
             table.enter_within(address, usize::MAX, Instant::now())
         } else {
             table.enter(address, Instant::now())
@@ -117,11 +165,9 @@ async fn accept_all(
         let Some(slot) = slot else {
             state.metrics.connection_refused();
             if let Some(guard) = overflow.begin(address) {
-                let origin = Origin { peer, tls: tls.is_some(), config: config.clone() };
-                let router = routers.overflow.clone();
                 connections.spawn(async move {
                     tokio::select! {
-                        () = answer_overflow(stream, tls, router, origin) => {}
+                        () = answer_overflow(stream, tls, origin) => {}
                         () = cut_off.cancelled() => {}
                     }
                     drop(guard);
@@ -130,10 +176,8 @@ async fn accept_all(
             return;
         };
         let connection = Connection {
-            router: routers.all.clone(),
-            config: config.clone(),
-            stop: stop.clone(),
-            origin: Origin { peer, tls: tls.is_some(), config: config.clone() },
+            config: state.config.clone(),
+            origin,
             tls,
             activity: slot.activity.clone(),
             _open: state.metrics.connection_opened(),
@@ -151,7 +195,7 @@ async fn accept_all(
     loop {
         tokio::select! {
             biased;
-            () = stop.cancelled() => break,
+            () = ending.begins() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => accept(stream, address.ip()),
                 Err(error) if is_client_error(&error) => tracing::debug!(%error, "a connection broke before it was accepted"),
@@ -162,13 +206,20 @@ async fn accept_all(
             },
         }
     }
-    // Clients in the backlog believe that they are connected: they receive a response, not a reset.
-    while let Some(Ok((stream, address))) = listener.accept().now_or_never() {
-        accept(stream, address.ip());
+    if !ending.handed_over.is_cancelled() {
+        // Clients in the backlog believe that they are connected: they receive a response, not a reset.
+        while let Some(Ok((stream, address))) = listener.accept().now_or_never() {
+            accept(stream, address.ip());
+        }
     }
     drop(listener);
     connections.close();
-    if tokio::time::timeout(config.drain_timeout, connections.wait()).await.is_ok() {
+    tokio::select! {
+        () = connections.wait() => return Drained { cut_off: 0 },
+        () = ending.closing.cancelled() => {}
+    }
+    let within = address_of.gateway.config().drain_timeout;
+    if tokio::time::timeout(within, connections.wait()).await.is_ok() {
         return Drained { cut_off: 0 };
     }
     let left = connections.len();
@@ -224,7 +275,7 @@ async fn encrypted(stream: TcpStream, tls: Option<TlsAcceptor>, until: Instant) 
 }
 
 /// Answers one request of a connection beyond the table.
-async fn answer_overflow(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router, origin: Origin) {
+async fn answer_overflow(stream: TcpStream, tls: Option<TlsAcceptor>, origin: Origin) {
     let Some(stream) = encrypted(stream, tls, Instant::now() + OVERFLOW_HEAD_MAX).await else { return };
     let io = TokioIo::new(Socket::new(stream, bytes::Bytes::new(), OVERFLOW_HEAD_MAX));
     let activity = Activity::detached();
@@ -238,7 +289,7 @@ async fn answer_overflow(stream: TcpStream, tls: Option<TlsAcceptor>, router: Ro
             io,
             service_fn(move |request| {
                 // The connection has one answer, and a bound of its own on its time.
-                answer(router.clone(), request, origin.clone(), activity.clone(), Deliveries::default())
+                answer(request, true, origin.clone(), activity.clone(), Deliveries::default())
             }),
         );
     if let Ok(Err(error)) = tokio::time::timeout(OVERFLOW_MAX_TIME, connection).await {
@@ -256,13 +307,13 @@ fn is_client_error(error: &std::io::Error) -> bool {
 struct Origin {
     peer: IpAddr,
     tls: bool,
-    config: Arc<HttpConfig>,
+    address: Address,
+    ending: Ending,
 }
 
 struct Connection {
-    router: Router,
+    /// The limits of the connection; its requests have those of their time.
     config: Arc<HttpConfig>,
-    stop: CancellationToken,
     origin: Origin,
     tls: Option<TlsAcceptor>,
     activity: Arc<Activity>,
@@ -279,7 +330,7 @@ impl Connection {
         let sniffed = tokio::select! {
             sniffed = sniff(&mut stream, until) => sniffed,
             // No request has arrived yet.
-            () = self.stop.cancelled() => sniff(&mut stream, Instant::now() + ACCEPT_PAUSE).await,
+            () = self.origin.ending.closing.cancelled() => sniff(&mut stream, Instant::now() + ACCEPT_PAUSE).await,
         };
         let Some((protocol, begun)) = sniffed else { return };
         let io = TokioIo::new(Socket::new(stream, begun, self.config.body_idle_timeout));
@@ -293,7 +344,7 @@ impl Connection {
     }
 
     async fn http1(self, io: TokioIo<Socket>) -> hyper::Result<()> {
-        let (router, origin, activity) = (self.router.clone(), self.origin.clone(), self.activity.clone());
+        let (origin, activity) = (self.origin.clone(), self.activity.clone());
         let deliveries = Deliveries::default();
         let given = deliveries.clone();
         let connection = hyper::server::conn::http1::Builder::new()
@@ -305,7 +356,7 @@ impl Connection {
             .serve_connection(
                 io,
                 service_fn(move |request| {
-                    answer(router.clone(), request, origin.clone(), activity.clone(), given.clone())
+                    answer(request, false, origin.clone(), activity.clone(), given.clone())
                 }),
             );
         let mut connection = pin!(connection);
@@ -314,7 +365,7 @@ impl Connection {
         loop {
             tokio::select! {
                 ended = connection.as_mut() => return ended,
-                () = self.stop.cancelled(), if !closing => {
+                () = self.origin.ending.closing.cancelled(), if !closing => {
                     closing = true;
                     connection.as_mut().graceful_shutdown();
                 }
@@ -328,7 +379,7 @@ impl Connection {
     }
 
     async fn http2(self, io: TokioIo<Socket>) -> hyper::Result<()> {
-        let (router, origin, activity) = (self.router.clone(), self.origin.clone(), self.activity.clone());
+        let (origin, activity) = (self.origin.clone(), self.activity.clone());
         let deliveries = Deliveries::default();
         let given = deliveries.clone();
         let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
@@ -340,7 +391,7 @@ impl Connection {
             .serve_connection(
                 io,
                 service_fn(move |request| {
-                    answer(router.clone(), request, origin.clone(), activity.clone(), given.clone())
+                    answer(request, false, origin.clone(), activity.clone(), given.clone())
                 }),
             );
         let mut connection = pin!(connection);
@@ -349,7 +400,8 @@ impl Connection {
         loop {
             tokio::select! {
                 ended = connection.as_mut() => return ended,
-                () = self.stop.cancelled(), if !closing => {
+                // A client of HTTP/2 is told which requests are served before the connection ends.
+                () = self.origin.ending.begins(), if !closing => {
                     closing = true;
                     connection.as_mut().graceful_shutdown();
                 }
@@ -360,7 +412,7 @@ impl Connection {
                     }
                     let idle = self.activity.is_idle();
                     idle_ticks = if idle { idle_ticks + 1 } else { 0 };
-                    if closing && idle && self.stop.is_cancelled() {
+                    if closing && idle && self.origin.ending.closing.is_cancelled() {
                         // No response is pending: a shutdown does not wait for the client to close.
                         return Ok(());
                     }
@@ -379,18 +431,23 @@ impl Connection {
 }
 
 async fn answer(
-    router: Router,
     request: Request<Incoming>,
+    overflow: bool,
     origin: Origin,
     activity: Arc<Activity>,
     deliveries: Deliveries,
 ) -> Result<axum::response::Response, Infallible> {
+    let (router, config) = origin.address.now(overflow);
     let mut request = request.map(Body::new);
+    let one_by_one = request.version() < Version::HTTP_2;
     request.extensions_mut().insert(OnConnection::begin(&activity));
     request.extensions_mut().insert(deliveries);
-    let trusted = &origin.config.trusted_proxies;
-    let forwarded = proxy::forwarded(trusted, origin.peer, origin.tls, request.headers());
+    let forwarded = proxy::forwarded(&config.trusted_proxies, origin.peer, origin.tls, request.headers());
     request.extensions_mut().insert(Peer(client_address(forwarded.client)));
     request.extensions_mut().insert(forwarded);
-    router.oneshot(request).await
+    let mut response = router.oneshot(request).await?;
+    if one_by_one && origin.ending.is_last_answer() {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }

@@ -16,7 +16,7 @@ use utoipa::Path;
 use utoipa::openapi::path::HttpMethod;
 
 use super::jobs::{self, results, stream, submit, webhooks};
-use super::manage::{deployments, keys, logs, queries, routes, tenants};
+use super::manage::{configuration, deployments, keys, logs, queries, routes, status, tenants};
 use super::openapi as api;
 use super::openapi::document::{self, Described};
 use super::problem::{self, Problem};
@@ -101,6 +101,8 @@ fn table() -> Vec<Route> {
         route::<keys::__path_rotate_any, _, _>(keys::rotate_any),
         route::<keys::__path_revoke_any, _, _>(keys::revoke_any),
         route::<engines::__path_retry, _, _>(engines::retry),
+        route::<configuration::__path_reload, _, _>(configuration::reload),
+        route::<status::__path_status, _, _>(status::status),
         route::<queries::__path_all_usage, _, _>(queries::all_usage),
         route::<queries::__path_all_audit, _, _>(queries::all_audit),
         route::<queries::__path_all_events, _, _>(queries::all_events),

@@ -5,11 +5,12 @@
 
 mod access;
 mod answers;
-mod app;
+pub(crate) mod app;
 mod batches;
 mod compat;
 mod conformance;
 mod files;
+mod gateway;
 mod hostile;
 mod jobs;
 mod limits;

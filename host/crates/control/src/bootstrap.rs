@@ -16,7 +16,7 @@ use crate::config::ControlConfig;
 use crate::directory::{Deployment, Directory};
 use crate::events::AuditEvents;
 use crate::pipeline::ComponentLoader;
-use crate::plane::ControlPlane;
+use crate::plane::{ControlPlane, Defaults};
 use crate::quarantine;
 use crate::quarantine::faults::revision_quarantined;
 use crate::revision_cache::RevisionCache;
@@ -81,19 +81,16 @@ impl ControlPlane {
             write_lock: Arc::default(),
             events: AuditEvents::after(newest),
             staging: Self::deploy_permits(),
-            shared_models: shared_models(&config),
+            defaults: ArcSwap::from_pointee(defaults(&config)),
             documents,
             failures: Failures::new(clock.clone()),
-            engine_idle_ttl: config.engine_idle_ttl,
             flusher: UsageFlusher::new()?,
             left: Mutex::default(),
             background_tasks: BackgroundTasks::new(clock.clone()),
             clock,
             pinned_blobs: Arc::default(),
             collection: Arc::default(),
-            storage_default: config.tenant_storage,
             found_damaged: quarantine::Found::default(),
-            tenant_images_bytes_max: config.tenant_images_bytes_max,
         });
         let host = plane.host("config")?;
         plane.deploy_configured(&host, config.deployments).await?;
@@ -160,7 +157,7 @@ async fn newest_entry(store: &dyn Store) -> Result<u64, Fault> {
 }
 
 /// Checks the budgets and that the names are unique.
-fn check(config: &ControlConfig) -> Result<(), Fault> {
+pub(crate) fn check(config: &ControlConfig) -> Result<(), Fault> {
     let misconfigured =
         |message: String| Fault::new(Kind::Invalid, "platform_config", message).blaming(Blame::Host);
     let mut names: Vec<_> = config.deployments.iter().map(|deployment| &deployment.name).collect();
@@ -179,6 +176,16 @@ fn check(config: &ControlConfig) -> Result<(), Fault> {
         )));
     }
     Ok(())
+}
+
+/// Returns the values of the configuration that apply where a tenant names none.
+pub(crate) fn defaults(config: &ControlConfig) -> Defaults {
+    Defaults {
+        shared_models: shared_models(config),
+        engine_idle_ttl: config.engine_idle_ttl,
+        storage: config.tenant_storage,
+        tenant_images_bytes_max: config.tenant_images_bytes_max,
+    }
 }
 
 /// Returns all models that the configuration grants to its deployments: the models of tenants whose policy names none.

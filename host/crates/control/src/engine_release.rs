@@ -15,6 +15,7 @@ impl ControlPlane {
             directory.deployments.values().flat_map(|deployment| deployment.models_to_come()).collect()
         };
         let retain = |stay| self.revision_cache.engines().retain(stay);
-        self.revision_cache.model_references().release_idle(self.engine_idle_ttl, needed, retain).await;
+        let idle_ttl = self.defaults.load().engine_idle_ttl;
+        self.revision_cache.model_references().release_idle(idle_ttl, needed, retain).await;
     }
 }

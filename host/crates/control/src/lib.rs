@@ -69,6 +69,7 @@ pub use guest_logs::{GuestLogLine, GuestLogStream, Lagged};
 pub use key::{KeyId, KeyText, Scope};
 pub use memory::{ByteBudget, DocumentMemory, Held, Reservation};
 pub use models::GrantedModel;
+pub use mutations::configuration::ConfigReload;
 pub use mutations::deploy::{ComponentSource, DeployOutcome, DeployPermit, DeployRequest};
 pub use mutations::keys::CreatedKey;
 pub use mutations::routes::{Destination, RollbackRequest};

@@ -6,6 +6,7 @@
 //! committed state. Requests never wait for a mutation. Each module in `mutations/` holds the mutations of one kind of
 //! object.
 
+pub(crate) mod configuration;
 pub(crate) mod deploy;
 pub(crate) mod engines;
 pub(crate) mod keys;

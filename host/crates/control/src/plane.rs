@@ -34,14 +34,12 @@ pub struct ControlPlane {
     pub(crate) events: AuditEvents,
     /// Limits the number of deploys in progress.
     pub(crate) staging: FairSemaphore,
-    /// Models for tenants whose policy names none.
-    pub(crate) shared_models: BTreeMap<String, ModelName>,
+    /// The values that apply where a tenant or a policy names none.
+    pub(crate) defaults: ArcSwap<Defaults>,
     /// Opens the smoke-test page of a deploy.
     pub(crate) documents: Arc<dyn Documents>,
     pub(crate) failures: Failures,
     pub(crate) clock: Arc<dyn Clock>,
-    /// How long an engine stays loaded after the last revision that needs it is gone.
-    pub(crate) engine_idle_ttl: Duration,
     pub(crate) flusher: UsageFlusher,
     /// Deleted tenants with usage that is not yet in the store.
     pub(crate) left: Mutex<Vec<Arc<Tenant>>>,
@@ -50,11 +48,21 @@ pub struct ControlPlane {
     pub(crate) pinned_blobs: Arc<PinnedBlobs>,
     /// Whether components can be deleted.
     pub(crate) collection: Arc<CollectionDue>,
-    /// Limits of what a tenant without limits of its own keeps in the store.
-    pub(crate) storage_default: StorageLimits,
     /// Damaged rows found after the start.
     pub(crate) found_damaged: FoundDamage,
-    /// Bytes of pixels and tensors for a tenant without a limit of its own.
+}
+
+/// The values that apply where a tenant or a policy names none. They come from the configuration, and are replaced by a
+/// reload of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Defaults {
+    /// Models for tenants whose policy names none.
+    pub(crate) shared_models: BTreeMap<String, ModelName>,
+    /// How long an engine stays loaded after the last revision that needs it is gone.
+    pub(crate) engine_idle_ttl: Duration,
+    /// Limits of what a tenant without limits of its own keeps in the store.
+    pub(crate) storage: StorageLimits,
+    /// Bytes of pixels and tensors for a tenant without a limit of its own; 0: no limit.
     pub(crate) tenant_images_bytes_max: u64,
 }
 

@@ -13,6 +13,7 @@ use crate::events::{AuditEventStream, StreamAccess};
 use crate::guest_logs::{GuestLogLine, GuestLogStream};
 use crate::plane::ControlPlane;
 use crate::store::{AuditEntry, AuditQuery, DamagedRow, Readable, Table, UsageQuery, UsageRow};
+use crate::tenant::Tenant;
 use crate::usage_counters::day_of;
 
 /// The state of a deployment at one moment.
@@ -168,6 +169,11 @@ impl ControlPlane {
     /// Returns the background tasks of this server and their last runs.
     pub fn background_task_status(&self, _: &Admin) -> Vec<BackgroundTaskStatus> {
         self.background_tasks.status()
+    }
+
+    /// Returns all tenants with their counters, by name.
+    pub fn tenants_with_counters(&self) -> Vec<Arc<Tenant>> {
+        self.directory.load().tenants.values().cloned().collect()
     }
 
     /// Returns the deployments that have a live revision.

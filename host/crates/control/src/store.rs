@@ -20,6 +20,7 @@ mod reserve;
 mod sqlite;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use lector_core::{DeploymentName, TenantName};
@@ -36,6 +37,26 @@ pub use damage::{DamagedRow, Readable, Table};
 pub use error::StoreError;
 pub use pinned_blobs::{BlobPin, PinnedBlobs};
 pub use sqlite::{SqliteJobStore, SqliteStore};
+
+/// Opens a store, and waits for at most `wait` where another process holds its folder: a server that is being replaced
+/// ends soon.
+pub async fn when_free<T>(
+    wait: Duration,
+    mut open: impl FnMut() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let until = Instant::now() + wait;
+    loop {
+        match open() {
+            Err(StoreError::InUse { .. }) if Instant::now() < until => {
+                tokio::time::sleep(LOOK_INTERVAL).await
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Interval of the looks at a lock that another process holds.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The answer of a store; it comes when the change is durable.
 pub type Stored<'a, T> = BoxFuture<'a, Result<T, StoreError>>;

@@ -111,6 +111,8 @@ struct State {
     older: Vec<(u32, UsageCounts)>,
     /// Work of a page, in milliseconds.
     page_ms: Mean,
+    /// Pages that have ended since these counters exist.
+    pages_ended: u64,
 }
 
 impl State {
@@ -123,6 +125,7 @@ impl State {
             pending: UsageCounts::default(),
             older: Vec::new(),
             page_ms: Mean::default(),
+            pages_ended: 0,
         }
     }
 
@@ -208,6 +211,7 @@ impl UsageCounters {
     /// Counts a finished page, with or without an error.
     pub fn page(&self, run: &PageRun) {
         let mut state = self.today();
+        state.pages_ended += 1;
         let counts = &mut state.pending;
         match &run.result {
             Ok(page) => {
@@ -226,6 +230,7 @@ impl UsageCounters {
     /// Counts a run of a model that a client asked for without a guest, as one page.
     pub fn model_run(&self, pixels: u64, engine: Duration, ok: bool) {
         let mut state = self.today();
+        state.pages_ended += 1;
         let counts = &mut state.pending;
         if ok {
             counts.pages_ok += 1;
@@ -239,6 +244,11 @@ impl UsageCounters {
     /// Returns the recent mean cost of the tenant's pages, in milliseconds of work; `None` before the first.
     pub fn page_ms(&self) -> Option<f64> {
         self.today().page_ms.value()
+    }
+
+    /// Returns the pages that have ended since the start of the server, read or failed.
+    pub fn pages_ended(&self) -> u64 {
+        self.today().pages_ended
     }
 
     /// Takes the usage that is not yet in the store, by day.

@@ -95,7 +95,7 @@ impl Jobs {
         let attempt = match error {
             None => DeliveryAttempt { delivered: true, next_at_ms: None, error: None },
             Some((error, last)) => {
-                let give_up = last || number >= self.config.webhooks.attempts_max;
+                let give_up = last || number >= self.config().webhooks.attempts_max;
                 let wait_ms = backoff(number).as_millis() as u64;
                 let next_at_ms = (!give_up).then(|| self.clock.now_ms().saturating_add(wait_ms));
                 tracing::info!(job = %row.job, tenant = %row.tenant, attempt = number, give_up, %error, "a webhook was not delivered");

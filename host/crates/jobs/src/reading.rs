@@ -77,7 +77,7 @@ impl Reading<'_> {
         if unread.as_ref().is_some_and(Vec::is_empty) {
             return self.end(None, Some(faults::summary_missing()), None).await;
         }
-        if row.attempts > self.jobs.config.attempts_max {
+        if row.attempts > self.jobs.config().attempts_max {
             return self.give_up(row, unread.as_deref()).await;
         }
         let spec: JobSpec = match serde_json::from_str(&self.claim.job.spec) {
@@ -97,7 +97,8 @@ impl Reading<'_> {
         let (pages, take) = match &unread {
             None => (spec.request.pages.clone(), None),
             Some(unread) => {
-                let most = if row.attempts > ATTEMPTS_OF_MANY { 1 } else { self.jobs.config.pages_per_turn };
+                let most =
+                    if row.attempts > ATTEMPTS_OF_MANY { 1 } else { self.jobs.config().pages_per_turn };
                 let now: Vec<u32> = unread.iter().copied().take(most as usize).collect();
                 (selection(&now), Some(now))
             }
@@ -131,7 +132,7 @@ impl Reading<'_> {
         let row = self.row()?;
         let mut request = DocumentRequest {
             pages,
-            timeout: self.jobs.config.turn_timeout,
+            timeout: self.jobs.config().turn_timeout,
             order: Order::Completion,
             background: true,
             ..spec.request.clone()
@@ -162,7 +163,7 @@ impl Reading<'_> {
                 Event::Opened { content_type, page_count, selected } => {
                     if only.is_none() {
                         self.opened(spec, principal, content_type, page_count, &selected).await?;
-                        whole = selected.len() <= self.jobs.config.pages_per_turn as usize;
+                        whole = selected.len() <= self.jobs.config().pages_per_turn as usize;
                         if !whole {
                             return Ok(Turn::More);
                         }
@@ -205,8 +206,8 @@ impl Reading<'_> {
             match event {
                 Event::Opened { content_type, page_count, .. } => {
                     let most = match principal.limits().pages_per_document_max {
-                        0 => self.jobs.config.pages_per_document_max,
-                        own => own.min(self.jobs.config.pages_per_document_max),
+                        0 => self.jobs.config().pages_per_document_max,
+                        own => own.min(self.jobs.config().pages_per_document_max),
                     };
                     return match spec.request.pages.resolve(page_count, most) {
                         Ok(selected) => {

@@ -39,7 +39,7 @@ fn counts(fault: &Fault) -> bool {
 impl Jobs {
     /// Claims and works until the stop.
     pub(crate) async fn run(self: Arc<Self>) {
-        let turns = Arc::new(Semaphore::new(self.config.running_max));
+        let turns = Arc::new(Semaphore::new(self.config().running_max));
         loop {
             let turn = tokio::select! {
                 () = self.stopped() => return,
@@ -77,13 +77,13 @@ impl Jobs {
             token: format!("{}-{}", self.process, self.claims.fetch_add(1, Relaxed)),
             now_ms,
             until_ms: now_ms.saturating_add(self.lease_ms()),
-            tenant_claims_max: self.config.tenant_running_max,
+            tenant_claims_max: self.config().tenant_running_max,
         };
         self.store().claim(query).await
     }
 
     fn lease_ms(&self) -> u64 {
-        u64::try_from(self.config.lease.as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.config().lease.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Waits until a job may be ready.
@@ -148,7 +148,7 @@ impl Jobs {
     /// Renews the claim until it is lost.
     async fn renew(&self, claim: &ClaimRef) {
         loop {
-            self.sleep(self.config.lease / 3).await;
+            self.sleep(self.config().lease / 3).await;
             let until_ms = self.clock.now_ms().saturating_add(self.lease_ms());
             match self.store().renew(claim.job.clone(), claim.token.clone(), until_ms).await {
                 Ok(true) => {}

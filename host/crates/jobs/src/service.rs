@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use lector_control::store::jobs::{
     Added, Deleted, JobCounts, JobDocumentRow, JobId, JobLimits, JobQuery, JobRow, JobStore, NewJob,
     NewJobDocument,
@@ -48,7 +49,7 @@ pub struct Parts {
 
 /// The jobs of a server.
 pub struct Jobs {
-    pub(crate) config: JobsConfig,
+    config: ArcSwap<JobsConfig>,
     pub(crate) parts: Parts,
     pub(crate) clock: Arc<dyn Clock>,
     /// Notified when a job may be ready to be claimed.
@@ -69,7 +70,7 @@ pub struct Jobs {
 
 impl std::fmt::Debug for Jobs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Jobs").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Jobs").field("config", &self.config()).finish_non_exhaustive()
     }
 }
 
@@ -79,7 +80,7 @@ impl Jobs {
         let clock = parts.service.control().clock().clone();
         let process = JobId::random().ok_or_else(faults::no_randomness)?.to_string();
         let jobs = Arc::new(Self {
-            config,
+            config: ArcSwap::from_pointee(config),
             parts,
             clock,
             ready: Notify::new(),
@@ -116,9 +117,16 @@ impl Jobs {
         }
     }
 
-    /// Returns the configuration.
-    pub fn config(&self) -> &JobsConfig {
-        &self.config
+    /// Returns the configuration that applies now.
+    pub fn config(&self) -> Arc<JobsConfig> {
+        self.config.load_full()
+    }
+
+    /// Replaces the configuration, except `running_max`. A turn in progress keeps the limits that it has read.
+    pub fn retune(&self, config: JobsConfig) {
+        self.config.store(Arc::new(config));
+        self.ready.notify_one();
+        self.deliveries_due.notify_one();
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn JobStore> {
@@ -186,7 +194,7 @@ impl Jobs {
     /// Submits a job. It is durable when this returns. Faults: `option_invalid`, `deployment_not_found`,
     /// `idempotency_key_reused`, `tenant_jobs_exceeded`, `tenant_job_bytes_exceeded`, `storage_full`.
     pub async fn submit(&self, principal: &Principal, submission: Submission) -> Result<Submitted, Fault> {
-        submission.spec.check(self.config.retention_max)?;
+        submission.spec.check(self.config().retention_max)?;
         if submission.inputs.is_empty() {
             let message = "The job has no document: send at least one as a part named `file`.";
             return Err(Fault::new(Kind::Invalid, "file_missing", message));
@@ -203,7 +211,7 @@ impl Jobs {
             digest: input.digest.clone(),
             bytes: input.bytes,
         };
-        let retention = spec.retention.unwrap_or(self.config.retention);
+        let retention = spec.retention.unwrap_or(self.config().retention);
         let job = NewJob {
             id: id.clone(),
             tenant: principal.tenant().clone(),
@@ -242,8 +250,8 @@ impl Jobs {
         let own = principal.limits();
         let or = |own: u64, otherwise: u64| if own == 0 { otherwise } else { own };
         JobLimits {
-            unfinished: or(own.jobs_unfinished_max, self.config.tenant_jobs_max),
-            bytes: or(own.jobs_bytes_max, self.config.tenant_bytes_max),
+            unfinished: or(own.jobs_unfinished_max, self.config().tenant_jobs_max),
+            bytes: or(own.jobs_bytes_max, self.config().tenant_bytes_max),
         }
     }
 

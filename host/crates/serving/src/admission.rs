@@ -16,14 +16,15 @@ mod line;
 mod permit;
 mod upload;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use lector_control::{BoundedCount, ByteBudget, CountGuard, DrainGate, Tenant, UsageCounters};
-use lector_core::{Fault, Kind};
+use lector_core::{Fault, Kind, TenantName};
 use tokio::sync::Notify;
 
-use line::Line;
+use line::{For, Line};
 pub use permit::Permit;
 pub use upload::{ReceivedBytes, UploadSlot};
 
@@ -59,7 +60,8 @@ pub(crate) struct Admission {
     pub(crate) gate: Arc<DrainGate>,
     pub(crate) load: Arc<LoadTracker>,
     pub(crate) counters: Counters,
-    pub(crate) bounds: Bounds,
+    /// Replaced while documents are in flight: what has its place or its bytes keeps them.
+    bounds: RwLock<Bounds>,
     /// Documents with a permit.
     pub(crate) documents: BoundedCount,
     /// Uploads that are being received.
@@ -81,9 +83,21 @@ impl Admission {
             counters: Counters::default(),
             documents: BoundedCount::default(),
             uploads: BoundedCount::default(),
-            bounds,
+            bounds: RwLock::new(bounds),
             large_freed: Arc::default(),
         })
+    }
+
+    /// Returns the limits that apply now.
+    pub(crate) fn bounds(&self) -> Bounds {
+        *self.bounds.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the limits, and looks again at the documents that wait: they may fit now.
+    pub(crate) fn retune(&self, bounds: Bounds) {
+        *self.bounds.write().unwrap_or_else(PoisonError::into_inner) = bounds;
+        self.load.retune(bounds.documents_max);
+        self.line.give();
     }
 
     /// Rejects new and waiting documents from now on.
@@ -107,7 +121,7 @@ impl Admission {
 
     /// Returns whether a document could get a place now, without taking it.
     fn has_place(&self, tenant: &Tenant, time_left: Duration) -> Result<(), Fault> {
-        if self.documents.count() >= self.bounds.documents_max as u64 {
+        if self.documents.count() >= self.bounds().documents_max as u64 {
             return Err(self.documents_full());
         }
         self.load.check(&self.asked(tenant, time_left)).map_err(overloaded)
@@ -116,7 +130,7 @@ impl Admission {
     /// Takes a place: one of the documents, and a share of the pending work.
     fn place(self: &Arc<Self>, tenant: &Tenant, time_left: Duration) -> Result<Place, Fault> {
         let taken =
-            self.documents.enter(self.bounds.documents_max as u64).ok_or_else(|| self.documents_full());
+            self.documents.enter(self.bounds().documents_max as u64).ok_or_else(|| self.documents_full());
         let placed = taken.and_then(|document| {
             // Comes last: releasing the share wakes waiting documents, and this attempt may belong to one of them.
             let pending_work = self.load.take(&self.asked(tenant, time_left)).map_err(overloaded)?;
@@ -130,7 +144,7 @@ impl Admission {
         WorkRequest {
             tenant: tenant.name(),
             weight: tenant.record.policy.weight,
-            wait_max: self.bounds.wait_max.min(time_left),
+            wait_max: self.bounds().wait_max.min(time_left),
             page_ms: tenant.usage.page_ms(),
         }
     }
@@ -141,7 +155,7 @@ impl Admission {
 
     /// Rejects a document that can never fit.
     fn may_ever_hold(&self, bytes: u64, own: u64) -> Result<(), Fault> {
-        let server = self.bounds.held_bytes_max;
+        let server = self.bounds().held_bytes_max;
         if bytes <= own.min(server) {
             return Ok(());
         }
@@ -160,14 +174,14 @@ impl Admission {
         if !usage.held_bytes.try_take(more, own_max) {
             return Err(over_bytes(self.load.wait(), own_max));
         }
-        if !self.held_bytes.try_take(more, self.bounds.held_bytes_max) {
+        if !self.held_bytes.try_take(more, self.bounds().held_bytes_max) {
             usage.held_bytes.give_back(more);
             return Err(
                 self.server_overloaded("as many bytes of documents and results as it may hold at once")
             );
         }
         let held = usage.held_bytes.held();
-        let free = self.bounds.held_bytes_max.saturating_sub(self.held_bytes.held());
+        let free = self.bounds().held_bytes_max.saturating_sub(self.held_bytes.held());
         let share = free.saturating_mul(HELD_PER_FREE_MAX);
         // One document of each tenant may use all that is left.
         if held > own + more && held > share {
@@ -180,6 +194,11 @@ impl Admission {
     fn give_back(&self, usage: &UsageCounters, bytes: u64) {
         self.held_bytes.give_back(bytes);
         usage.held_bytes.give_back(bytes);
+    }
+
+    /// Returns the waiting documents, and the uploads that wait for bytes, by tenant.
+    pub(crate) fn waiting(&self) -> (BTreeMap<TenantName, usize>, BTreeMap<TenantName, usize>) {
+        (self.line.by_tenant(For::Document), self.line.by_tenant(For::Bytes))
     }
 
     /// Returns the bytes held now.

@@ -10,6 +10,7 @@
 mod predictions;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -56,7 +57,7 @@ pub(crate) struct Overloaded {
 /// The pending work of the server.
 #[derive(Debug)]
 pub(crate) struct LoadTracker {
-    documents_max: usize,
+    documents_max: AtomicUsize,
     /// Work rate until it is measured.
     first_rate: f64,
     state: Mutex<State>,
@@ -92,7 +93,13 @@ impl LoadTracker {
     }
 
     fn at(documents_max: usize, first_rate: f64) -> Arc<Self> {
+        let documents_max = AtomicUsize::new(documents_max);
         Arc::new(Self { documents_max, first_rate, state: Mutex::default(), freed: Arc::default() })
+    }
+
+    /// Replaces the number of places, of which a part is reserved for new tenants.
+    pub(crate) fn retune(&self, documents_max: usize) {
+        self.documents_max.store(documents_max, Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -166,6 +173,12 @@ impl LoadTracker {
         (state.pending.values().map(|pending| pending.ms).sum(), state.rate(self))
     }
 
+    /// Returns the documents in flight and the pending work in milliseconds, by tenant.
+    pub(crate) fn by_tenant(&self) -> BTreeMap<TenantName, (usize, f64)> {
+        let state = self.lock();
+        state.pending.iter().map(|(tenant, of)| (tenant.clone(), (of.documents, of.ms))).collect()
+    }
+
     /// Returns the predicted time for all pending work.
     pub(crate) fn wait(&self) -> Duration {
         let (pending_ms, rate) = self.pending_and_capacity();
@@ -179,7 +192,7 @@ impl State {
     }
 
     fn may_take(&self, asked: &WorkRequest<'_>, ms: f64, load: &LoadTracker) -> Result<(), Overloaded> {
-        let documents_max = load.documents_max;
+        let documents_max = load.documents_max.load(Relaxed);
         let weight = f64::from(asked.weight.max(1));
         let others = self.pending.iter().filter(|(tenant, _)| *tenant != asked.tenant);
         let others: f64 = others.map(|(_, pending)| pending.weight).sum();

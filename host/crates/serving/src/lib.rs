@@ -56,4 +56,4 @@ pub use page_selection::PageSelection;
 pub use readiness_check::{CheckedDeployment, ReadinessReport};
 pub use request::{DocumentRequest, Event, Order};
 pub use service::{DocumentService, Session, TimeoutStart, Upload};
-pub use status::{DrainReport, ServingStatus};
+pub use status::{DrainReport, ServingStatus, TenantActivity};

@@ -76,7 +76,7 @@ impl ModelRunSession {
     ) -> Result<ModelOutputs, Fault> {
         let time = self.time_left();
         let tenant = self.principal.account();
-        let within = time.min(self.service.plane().admission.bounds.wait_max);
+        let within = time.min(self.service.plane().admission.bounds().wait_max);
         let permit = slot.admit(received, time, within).await.inspect_err(|_| tenant.usage.rejected())?;
         drop(slot);
         permit.label(self.request.as_str());

@@ -12,6 +12,7 @@
 //! the limit, as long as there are fewer extra slots than regular ones. Otherwise it would wait for the pages of a
 //! tenant that filled all slots before.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -153,6 +154,11 @@ impl PageScheduler {
     /// Returns the number of slots in use.
     pub(crate) fn taken(&self) -> usize {
         self.slots.taken()
+    }
+
+    /// Returns the slots in use and the requests that wait for one, by tenant.
+    pub(crate) fn by_tenant(&self) -> (BTreeMap<TenantName, usize>, BTreeMap<TenantName, usize>) {
+        self.slots.by_client()
     }
 
     /// Returns the number of waiting requests.

@@ -116,7 +116,7 @@ async fn read(
         Err(_) => return Err(deadline_exceeded("before the document was open").into()),
     };
     let own_max = tenant.limits().pages_per_document_max;
-    let pages_max = plane.pages_per_document_max;
+    let pages_max = plane.limits.pages_max();
     let pages_max = if own_max == 0 { pages_max } else { pages_max.min(own_max) };
     let selected = pages.resolve(document.page_count(), pages_max)?;
     let quota = tenant.usage.reserve(selected.len() as u64, tenant.limits().pages_per_day)?;
@@ -141,7 +141,7 @@ async fn read(
     let Outcomes { pages_ok, pages_failed, kept } = outcomes;
     let (summary, summary_fault) = match kept {
         _ if pages_ok == 0 => (None, None),
-        None => (None, Some(summary_too_large(plane.document_result_bytes_max))),
+        None => (None, Some(summary_too_large(plane.limits.result_bytes_max()))),
         Some(kept) => match assemble(plane, summing_up, &lease, &ctx, (kept, &memory)).await {
             Ok(summary) => (Some(Arc::new(summary)), None),
             Err(fault) => (None, Some(fault)),

@@ -5,12 +5,13 @@
 //! command line, and every later dialect or job use [`DocumentService::read`], [`DocumentService::stream`], or, if the
 //! bytes arrive in parts, a [`Session`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use lector_control::{ControlPlane, Principal};
-use lector_core::{Blame, DeploymentName, Documents, Fault, Kind};
+use lector_control::{ControlPlane, Principal, Tenant};
+use lector_core::{Blame, DeploymentName, Documents, Fault, Kind, TenantName};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,12 +23,12 @@ use crate::config::ServingConfig;
 use crate::event_stream::EventStream;
 use crate::page_scheduler::PageScheduler;
 use crate::pipeline::{self, Work};
-use crate::plane::DataPlane;
+use crate::plane::{DataPlane, DocumentLimits};
 use crate::readiness_check::{ReadinessCheck, ReadinessReport};
 use crate::request::{DocumentRequest, Event, Submission};
 use crate::retained::Retained;
 use crate::shadow_traffic::Shadows;
-use crate::status::{DrainReport, ServingStatus};
+use crate::status::{DrainReport, ServingStatus, TenantActivity};
 
 /// Most events that wait for a slow reader of one document; beyond it the pipeline waits.
 const EVENTS_WAITING_MAX: usize = 4;
@@ -77,17 +78,10 @@ impl DocumentService {
         let plane = DataPlane {
             control,
             documents,
-            admission: Admission::new(Bounds {
-                documents_max: config.documents_max,
-                held_bytes_max: config.held_bytes_max,
-                tenant_held_bytes_max: config.tenant_held_bytes_max,
-                tenant_uploads_max: config.tenant_uploads_max,
-                wait_max: config.wait_max,
-            }),
+            admission: Admission::new(bounds(config)),
             page_scheduler: PageScheduler::new(config.pages_in_flight_max),
             shadows: Shadows::default(),
-            pages_per_document_max: config.pages_per_document_max,
-            document_result_bytes_max: config.document_result_bytes_max,
+            limits: DocumentLimits::new(config),
         };
         Ok(Arc::new(Self {
             plane: Arc::new(plane),
@@ -95,6 +89,13 @@ impl DocumentService {
             work: TaskTracker::new(),
             cut_off: CancellationToken::new(),
         }))
+    }
+
+    /// Replaces the limits of admission and of documents, except `pages_in_flight_max`. Documents in flight keep their
+    /// places and their bytes; later ones find the new limits.
+    pub fn retune(&self, config: &ServingConfig) {
+        self.plane.limits.retune(config);
+        self.plane.admission.retune(bounds(config));
     }
 
     /// Returns the control plane.
@@ -197,7 +198,7 @@ impl DocumentService {
             Work { plane: self.plane.clone(), cut_off: self.cut_off(), permit, submission, events, retain };
         let task = self.work.spawn(pipeline::run(work).instrument(span));
         let collector =
-            Collector::new(request, deployment, name).at_most(self.plane.document_result_bytes_max);
+            Collector::new(request, deployment, name).at_most(self.plane.limits.result_bytes_max());
         EventStream::new(stream, task.abort_handle(), collector)
     }
 
@@ -248,7 +249,7 @@ impl DocumentService {
         ServingStatus {
             documents_admitted: admission.documents.count() as usize,
             uploads: admission.uploads.count(),
-            documents_max: admission.bounds.documents_max,
+            documents_max: admission.bounds().documents_max,
             documents_done: counters.documents_done.load(Relaxed),
             documents_failed: counters.documents_failed.load(Relaxed),
             documents_abandoned: counters.documents_abandoned.load(Relaxed),
@@ -261,7 +262,7 @@ impl DocumentService {
             work_rate: work_ms_per_s / 1e3,
             work_predictions: admission.load.predictions(),
             held_bytes: admission.held_bytes(),
-            held_bytes_max: admission.bounds.held_bytes_max,
+            held_bytes_max: admission.bounds().held_bytes_max,
             pages_waiting: counters.pages_waiting(),
             pages_running: page_scheduler.taken(),
             pages_in_flight_max: page_scheduler.most(),
@@ -275,6 +276,33 @@ impl DocumentService {
         }
     }
 
+    /// Returns the work of each tenant, by name. Each count is of one moment; they are read one after the other.
+    pub fn tenant_activity(&self) -> Vec<TenantActivity> {
+        let DataPlane { admission, page_scheduler, control, .. } = &*self.plane;
+        let (documents_waiting, uploads_waiting) = admission.waiting();
+        let (pages_running, pages_waiting) = page_scheduler.by_tenant();
+        let load = admission.load.by_tenant();
+        let activity = |tenant: &Arc<Tenant>| {
+            let name = tenant.name();
+            let count = |of: &BTreeMap<TenantName, usize>| of.get(name).copied().unwrap_or(0);
+            let (documents, pending_ms) = load.get(name).copied().unwrap_or((0, 0.0));
+            TenantActivity {
+                tenant: name.clone(),
+                weight: tenant.record.policy.weight,
+                uploads: tenant.usage.uploads.count(),
+                uploads_waiting: count(&uploads_waiting),
+                documents_waiting: count(&documents_waiting),
+                documents,
+                pages_waiting: count(&pages_waiting),
+                pages_running: count(&pages_running),
+                pending_work: Duration::try_from_secs_f64(pending_ms / 1e3).unwrap_or(Duration::MAX),
+                held_bytes: tenant.usage.held_bytes.held(),
+                pages_ended: tenant.usage.pages_ended(),
+            }
+        };
+        control.tenants_with_counters().iter().map(activity).collect()
+    }
+
     pub(crate) fn plane(&self) -> &DataPlane {
         &self.plane
     }
@@ -282,6 +310,16 @@ impl DocumentService {
     /// Returns the token that ends all work at the end of a drain.
     pub(crate) fn cut_off(&self) -> CancellationToken {
         self.cut_off.clone()
+    }
+}
+
+fn bounds(config: &ServingConfig) -> Bounds {
+    Bounds {
+        documents_max: config.documents_max,
+        held_bytes_max: config.held_bytes_max,
+        tenant_held_bytes_max: config.tenant_held_bytes_max,
+        tenant_uploads_max: config.tenant_uploads_max,
+        wait_max: config.wait_max,
     }
 }
 
@@ -344,7 +382,7 @@ impl Session {
     pub async fn admitted(&self, slot: &UploadSlot, received: ReceivedBytes) -> Result<Permit, Fault> {
         let time = self.time_left();
         let within = match self.timeout_start {
-            TimeoutStart::Since(_) => time.min(self.service.plane.admission.bounds.wait_max),
+            TimeoutStart::Since(_) => time.min(self.service.plane.admission.bounds().wait_max),
             TimeoutStart::PerDocument => time,
         };
         let admitted = slot.admit(received, time, within).await;

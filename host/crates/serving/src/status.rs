@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lector_control::{DeploymentStatus, Holder};
-use lector_core::Fault;
+use lector_core::{Fault, TenantName};
 
 use crate::cost_tracker::PredictionError;
 
@@ -65,6 +65,43 @@ pub struct ServingStatus {
     pub draining: bool,
     /// The deployments.
     pub deployments: Vec<DeploymentStatus>,
+}
+
+/// The work of one tenant at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TenantActivity {
+    /// The tenant.
+    pub tenant: TenantName,
+    /// Its weight.
+    pub weight: u32,
+    /// Request bodies that are being received.
+    pub uploads: u64,
+    /// Uploads that wait for bytes of memory.
+    pub uploads_waiting: usize,
+    /// Documents that have arrived and wait for a place.
+    pub documents_waiting: usize,
+    /// Documents in flight.
+    pub documents: usize,
+    /// Pages that wait for a page slot, at most one of each document.
+    pub pages_waiting: usize,
+    /// Page slots in use.
+    pub pages_running: usize,
+    /// Pending work, predicted.
+    pub pending_work: Duration,
+    /// Bytes of its documents and results.
+    pub held_bytes: u64,
+    /// Pages that have ended since the start of the server.
+    pub pages_ended: u64,
+}
+
+impl TenantActivity {
+    /// Returns whether the tenant has anything in flight or waiting.
+    pub fn is_active(&self) -> bool {
+        let Self { uploads, documents_waiting, documents, pages_waiting, pages_running, held_bytes, .. } =
+            self;
+        let counts = [*documents_waiting, *documents, *pages_waiting, *pages_running];
+        *uploads > 0 || *held_bytes > 0 || counts.iter().any(|count| *count > 0)
+    }
 }
 
 /// The result of a drain.

@@ -61,6 +61,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     ("tenant_delete", &["tenant_is_configured"]),
+    ("config_reload", &["config_invalid", "config_not_reloadable"]),
     ("key_create", &["label_invalid", "grace_invalid", "too_many_keys", "admin_key_first", "no_randomness"]),
     ("key_id", &["key_not_found", "last_admin_key"]),
     ("deployment", &["deployment_not_found"]),

@@ -50,6 +50,12 @@ codes! {
     tenant_files_exceeded [429]
         "The tenant's uploaded files have reached their limit (`compat.tenant_files_bytes_max`)."
         "Delete files that were read, or try again after `Retry-After`.";
+    config_invalid [409]
+        "The configuration that the server reads again is invalid; nothing was changed. `detail` names the file and the key."
+        "Correct the configuration, and reload it again.";
+    config_not_reloadable [503]
+        "The server cannot reload its configuration: it has none, or it is stopping."
+        "Restart the server.";
     option_invalid [400]
         "An option (query, path or header) has an invalid value."
         "Correct the option that `detail` names.";

@@ -25,9 +25,10 @@ use crate::metrics::{
 };
 
 /// A server with one deployment, `standard`, on an empty store in memory, at noon of 2026-01-01 UTC.
-pub(super) struct TestApp {
+pub(crate) struct TestApp {
     router: Router,
-    pub(super) service: Arc<DocumentService>,
+    state: AppState,
+    pub(crate) service: Arc<DocumentService>,
     /// What the guests do.
     pub(super) script: Arc<Script>,
     pub(super) clock: ManualClock,
@@ -71,7 +72,7 @@ impl StatusSource for FakeStatus {
 
 impl TestApp {
     /// Starts a server whose guests read each page at once.
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(|_, _| {}).await
     }
 
@@ -88,8 +89,9 @@ impl TestApp {
         let store = Arc::new(SqliteStore::in_memory().unwrap());
         let service = platform_at(&script, platform, store, Arc::new(clock.clone())).await.unwrap();
         let metrics = Metrics::new(service.clone(), Arc::new(FakeStatus));
-        let router = router::router(AppState::new(service.clone(), metrics, http.clone()));
-        (Self { router, service, script, clock, _jobs: None }, http)
+        let state = AppState::new(service.clone(), metrics, http.clone());
+        let router = router::router(state.clone());
+        (Self { router, state, service, script, clock, _jobs: None }, http)
     }
 
     fn http_config() -> HttpConfig {
@@ -112,6 +114,21 @@ impl TestApp {
             drain_timeout: Duration::from_secs(60),
             compat: crate::config::CompatConfig::default(),
         }
+    }
+
+    /// Returns the routes, for tests that listen.
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Returns the state of a gateway in front of this server.
+    pub(crate) fn state(&self) -> AppState {
+        self.state.clone()
+    }
+
+    /// Sets what reloads the configuration.
+    pub(crate) fn reload_by(&self, reload: Arc<dyn crate::http::ConfigReload>) {
+        self.state.reload_by(reload);
     }
 
     /// Starts a server with jobs.
@@ -150,7 +167,8 @@ impl TestApp {
         let jobs = Jobs::start(config, parts).unwrap();
         let metrics = Metrics::new(app.service.clone(), Arc::new(FakeStatus));
         let state = AppState::new(app.service.clone(), metrics, http).with_jobs(Some(jobs));
-        app.router = router::router(state);
+        app.router = router::router(state.clone());
+        app.state = state;
         app._jobs = Some(dir);
         app
     }
@@ -163,7 +181,7 @@ impl TestApp {
     }
 
     /// Creates the first administrator's key, which requires keys from then on; returns it.
-    pub(super) async fn admin(&self) -> String {
+    pub(crate) async fn admin(&self) -> String {
         let made = self.post("/api/v1/admin/keys").json(json!({ "admin": true })).send().await;
         made.created()["key"].as_str().unwrap().to_owned()
     }
@@ -187,16 +205,16 @@ impl TestApp {
         request.form(form).send().await.created()
     }
 
-    pub(super) fn request(&self, method: Method, path: &str) -> TestRequest<'_> {
+    pub(crate) fn request(&self, method: Method, path: &str) -> TestRequest<'_> {
         let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("localhost"))]);
         TestRequest { app: self, method, path: path.to_owned(), headers, body: Body::empty() }
     }
 
-    pub(super) fn get(&self, path: &str) -> TestRequest<'_> {
+    pub(crate) fn get(&self, path: &str) -> TestRequest<'_> {
         self.request(Method::GET, path)
     }
 
-    pub(super) fn post(&self, path: &str) -> TestRequest<'_> {
+    pub(crate) fn post(&self, path: &str) -> TestRequest<'_> {
         self.request(Method::POST, path)
     }
 
@@ -211,7 +229,7 @@ impl TestApp {
 }
 
 /// A request that can be changed until it is sent.
-pub(super) struct TestRequest<'a> {
+pub(crate) struct TestRequest<'a> {
     app: &'a TestApp,
     method: Method,
     path: String,
@@ -270,7 +288,7 @@ impl TestRequest<'_> {
     }
 
     /// Sends the request; returns the whole response, compared with the OpenAPI document.
-    pub(super) async fn send(self) -> Answer {
+    pub(crate) async fn send(self) -> Answer {
         let (method, path) = (self.method.clone(), self.path.clone());
         let (head, body) = self.begin().await.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();
@@ -284,7 +302,7 @@ impl TestRequest<'_> {
 
 /// A whole response.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
@@ -306,7 +324,7 @@ impl Answer {
 
     /// Asserts success and returns the JSON.
     #[track_caller]
-    pub(super) fn ok(&self) -> Value {
+    pub(crate) fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text());
         self.json()
     }
@@ -320,7 +338,7 @@ impl Answer {
 
     /// Asserts a complete problem document with this status and code, and returns it.
     #[track_caller]
-    pub(super) fn problem(&self, status: u16, code: &str) -> Value {
+    pub(crate) fn problem(&self, status: u16, code: &str) -> Value {
         let document = self.json();
         assert_eq!((self.status, document["code"].as_str()), (status, Some(code)), "{document}");
         assert_eq!(self.header("content-type"), "application/problem+json", "{document}");

@@ -33,6 +33,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
             "export_failed",
         ],
     ),
+    ("reload/tests.rs: the configuration", &["config_invalid", "config_not_reloadable"]),
     ("crates/inference: the catalog", &["model_unavailable"]),
     (
         "crates/document: composing",

@@ -220,7 +220,7 @@ impl ControlPlane {
             settings_bytes,
             wraps: wraps.as_ref(),
         };
-        self.storage_default.check(&directory, principal.tenant(), principal.limits(), new)?;
+        self.defaults.load().storage.check(&directory, principal.tenant(), principal.limits(), new)?;
         let models = self.models_of(&principal.tenant);
         if let Some(wraps) = &wraps {
             wrapping::granted(wraps, &models)?;
@@ -252,12 +252,12 @@ impl ControlPlane {
             settings_bytes: record.settings_bytes(),
             wraps: record.wraps.as_deref(),
         };
-        self.storage_default.check(directory, principal.tenant(), principal.limits(), new)
+        self.defaults.load().storage.check(directory, principal.tenant(), principal.limits(), new)
     }
 
     /// Returns the models that the tenant's guests may open.
     pub(crate) fn models_of(&self, tenant: &Tenant) -> BTreeMap<String, ModelName> {
-        tenant.record.policy.models.clone().unwrap_or_else(|| self.shared_models.clone())
+        tenant.record.policy.models.clone().unwrap_or_else(|| self.defaults.load().shared_models.clone())
     }
 
     /// Writes a prepared revision and routes to it.

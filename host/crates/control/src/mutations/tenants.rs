@@ -83,10 +83,10 @@ impl ControlPlane {
         let record = TenantRecord { name: name.clone(), created_at_ms, policy };
         let fresh = || Arc::new(UsageCounters::new(self.clock.clone()));
         let usage = before.as_ref().map_or_else(fresh, |tenant| tenant.usage.clone());
-        mutation
-            .directory
-            .tenants
-            .insert(name.clone(), Tenant::new(record.clone(), usage, self.tenant_images_bytes_max));
+        mutation.directory.tenants.insert(
+            name.clone(),
+            Tenant::new(record.clone(), usage, self.defaults.load().tenant_images_bytes_max),
+        );
         mutation.change(Change::PutTenant(record.clone()));
         let note = AuditContext {
             actor: &admin.actor,

@@ -407,6 +407,24 @@ async fn a_folder_has_one_server_and_is_private() {
 }
 
 #[tokio::test]
+async fn a_successor_waits_for_the_folder_of_its_predecessor() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut predecessor = Some(SqliteStore::open(dir.path()).unwrap());
+    let refused = when_free(Duration::ZERO, || SqliteStore::open(dir.path())).await;
+    assert!(matches!(refused.err(), Some(StoreError::InUse { .. })));
+    let mut looks = 0;
+    let opened = when_free(Duration::from_secs(600), || {
+        looks += 1;
+        if looks == 3 {
+            predecessor = None;
+        }
+        SqliteStore::open(dir.path())
+    });
+    assert!(opened.await.is_ok());
+    assert_eq!(looks, 3);
+}
+
+#[tokio::test]
 async fn a_backup_taken_while_serving_opens_with_the_same_records() {
     let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = SqliteStore::open(dir.path()).unwrap();

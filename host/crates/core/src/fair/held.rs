@@ -25,6 +25,10 @@ impl<K: Ord + Clone, R: Ord> Held<K, R> {
         self.by_client.get(client).copied().unwrap_or_default()
     }
 
+    pub(super) fn by_client(&self) -> &BTreeMap<K, usize> {
+        &self.by_client
+    }
+
     /// Adds the client to the waiting ones.
     pub(super) fn enter(&mut self, client: &K, rank: R) {
         self.waiting.insert((self.of(client), rank));

@@ -180,6 +180,17 @@ impl<K: Ord + Clone, T> FairQueue<K, T> {
         self.ranks.get(class).into_iter().flatten().map(|rank| &rank.client)
     }
 
+    /// Returns the number of waiting items by client, for a report. Takes a step for each client.
+    pub fn waiting_by_client(&self) -> BTreeMap<K, usize> {
+        let items = |client: &Client<T>| client.items.iter().map(BTreeMap::len).sum();
+        self.clients.iter().map(|(key, client)| (key.clone(), items(client))).collect()
+    }
+
+    /// Returns the number of permits that each client [holds](Self::hold), for a report.
+    pub fn held_by_client(&self) -> BTreeMap<K, usize> {
+        self.held.by_client().clone()
+    }
+
     /// Takes out the next item of these classes and charges its client.
     pub fn pop(&mut self, classes: &[Class]) -> Option<Popped<K, T>> {
         self.pop_where(classes, |_, _| true)

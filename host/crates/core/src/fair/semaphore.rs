@@ -165,6 +165,12 @@ impl<K: Ord + Clone> FairSemaphore<K> {
         self.lock().queue.len()
     }
 
+    /// Returns the permits that each client holds, and its waiting requests, for a report.
+    pub fn by_client(&self) -> (BTreeMap<K, usize>, BTreeMap<K, usize>) {
+        let state = self.lock();
+        (state.queue.held_by_client(), state.queue.waiting_by_client())
+    }
+
     /// Charges a client `more_ms` more, or refunds it where that is negative.
     pub fn correct(&self, client: &K, weight: u32, more_ms: f64) {
         self.lock().queue.correct(client, weight, more_ms);

@@ -4,6 +4,7 @@
 //! released ([`Line::freed`]). The one waiting task that is woken makes the attempts of all waiters. Independent of the
 //! attempts. Called by `admission.rs`.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -96,6 +97,11 @@ impl Line {
     /// Returns whether there are no waiters.
     pub(crate) fn is_empty(&self, what: For) -> bool {
         self.lock().of(what).is_empty()
+    }
+
+    /// Returns the number of waiters by tenant, for a report.
+    pub(crate) fn by_tenant(&self, what: For) -> BTreeMap<TenantName, usize> {
+        self.lock().of(what).waiting_by_client()
     }
 
     /// Makes the attempt in fair order, and repeats it while it fails with a fault of kind `Busy`, until `within` is

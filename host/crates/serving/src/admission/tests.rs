@@ -315,3 +315,22 @@ async fn bytes_are_granted_in_order_and_released_by_waiters_that_leave() {
     drop(more);
     assert_eq!((large.bytes(), admission.held_bytes()), (30, 40));
 }
+
+#[tokio::test]
+async fn raised_limits_admit_a_document_that_waits() {
+    let (admission, a) = (admission(1), tenant("a"));
+    let first = admission.admit(&a, 10, Duration::from_secs(60)).unwrap();
+    let waits = admission.admit_whole(&a, 10, Duration::from_secs(600));
+    tokio::pin!(waits);
+    assert!(futures::poll!(waits.as_mut()).is_pending(), "one place, which is taken");
+    let mut bounds = admission.bounds();
+    bounds.documents_max = 8;
+    admission.retune(bounds);
+    let second = waits.await.unwrap();
+    // A lowered limit takes nothing away from what is in flight, and refuses the next document.
+    admission.retune(Bounds { documents_max: 1, ..bounds });
+    assert_eq!(admission.documents.count(), 2);
+    assert_eq!(admission.admit(&a, 10, Duration::from_secs(60)).unwrap_err().code, "server_overloaded");
+    drop((first, second));
+    assert!(admission.admit(&a, 10, Duration::from_secs(60)).is_ok());
+}

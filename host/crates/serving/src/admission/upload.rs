@@ -57,7 +57,7 @@ impl Admission {
     ) -> Result<UploadSlot, Fault> {
         let guard = self.gate.enter("receiving".into(), usize::MAX).map_err(|_| shutting_down())?;
         let most = match tenant.limits().uploads_concurrent {
-            0 => self.bounds.tenant_uploads_max,
+            0 => self.bounds().tenant_uploads_max,
             own => u64::from(own),
         };
         let of_tenant = tenant.usage.uploads.enter(most).ok_or_else(|| too_many_uploads(most))?;
@@ -85,7 +85,7 @@ impl Admission {
     /// Returns the most bytes that the tenant may hold at once.
     pub(super) fn own_max(&self, tenant: &Tenant) -> u64 {
         match tenant.limits().held_bytes_max {
-            0 => self.bounds.tenant_held_bytes_max,
+            0 => self.bounds().tenant_held_bytes_max,
             most => most,
         }
     }
@@ -171,9 +171,9 @@ impl ReceivedBytes {
 
     /// Returns the memory account of the document's results.
     pub(super) fn memory(&self) -> Arc<DocumentMemory> {
-        let Admission { held_bytes, bounds, large_freed, .. } = &*self.admission;
+        let Admission { held_bytes, large_freed, .. } = &*self.admission;
         let own = (self.tenant.usage.held_bytes.clone(), self.own_max);
-        let server = (held_bytes.clone(), bounds.held_bytes_max);
+        let server = (held_bytes.clone(), self.admission.bounds().held_bytes_max);
         DocumentMemory::new(self.tenant.account(), own, server, large_freed.clone())
     }
 }

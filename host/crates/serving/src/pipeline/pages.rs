@@ -208,7 +208,7 @@ impl<'a> DocumentRead<'a> {
             }
         }
         let pages_failed = (self.selected.len() as u32).saturating_sub(self.pages_ok);
-        let whole = self.kept_bytes <= self.plane.document_result_bytes_max;
+        let whole = self.kept_bytes <= self.plane.limits.result_bytes_max();
         let kept = whole.then(|| Kept { pages: self.kept.into_values().collect(), bytes: self.kept_bytes });
         Ok(Outcomes { pages_ok: self.pages_ok, pages_failed, kept })
     }
@@ -350,7 +350,7 @@ impl<'a> DocumentRead<'a> {
         let bytes = transcript.reservation().bytes();
         self.page_bytes = self.page_bytes.max(bytes);
         self.kept_bytes = self.kept_bytes.saturating_add(bytes);
-        if self.kept_bytes <= self.plane.document_result_bytes_max {
+        if self.kept_bytes <= self.plane.limits.result_bytes_max() {
             self.kept.insert(position, transcript.clone());
         } else {
             // There will be no summary: the kept pages are not needed.
