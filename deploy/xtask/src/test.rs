@@ -66,7 +66,11 @@ const STEPS: &[Step] = &[
         "chart, compose file, unit, rules and nginx example, by the programs that read them",
         |places| Ok(deployment::run(places)?.map_or(Outcome::Passed, Outcome::Skipped)),
     ),
-    step("clients", "client libraries of this repository and of other APIs, against the real gateway", clients),
+    step(
+        "clients",
+        "client libraries of this repository and of other APIs, against the real gateway",
+        clients,
+    ),
     step("adversary", "attacks on the real gateway beside a victim, in their short form", |places| {
         passed(adversary::short(places))
     }),

@@ -42,7 +42,15 @@ struct Text {
 
 impl Answer {
     pub(super) fn new(form: Form, progress: watch::Sender<(u32, u32)>) -> Self {
-        Self { form, name: None, page_count: 0, selected: Vec::new(), pages: Vec::new(), characters: 0, progress }
+        Self {
+            form,
+            name: None,
+            page_count: 0,
+            selected: Vec::new(),
+            pages: Vec::new(),
+            characters: 0,
+            progress,
+        }
     }
 
     /// Takes the facts of the open document; `selected` are the numbers of its pages to read, from 1.
@@ -93,7 +101,9 @@ impl Answer {
         let read = self.pages.iter().filter(|page| page.outcome.is_ok()).count();
         match self.pages.first() {
             // The reading ended without a page: the document has none that was selected.
-            None => return ToolError::new("no_pages", "The document has no page that could be read.").result(),
+            None => {
+                return ToolError::new("no_pages", "The document has no page that could be read.").result();
+            }
             Some(Page { outcome: Err(error), .. }) if read == 0 => return error.result(),
             Some(_) => {}
         }
@@ -130,7 +140,9 @@ impl Answer {
                     let rest = match text.next_start {
                         Some(start) => {
                             members.insert("next_start".to_owned(), start.into());
-                            format!("\n\n[Page {number} goes on: call {READ_PAGE} with page {number} and start {start}.]")
+                            format!(
+                                "\n\n[Page {number} goes on: call {READ_PAGE} with page {number} and start {start}.]"
+                            )
                         }
                         None => String::new(),
                     };
@@ -196,11 +208,8 @@ pub(super) fn deployments(views: &[Value]) -> CallToolResult {
             json!({ "name": member(view, "name"), "shared": member(view, "shared"), "serves": serves })
         })
         .collect();
-    let names: Vec<&str> = shown
-        .iter()
-        .filter(|view| view["serves"] == true)
-        .filter_map(|view| view["name"].as_str())
-        .collect();
+    let names: Vec<&str> =
+        shown.iter().filter(|view| view["serves"] == true).filter_map(|view| view["name"].as_str()).collect();
     let text = if names.is_empty() { "No deployment serves.".to_owned() } else { names.join("\n") };
     success(vec![ContentBlock::text(text)], json!({ "deployments": shown }))
 }
@@ -280,7 +289,10 @@ mod tests {
             answer.result()
         };
         let second = part(4).structured_content.unwrap();
-        assert_eq!((&second["text"], &second["next_start"], &second["characters"]), (&json!("567"), &Value::Null, &json!(7)));
+        assert_eq!(
+            (&second["text"], &second["next_start"], &second["characters"]),
+            (&json!("567"), &Value::Null, &json!(7))
+        );
         assert_eq!(part(0).structured_content.unwrap()["text"], "ä234");
         assert_eq!(part(7).is_error, Some(true), "there is nothing after the end");
     }
@@ -303,7 +315,10 @@ mod tests {
         let mut empty = answer(100, Some((1, 0)), 1);
         empty.page(1, Ok(&Transcript::blank(Size { width: 10, height: 10 }, 72.0)));
         let result = empty.result();
-        assert_eq!((result.is_error, result.structured_content.unwrap()["text"].clone()), (Some(false), json!("")));
+        assert_eq!(
+            (result.is_error, result.structured_content.unwrap()["text"].clone()),
+            (Some(false), json!(""))
+        );
     }
 
     #[test]

@@ -107,7 +107,9 @@ impl Call {
         let markdown = match raw.format.as_deref() {
             None | Some("markdown") => true,
             Some("text") => false,
-            Some(_) => return Err(invalid("has a `format` that is neither markdown nor text".to_owned(), tool)),
+            Some(_) => {
+                return Err(invalid("has a `format` that is neither markdown nor text".to_owned(), tool));
+            }
         };
         let characters_max = raw.max_characters.unwrap_or(CHARACTERS_DEFAULT);
         if !(CHARACTERS_MIN..=CHARACTERS_MAX).contains(&characters_max) {
@@ -119,7 +121,10 @@ impl Call {
                 (Some((page, raw.start.unwrap_or(0))), Some(page.to_string()))
             }
             (READ_PAGE, _) => return Err(invalid("needs a `page`, from 1".to_owned(), tool)),
-            _ => (None, pages(raw.pages).ok_or_else(|| invalid("has `pages` that are no text".to_owned(), tool))?),
+            _ => (
+                None,
+                pages(raw.pages).ok_or_else(|| invalid("has `pages` that are no text".to_owned(), tool))?,
+            ),
         };
         Ok(Read {
             named,
@@ -141,7 +146,10 @@ fn pages(value: Option<Value>) -> Option<Option<String>> {
 
 fn invalid(problem: String, tool: &Tool) -> ToolError {
     let hint = if tool.name == READ_DOCUMENT { "`1-3,7`" } else { "its schema" };
-    ToolError::new("option_invalid", format!("{} {problem}. See {hint} in the definition of the tool.", tool.name))
+    ToolError::new(
+        "option_invalid",
+        format!("{} {problem}. See {hint} in the definition of the tool.", tool.name),
+    )
 }
 
 #[cfg(test)]
@@ -187,7 +195,12 @@ mod tests {
         check(Naming::Path, READ_DOCUMENT, json!({ "content": "AA==" }), "no argument `content`");
         check(Naming::Path, READ_DOCUMENT, json!({}), "exactly one document");
         check(Naming::Path, READ_DOCUMENT, json!({ "path": "  " }), "exactly one document");
-        check(Naming::Content, READ_DOCUMENT, json!({ "content": "AA==", "file": "x" }), "exactly one document");
+        check(
+            Naming::Content,
+            READ_DOCUMENT,
+            json!({ "content": "AA==", "file": "x" }),
+            "exactly one document",
+        );
         check(Naming::Path, READ_DOCUMENT, json!({ "path": 1 }), "wrong type");
         check(Naming::Path, READ_DOCUMENT, json!({ "path": "a", "pages": [1] }), "`pages`");
         check(Naming::Path, READ_DOCUMENT, json!({ "path": "a", "format": "html" }), "`format`");

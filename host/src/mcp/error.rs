@@ -32,7 +32,8 @@ impl ToolError {
     pub(super) fn result(&self) -> CallToolResult {
         let Self { code, message, retry_after_s } = self;
         let retry = retry_after_s.map(|seconds| format!(" Try again in {seconds} s.")).unwrap_or_default();
-        let mut result = CallToolResult::error(vec![ContentBlock::text(format!("{message} ({code}){retry}"))]);
+        let mut result =
+            CallToolResult::error(vec![ContentBlock::text(format!("{message} ({code}){retry}"))]);
         result.structured_content = Some(json!({ "error": self.json() }));
         result
     }

@@ -94,7 +94,9 @@ async fn reporting(
 impl<R: Reads> ServerHandler for Tools<R> {
     fn get_info(&self) -> ServerConfig {
         ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
-            .with_server_info(Implementation::new("lector", env!("CARGO_PKG_VERSION")).with_title("Lector OCR"))
+            .with_server_info(
+                Implementation::new("lector", env!("CARGO_PKG_VERSION")).with_title("Lector OCR"),
+            )
             .with_instructions(tools::instructions(R::NAMING))
     }
 
@@ -117,7 +119,8 @@ impl<R: Reads> ServerHandler for Tools<R> {
     ) -> Result<CallToolResponse, ErrorData> {
         let Some(tool) = self.get_tool(&request.name) else {
             let name: String = request.name.chars().filter(|c| !c.is_control()).take(40).collect();
-            let names: Vec<_> = tools::all(R::NAMING).into_iter().map(|tool| tool.name.into_owned()).collect();
+            let names: Vec<_> =
+                tools::all(R::NAMING).into_iter().map(|tool| tool.name.into_owned()).collect();
             let message = format!("There is no tool `{name}`: use one of {}.", names.join(", "));
             return Err(ErrorData::invalid_params(message, None));
         };

@@ -165,8 +165,10 @@ fn tool(name: &'static str, title: &str, about: String, arguments: Value, result
             "page_count": { "type": "integer" },
         })));
     }
-    let required: Vec<&String> =
-        members.keys().filter(|name| matches!(name.as_str(), "pages" | "deployments" | "page_count")).collect();
+    let required: Vec<&String> = members
+        .keys()
+        .filter(|name| matches!(name.as_str(), "pages" | "deployments" | "page_count"))
+        .collect();
     let result = json!({ "type": "object", "properties": members, "required": required });
     // The same document gives the same text, and nothing is changed.
     let hints = ToolAnnotations::with_title(title).read_only(true).idempotent(true).open_world(false);

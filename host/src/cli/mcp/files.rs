@@ -122,10 +122,16 @@ mod tests {
         assert_eq!(read("deep/../deep/b.png").unwrap().1, b"b");
         assert_eq!(read(inside.join("a.pdf").to_str().unwrap()).unwrap().1, b"a");
         assert_eq!(read("same").unwrap().0, "a.pdf", "a link within the folder");
-        for path in ["../out/secret", "link", "folder/secret", "../in2/c", "/etc/passwd", "deep/../../out/secret"] {
+        for path in
+            ["../out/secret", "link", "folder/secret", "../in2/c", "/etc/passwd", "deep/../../out/secret"]
+        {
             assert_eq!(read(path), Err("file_outside_root".to_owned()), "{path}");
         }
-        assert_eq!(read("../missing"), Err("file_outside_root".to_owned()), "nothing is told about other folders");
+        assert_eq!(
+            read("../missing"),
+            Err("file_outside_root".to_owned()),
+            "nothing is told about other folders"
+        );
         assert_eq!(read("missing.pdf"), Err("file_not_found".to_owned()));
         assert_eq!(read("deep"), Err("file_unreadable".to_owned()));
         assert!(Root::new(&inside.join("a.pdf")).is_err());

@@ -34,7 +34,8 @@ impl Remote {
             options.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect();
         let form = Form::new().part("file", Part::bytes(bytes).file_name(name.to_owned()));
         let request = self.client.post(format!("{}/api/v1/ocr/batch", server.trim_end_matches('/')));
-        let answer = request.query(&query).multipart(form).send().await.map_err(|error| self.no_answer(error))?;
+        let answer =
+            request.query(&query).multipart(form).send().await.map_err(|error| self.no_answer(error))?;
         if answer.status().is_success() {
             return Ok(answer);
         }
@@ -136,7 +137,8 @@ mod tests {
 
     #[test]
     fn errors_keep_their_code_and_the_time_to_wait() {
-        let error = error_of(&json!({ "code": "server_overloaded", "message": "Full.", "retry_after_s": 2.0 }));
+        let error =
+            error_of(&json!({ "code": "server_overloaded", "message": "Full.", "retry_after_s": 2.0 }));
         assert_eq!((error.code.as_str(), error.retry_after_s), ("server_overloaded", Some(2)));
     }
 }

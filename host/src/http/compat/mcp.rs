@@ -18,20 +18,22 @@ use futures::StreamExt;
 use http_body_util::Full;
 use lector_control::Principal;
 use lector_core::{DeploymentName, Fault};
-use lector_serving::{DocumentRequest, Event, PageSelection, ReceivedBytes, TimeoutStart, Upload, UploadSlot};
+use lector_serving::{
+    DocumentRequest, Event, PageSelection, ReceivedBytes, TimeoutStart, Upload, UploadSlot,
+};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::{Value, json};
 
 use super::call::{Call, on};
 use super::form::too_large;
-use super::visit::{in_json, limited, timeout, whole};
 use super::inline;
+use super::visit::{in_json, limited, timeout, whole};
 use crate::http::AppState;
 use crate::http::body::declared_bytes;
 use crate::http::middleware::RequestCtx;
 use crate::http::problem;
-use crate::mcp::{Answer, Naming, Named, ReadRequest, Reads, ToolError, Tools};
+use crate::mcp::{Answer, Named, Naming, ReadRequest, Reads, ToolError, Tools};
 
 /// The code of JSON-RPC for errors of a server.
 const SERVER_ERROR: i32 = -32000;
@@ -65,7 +67,8 @@ async fn serve(call: Call) -> Result<Response, Fault> {
         .with_legacy_session_mode(false)
         .disable_allowed_hosts()
         .with_max_request_body_bytes(message.len());
-    let tools = Tools::new(Sent { state, ctx, principal, bytes_max, upload: Mutex::new(Some((slot, received))) });
+    let tools =
+        Tools::new(Sent { state, ctx, principal, bytes_max, upload: Mutex::new(Some((slot, received))) });
     let sessions = Arc::new(NeverSessionManager::default());
     let service = StreamableHttpService::new(move || Ok(tools.clone()), sessions, config);
     let response = service.handle(Request::from_parts(head, Full::new(Bytes::from(message)))).await;
@@ -112,7 +115,9 @@ impl Reads for Sent {
                     answer.opened(name.clone(), page_count, numbers);
                     true
                 }
-                Event::Page { index, transcript, .. } => answer.page(index.saturating_add(1), Ok(&transcript)),
+                Event::Page { index, transcript, .. } => {
+                    answer.page(index.saturating_add(1), Ok(&transcript))
+                }
                 Event::PageError { index, fault, .. } => {
                     answer.page(index.saturating_add(1), Err(ToolError::from(&fault)))
                 }
@@ -151,7 +156,9 @@ impl Sent {
                 (Some(file.name.clone()).filter(|name| !name.is_empty()), file.bytes.to_vec())
             }
             // The definitions of this transport have no such argument.
-            Named::Path(_) => return Err(problem::option_invalid("The server reads no paths: send `content`.")),
+            Named::Path(_) => {
+                return Err(problem::option_invalid("The server reads no paths: send `content`."));
+            }
         };
         if bytes.len() as u64 > self.bytes_max {
             return Err(too_large(self.bytes_max));

@@ -1,11 +1,11 @@
 //! `POST /api/v1/jobs`: documents in the body, or JSON that names uploaded files.
 
 use axum::Extension;
+use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use axum::body::Body;
-use axum::http::request::Parts;
 use futures::StreamExt;
 use lector_control::Principal;
 use lector_core::port::DocumentHint;
@@ -111,7 +111,8 @@ impl Source<'_> {
             0 => state.config.body_bytes_max,
             own => own.min(state.config.body_bytes_max),
         };
-        let body = LimitedBody::new(&parts.headers, body, body_limits(state, ctx, options, bytes_max, files))?;
+        let body =
+            LimitedBody::new(&parts.headers, body, body_limits(state, ctx, options, bytes_max, files))?;
         // Not refused for the load of the server: the documents are read later. Only their bytes are bounded.
         let declared = declared_bytes(&parts.headers).filter(|_| files == 1);
         let slot = state.service.receive_component(principal, declared)?;

@@ -239,7 +239,16 @@ const GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     ("file", &["file_not_found"]),
-    ("file_upload", &["document_empty", "tenant_files_exceeded", "tenant_memory_exceeded", "rate_limited", "shutting_down"]),
+    (
+        "file_upload",
+        &[
+            "document_empty",
+            "tenant_files_exceeded",
+            "tenant_memory_exceeded",
+            "rate_limited",
+            "shutting_down",
+        ],
+    ),
     ("jobs", &["jobs_disabled"]),
     ("job", &["job_not_found", "job_data_damaged"]),
     (

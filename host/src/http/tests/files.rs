@@ -23,12 +23,17 @@ async fn submit(app: &TestApp, key: &str, files: Value) -> super::app::Answer {
 #[tokio::test]
 async fn a_job_names_uploaded_files() {
     let app = TestApp::with_jobs().await;
-    let form = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.pdf\"\r\n\r\n\u{3}\r\n--b--\r\n";
+    let form =
+        "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.pdf\"\r\n\r\n\u{3}\r\n--b--\r\n";
     let named = app.post("/api/v1/files").form(form.to_owned()).send().await.created();
     assert_eq!((&named["name"], &named["bytes"]), (&json!("a.pdf"), &json!(1)));
     let (named, other) = (named["id"].as_str().unwrap().to_owned(), upload(&app, "", 2).await);
     let listed = app.get("/api/v1/files").send().await.ok();
-    assert_eq!((&listed["files"][0]["id"], &listed["files"][1]["name"]), (&json!(named), &Value::Null), "{listed}");
+    assert_eq!(
+        (&listed["files"][0]["id"], &listed["files"][1]["name"]),
+        (&json!(named), &Value::Null),
+        "{listed}"
+    );
     let first = app.get("/api/v1/files?limit=1").send().await.ok();
     let next = first["next"].as_str().unwrap();
     let second = app.get(&format!("/api/v1/files?limit=1&cursor={next}")).send().await.ok();
@@ -58,7 +63,12 @@ async fn wrong_names_and_bodies_are_refused() {
     let more = app.post("/api/v1/jobs").json(json!({ "files": [], "pages": "1" })).send().await;
     more.problem(400, "body_invalid");
     assert_eq!(app.get("/api/v1/jobs").send().await.ok()["jobs"], json!([]), "nothing was accepted");
-    app.post("/api/v1/files").header("content-type", "application/pdf").body("").send().await.problem(400, "document_empty");
+    app.post("/api/v1/files")
+        .header("content-type", "application/pdf")
+        .body("")
+        .send()
+        .await
+        .problem(400, "document_empty");
 }
 
 #[tokio::test]

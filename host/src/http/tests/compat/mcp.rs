@@ -21,7 +21,8 @@ fn response(answer: &Answer) -> Value {
     assert_eq!(answer.header("content-type"), "text/event-stream");
     let text = answer.text();
     let data = text.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
-    let last = data.filter(|data| !data.is_empty()).next_back().unwrap_or_else(|| panic!("no message in {text}"));
+    let last =
+        data.filter(|data| !data.is_empty()).next_back().unwrap_or_else(|| panic!("no message in {text}"));
     serde_json::from_str(last).unwrap()
 }
 
@@ -70,7 +71,10 @@ async fn documents_are_read_from_base64_and_from_uploads() {
     let result = call(&app, "", "read_document", json!({ "content": base64(3), "name": "a.pdf" })).await;
     assert_eq!(result["isError"], false, "{result}");
     let read = &result["structuredContent"];
-    assert_eq!((&read["page_count"], &read["name"], &read["next_pages"]), (&json!(3), &json!("a.pdf"), &Value::Null));
+    assert_eq!(
+        (&read["page_count"], &read["name"], &read["next_pages"]),
+        (&json!(3), &json!("a.pdf"), &Value::Null)
+    );
     assert_eq!(read["pages"][0]["text"], "page 0");
     assert!(read["pages"][1]["error"]["message"].as_str().unwrap().contains("It is a blur."), "{read}");
     let shown = texts(&result);
@@ -79,7 +83,10 @@ async fn documents_are_read_from_base64_and_from_uploads() {
     let id = app.post("/v1/files").form(upload).send().await.ok()["id"].as_str().unwrap().to_owned();
     let page = call(&app, "", "read_page", json!({ "file": id, "page": 1, "format": "text" })).await;
     assert_eq!(page["structuredContent"]["text"], "page 0", "{page}");
-    assert_eq!((&page["structuredContent"]["page"], &page["structuredContent"]["next_start"]), (&json!(1), &Value::Null));
+    assert_eq!(
+        (&page["structuredContent"]["page"], &page["structuredContent"]["next_start"]),
+        (&json!(1), &Value::Null)
+    );
     let deployments = call(&app, "", "list_deployments", json!({})).await;
     assert_eq!(texts(&deployments), ["standard"], "{deployments}");
 }
@@ -97,7 +104,10 @@ async fn what_fails_says_what_to_do() {
     assert_eq!(error("read_document", json!({ "content": "!" })).await, "option_invalid");
     assert_eq!(error("read_document", json!({ "path": "/etc/passwd" })).await, "option_invalid");
     assert_eq!(error("read_document", json!({ "file": "unknown" })).await, "file_not_found");
-    assert_eq!(error("read_document", json!({ "content": base64(2), "pages": "9" })).await, "page_out_of_range");
+    assert_eq!(
+        error("read_document", json!({ "content": base64(2), "pages": "9" })).await,
+        "page_out_of_range"
+    );
     let other = json!({ "content": base64(1), "deployment": "other" });
     assert_eq!(error("read_document", other).await, "deployment_not_found");
     app.script.on(0, Behavior::Unreadable);
@@ -117,7 +127,8 @@ async fn keys_tenants_and_the_switch_apply() {
     assert_eq!(error["error"]["data"]["code"], "key_missing", "{error}");
     response(&message(&app, &acme, list.clone()).send().await);
     let upload = form(&[], &file("file", "a.pdf", "application/pdf"), 1);
-    let id = app.post("/v1/files").key(&acme).form(upload).send().await.ok()["id"].as_str().unwrap().to_owned();
+    let id =
+        app.post("/v1/files").key(&acme).form(upload).send().await.ok()["id"].as_str().unwrap().to_owned();
     let foreign = call(&app, &other, "read_document", json!({ "file": id })).await;
     assert_eq!(foreign["structuredContent"]["error"]["code"], "file_not_found");
     let own = call(&app, &acme, "read_document", json!({ "file": id })).await;
