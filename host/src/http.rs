@@ -12,6 +12,7 @@ mod auth;
 mod batch;
 mod body;
 mod compat;
+mod config_reload;
 mod connection_table;
 mod delivery;
 mod engines;
@@ -50,9 +51,9 @@ use lector_serving::DocumentService;
 use crate::config::HttpConfig;
 use crate::metrics::Metrics;
 
+pub use config_reload::{ConfigReload, ReloadReport};
 pub use gateway::Gateway;
 pub use listen::{Drained, Ending, serve, serve_metrics};
-pub use manage::configuration::{ConfigReload, ReloadReport};
 pub use manage::status as server_status;
 
 /// The state that every handler receives.

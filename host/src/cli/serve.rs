@@ -66,7 +66,7 @@ pub(super) fn run(
 ) -> Result<ExitCode, Failure> {
     on_runtime(async {
         let telemetry = telemetry::init_traced(&config.log, config.traces.as_ref())?;
-        let served = serve(&args, &config, telemetry.filter, (sources, effective)).await;
+        let served = Box::pin(serve(&args, &config, telemetry.filter, (sources, effective))).await;
         if let Some(traces) = telemetry.traces {
             // A failure of this thread loses the last spans, and is in the log.
             let _ = tokio::task::spawn_blocking(move || traces.end()).await;

@@ -129,7 +129,8 @@ mod tests {
         };
         assert_eq!(check(&[x(2), n()], &["z", "y"]), Ok(()));
         assert_eq!(check(&[n(), x(1)], &["z"]), Ok(()));
-        let cases: [(&[(String, Tensor)], &[&str], &str); 9] = [
+        type Case<'a> = (&'a [(String, Tensor)], &'a [&'a str], &'a str);
+        let cases: [Case<'_>; 9] = [
             (&[x(1)], &["y"], "input `n` of m is missing"),
             (&[x(1), n(), n()], &["y"], "given twice"),
             (&[x(1), x(1)], &["y"], "input `n` of m is missing"),

@@ -1,41 +1,16 @@
 //! `POST /api/v1/admin/config/reload`: the running server takes over the changed configuration.
 
-use std::fmt;
-
 use axum::Json;
 use axum::extract::State;
-use futures::future::BoxFuture;
-use lector_control::Admin;
 use lector_core::{Fault, Kind};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::super::AppState;
 use super::super::auth::AdminCtx;
+use super::super::config_reload::ReloadReport;
 use super::super::extract::Query;
 use super::super::problem::Problem;
-use crate::config::ConfigChange;
-
-/// Reloads the configuration of this process. Implemented by the composition root.
-pub trait ConfigReload: fmt::Debug + Send + Sync + 'static {
-    /// Reads the sources again, and takes over what a running server can, unless `dry_run`. Fault: `config_invalid`; then
-    /// nothing has changed.
-    fn reload<'a>(&'a self, admin: &'a Admin, dry_run: bool) -> BoxFuture<'a, Result<ReloadReport, Fault>>;
-}
-
-/// The result of a reload.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = ConfigReloadReport)]
-pub struct ReloadReport {
-    /// Whether nothing was taken over, because the request asks only what would be.
-    pub dry_run: bool,
-    /// The changed keys that the server has taken over: requests that begin later find the new values.
-    pub applied: Vec<ConfigChange>,
-    /// The changed keys that only a restart takes over; the server keeps the values `from`.
-    pub needs_restart: Vec<ConfigChange>,
-    /// The number of keys with the value in force.
-    pub unchanged: u64,
-}
 
 /// The options of a reload.
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -6,23 +6,12 @@
 
 mod entry;
 
+use entry::codes;
 pub(crate) use entry::{ProblemCode, title};
 
 /// Returns the entry of a code.
 pub(crate) fn find(code: &str) -> Option<&'static ProblemCode> {
     ALL.iter().find(|entry| entry.code == code)
-}
-
-macro_rules! codes {
-    ($($code:ident [$($status:literal),+] $description:literal $action:literal;)+) => {
-        /// Every problem code.
-        pub(crate) const ALL: &[ProblemCode] = &[$(ProblemCode {
-            code: stringify!($code),
-            statuses: &[$($status),+],
-            description: $description,
-            action: $action,
-        }),+];
-    };
 }
 
 codes! {

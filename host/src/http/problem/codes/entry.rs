@@ -41,3 +41,17 @@ pub(crate) fn title(code: &str) -> String {
     });
     words.collect::<Vec<_>>().join(" ")
 }
+
+/// Makes the list of all entries: `code [statuses] description action;`.
+macro_rules! codes {
+    ($($code:ident [$($status:literal),+] $description:literal $action:literal;)+) => {
+        /// Every problem code.
+        pub(crate) const ALL: &[ProblemCode] = &[$(ProblemCode {
+            code: stringify!($code),
+            statuses: &[$($status),+],
+            description: $description,
+            action: $action,
+        }),+];
+    };
+}
+pub(super) use codes;

@@ -20,9 +20,8 @@ fn response(answer: &Answer) -> Value {
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.header("content-type"), "text/event-stream");
     let text = answer.text();
-    let data = text.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
-    let last =
-        data.filter(|data| !data.is_empty()).next_back().unwrap_or_else(|| panic!("no message in {text}"));
+    let mut data = text.lines().filter_map(|line| line.strip_prefix("data:")).map(str::trim);
+    let last = data.rfind(|data| !data.is_empty()).unwrap_or_else(|| panic!("no message in {text}"));
     serde_json::from_str(last).unwrap()
 }
 
