@@ -68,7 +68,7 @@ async fn wrong_names_and_bodies_are_refused() {
         .body("")
         .send()
         .await
-        .problem(400, "document_empty");
+        .problem(422, "document_empty");
 }
 
 #[tokio::test]

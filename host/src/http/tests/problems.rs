@@ -62,6 +62,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
             "tenant_jobs_exceeded",
         ],
     ),
+    ("tests/files.rs: uploaded files", &["file_not_found", "tenant_files_exceeded"]),
     (
         "tests/compat: the APIs of other software",
         &[

@@ -110,7 +110,10 @@ async fn what_fails_says_what_to_do() {
     let other = json!({ "content": base64(1), "deployment": "other" });
     assert_eq!(error("read_document", other).await, "deployment_not_found");
     app.script.on(0, Behavior::Unreadable);
-    assert_eq!(error("read_page", json!({ "content": base64(1), "page": 1 })).await, "page_unreadable");
+    assert_eq!(
+        error("read_page", json!({ "content": base64(1), "page": 1 })).await,
+        "guest_error_unreadable"
+    );
     let unknown = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": { "name": "rm" } });
     let answer = response(&message(&app, "", unknown).send().await);
     assert!(answer["error"]["message"].as_str().unwrap().contains("read_document"), "{answer}");
