@@ -90,9 +90,10 @@ fn is_stream(path: &str) -> bool {
     path.ends_with("/events")
 }
 
-#[track_caller]
+/// The path of a reload of the configuration.
 const RELOAD: &str = "/api/v1/admin/config/reload";
 
+#[track_caller]
 fn assert_refused(what: &str, answer: &Answer) {
     assert!((400..500).contains(&answer.status), "{what}: {} {}", answer.status, answer.text());
 }
