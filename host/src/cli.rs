@@ -7,6 +7,7 @@ mod api_page;
 mod backup;
 mod bench;
 mod config;
+mod contexts;
 mod doctor;
 mod documentation;
 mod engines;
@@ -26,6 +27,7 @@ mod renamed;
 mod runtime;
 mod serve;
 mod server_client;
+mod server_flags;
 mod settings;
 mod terminal;
 mod tesseract;
@@ -38,6 +40,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::config::Config;
 use crate::telemetry;
 use failure::Failure;
+use server_flags::{GroupOnServer, OnServer, ServerFlags};
 use settings::{Settings, ephemeral, errors_only, sources_of};
 
 /// OCR server that runs sandboxed pipelines
@@ -64,10 +67,9 @@ enum Command {
     #[command(disable_version_flag = true)]
     Tesseract(tesseract::Args),
     /// Submit documents to a server that reads them later, follow them, fetch their results
-    #[command(subcommand)]
-    Jobs(jobs::Command),
+    Jobs(GroupOnServer<jobs::Command>),
     /// Serve tools for agents (Model Context Protocol) on standard input and output
-    Mcp(mcp::Args),
+    Mcp(OnServer<mcp::Args>),
     /// Create, build, check and test guests
     #[command(subcommand)]
     Guest(guest::Command),
@@ -78,35 +80,38 @@ enum Command {
     #[command(subcommand)]
     Models(models::Command),
     /// Create a revision of a component on a server, and route requests to it if asked
-    Deploy(manage::Deploy),
+    Deploy(OnServer<manage::Deploy>),
     /// Route all requests to a revision
-    Promote(manage::Promote),
+    Promote(OnServer<manage::Promote>),
     /// Route a percentage of requests to a revision
-    Canary(manage::Canary),
+    Canary(OnServer<manage::Canary>),
     /// Mirror a percentage of requests to a revision, and compare its results
-    Shadow(manage::Shadow),
+    Shadow(OnServer<manage::Shadow>),
     /// Return to an earlier revision, and withdraw the one that is rolled back
-    Rollback(manage::Rollback),
+    Rollback(OnServer<manage::Rollback>),
     /// Delete a deployment with all its revisions
-    Undeploy(manage::Undeploy),
+    Undeploy(OnServer<manage::Undeploy>),
     /// Show deployments and their revisions
-    Revisions(manage::Revisions),
+    Revisions(OnServer<manage::Revisions>),
     /// Create, list, rotate and revoke API keys
-    #[command(subcommand)]
-    Keys(manage::Keys),
+    Keys(GroupOnServer<manage::Keys>),
     /// Create, list, update and delete tenants
-    #[command(subcommand)]
-    Tenants(manage::Tenants),
+    Tenants(GroupOnServer<manage::Tenants>),
     /// Show usage by day
-    Usage(manage::Usage),
+    Usage(OnServer<manage::Usage>),
     /// Show the audit log
-    Audit(manage::Audit),
+    Audit(OnServer<manage::Audit>),
     /// List the rows of the store that cannot be read (administrators only)
-    Quarantine(manage::Quarantine),
+    Quarantine(OnServer<manage::Quarantine>),
     /// Show the log lines that a deployment's guest wrote, and follow them
-    Logs(manage::Logs),
+    Logs(OnServer<manage::Logs>),
     /// Measure a server with your own documents: pages per second and times at a rising number of clients
-    Bench(bench::Args),
+    Bench(OnServer<bench::Args>),
+    /// Store a server with its key as a context, and make it the one that commands call
+    Login(contexts::Login),
+    /// List, choose, show and remove contexts
+    #[command(subcommand)]
+    Context(contexts::Command),
     /// Copy the data folder and your own models, also while a server runs
     Backup(backup::Backup),
     /// Restore a data folder and your own models from a backup
@@ -135,6 +140,34 @@ enum Command {
     /// Process that compiles one component; started by the server
     #[command(hide = true)]
     ComponentCompiler,
+}
+
+impl Command {
+    /// Returns the flags of a command that calls a server; `None` if it calls none.
+    fn server(&self) -> Option<&ServerFlags> {
+        match self {
+            Self::Ocr(args) => args.remote(),
+            Self::Guest(command) => command.remote(),
+            Self::Engines(command) => command.server(),
+            Self::Jobs(group) => Some(&group.flags),
+            Self::Mcp(on) => Some(&on.flags),
+            Self::Deploy(on) => Some(&on.flags),
+            Self::Promote(on) => Some(&on.flags),
+            Self::Canary(on) => Some(&on.flags),
+            Self::Shadow(on) => Some(&on.flags),
+            Self::Rollback(on) => Some(&on.flags),
+            Self::Undeploy(on) => Some(&on.flags),
+            Self::Revisions(on) => Some(&on.flags),
+            Self::Keys(group) => Some(&group.flags),
+            Self::Tenants(group) => Some(&group.flags),
+            Self::Usage(on) => Some(&on.flags),
+            Self::Audit(on) => Some(&on.flags),
+            Self::Quarantine(on) => Some(&on.flags),
+            Self::Logs(on) => Some(&on.flags),
+            Self::Bench(on) => Some(&on.flags),
+            _ => None,
+        }
+    }
 }
 
 /// Runs the command of the arguments, and returns the exit code of the process.
@@ -182,6 +215,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         return tesseract::run(args, cli.settings);
     }
     let mut sources = sources_of(cli.settings)?;
+    if let Some(flags) = cli.command.server() {
+        flags.add_to(&mut sources);
+    }
     if let Command::Serve(args) = &cli.command {
         sources.flags.extend(args.flags());
     }
@@ -193,6 +229,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Init(args) => return init::run(args, sources.flags),
         Command::Completions(args) => return documentation::completions(args, &mut Cli::command()),
         Command::Man(args) => return documentation::man(args, Cli::command()),
+        Command::Context(command) => return contexts::run(command),
         _ => {}
     }
     let (config, effective) = Config::load(&sources)?;
@@ -204,25 +241,27 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         // Handled above.
         Command::Tesseract(args) => tesseract::run(&args, Settings { config: None, set: Vec::new() }),
         Command::Ocr(args) => ocr::run(args, ephemeral(errors_only(config, &effective))),
-        Command::Jobs(command) => jobs::run(command, &config),
-        Command::Mcp(args) => mcp::run(&args, errors_only(config, &effective)),
+        Command::Jobs(group) => jobs::run(group.command, &config),
+        Command::Mcp(on) => mcp::run(&on.command, errors_only(config, &effective)),
         Command::Guest(command) => guest::run(command, ephemeral(errors_only(config, &effective))),
         Command::Engines(command) => engines::run(command, errors_only(config, &effective)),
         Command::Models(command) => models::run(command, &errors_only(config, &effective)),
-        Command::Deploy(args) => manage::run(args, &config),
-        Command::Promote(args) => manage::run(args, &config),
-        Command::Canary(args) => manage::run(args, &config),
-        Command::Shadow(args) => manage::run(args, &config),
-        Command::Undeploy(args) => manage::run(args, &config),
-        Command::Rollback(args) => manage::run(args, &config),
-        Command::Revisions(args) => manage::revisions(args, &config),
-        Command::Keys(command) => manage::run(command, &config),
-        Command::Tenants(command) => manage::run(command, &config),
-        Command::Usage(args) => manage::run(args, &config),
-        Command::Audit(args) => manage::run(args, &config),
-        Command::Quarantine(args) => manage::run(args, &config),
-        Command::Logs(args) => manage::logs(args, &config),
-        Command::Bench(args) => bench::run(args, errors_only(config, &effective)),
+        Command::Deploy(on) => manage::run(on.command, &config),
+        Command::Promote(on) => manage::run(on.command, &config),
+        Command::Canary(on) => manage::run(on.command, &config),
+        Command::Shadow(on) => manage::run(on.command, &config),
+        Command::Undeploy(on) => manage::run(on.command, &config),
+        Command::Rollback(on) => manage::run(on.command, &config),
+        Command::Revisions(on) => manage::revisions(on.command, &config),
+        Command::Keys(group) => manage::run(group.command, &config),
+        Command::Tenants(group) => manage::run(group.command, &config),
+        Command::Usage(on) => manage::run(on.command, &config),
+        Command::Audit(on) => manage::run(on.command, &config),
+        Command::Quarantine(on) => manage::run(on.command, &config),
+        Command::Logs(on) => manage::logs(on.command, &config),
+        Command::Bench(on) => bench::run(on.command, errors_only(config, &effective)),
+        Command::Login(args) => contexts::login(&args, &errors_only(config, &effective)),
+        Command::Context(command) => contexts::run(&command),
         Command::Backup(args) => backup::backup(&args, &config),
         Command::Restore(args) => backup::restore(&args, &config),
         Command::Config(args) => config::run(args, &config, &effective),

@@ -7,6 +7,7 @@
 //! documents every key, and a test compares it with the defaults.
 
 mod compat;
+mod contexts;
 mod env;
 mod error;
 mod example;
@@ -31,6 +32,7 @@ use lector_jobs::{AddressRange, JobsConfig};
 use lector_serving::ServingConfig;
 
 pub use compat::{CompatConfig, Dialect};
+pub use contexts::{Context, ContextChoice, Contexts};
 pub use env::{TesseractVariables, cache_root};
 pub use error::ConfigError;
 pub use example::example_with;
@@ -252,6 +254,19 @@ pub struct ClientConfig {
     pub tenant: Option<String>,
     /// TLS, where the address is one of https.
     pub tls: ClientTls,
+    /// The sources of these values, for messages.
+    pub origins: ClientOrigins,
+}
+
+/// The sources of the values of a [`ClientConfig`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientOrigins {
+    /// Of the address.
+    pub server: Origin,
+    /// Of the key.
+    pub key: Origin,
+    /// Of the tenant.
+    pub tenant: Origin,
 }
 
 impl std::fmt::Debug for ClientConfig {

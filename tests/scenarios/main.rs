@@ -5,6 +5,7 @@ mod bad_input;
 mod batch;
 mod cli;
 mod connections;
+mod contexts;
 mod contract;
 mod corpus;
 mod damage;

@@ -352,7 +352,8 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let flags = [("models_dir", "models"), ("own_models_dir", "own"), ("tesseract_dir", "nothing")]
             .map(|(key, at)| (format!("engines.{key}"), dir.path().join(at).display().to_string(), "--set"));
-        let (config, _) = Config::load(&Sources { file: Some(file), flags: flags.into() }).unwrap();
+        let (config, _) =
+            Config::load(&Sources { file: Some(file), flags: flags.into(), context: None }).unwrap();
         let check = |names: &[String]| {
             let mut runs = Vec::new();
             let good = models_verify(&config.engines, names, &mut |_, about, outcome| {

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::failure::Failure;
 use super::manage::{self, ApiCommand};
 use super::server_client::Server;
+use super::server_flags::ServerFlags;
 use super::terminal;
 use crate::app::{self, EngineOrder};
 use crate::config::Config;
@@ -32,20 +33,35 @@ pub(super) enum Command {
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum OfServer {
     /// Show the engine that serves each model on a running server, and the state of each engine variant
-    Status,
+    Status {
+        #[command(flatten)]
+        flags: ServerFlags,
+    },
     /// Make a running server retry now what could not be built or loaded
     Retry {
         /// Of this model only
         #[arg(long)]
         model: Option<String>,
+        #[command(flatten)]
+        flags: ServerFlags,
     },
+}
+
+impl Command {
+    /// Returns the flags of a command that calls a server.
+    pub(super) fn server(&self) -> Option<&ServerFlags> {
+        match self {
+            Self::Here(_) => None,
+            Self::Server(OfServer::Status { flags } | OfServer::Retry { flags, .. }) => Some(flags),
+        }
+    }
 }
 
 impl ApiCommand for OfServer {
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
         Ok(match self {
-            Self::Status => server.at(Method::GET, "/engines"),
-            Self::Retry { model } => {
+            Self::Status { .. } => server.at(Method::GET, "/engines"),
+            Self::Retry { model, .. } => {
                 server.at(Method::POST, "/admin/engines/retry").json(&json!({ "model": model }))
             }
         })

@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use lector_core::DeploymentName;
 
 use super::failure::Failure;
+use super::server_flags::ServerFlags;
 use super::terminal;
 use crate::config::Config;
 use language::Language;
@@ -68,6 +69,16 @@ pub(super) enum Command {
         #[arg(default_value = ".", value_name = "DIR")]
         dir: PathBuf,
     },
+}
+
+impl Command {
+    /// Returns the flags of a command that calls a server: `dev` with a flag that names one.
+    pub(super) fn remote(&self) -> Option<&ServerFlags> {
+        match self {
+            Self::Dev(args) => args.remote(),
+            _ => None,
+        }
+    }
 }
 
 pub(super) fn run(command: Command, config: Config) -> Result<ExitCode, Failure> {

@@ -80,7 +80,7 @@ fn keys(
     admin_file: &Path,
     key_file: &Path,
 ) -> Result<Config, Failure> {
-    let (mut config, _) = Config::load(&Sources { file: Some(file.to_owned()), flags: set })?;
+    let (mut config, _) = Config::load(&Sources { file: Some(file.to_owned()), flags: set, context: None })?;
     "error".clone_into(&mut config.log.filter);
     terminal::print("starting the server's parts, to create the keys ...\n")?;
     block_on(&config, async {

@@ -20,6 +20,7 @@ use lector_serving::PageSelection;
 use super::failure::Failure;
 use super::files::is_stdin;
 use super::runtime::block_on;
+use super::server_flags::ServerFlags;
 use crate::config::Config;
 use output::Output;
 use progress::Progress;
@@ -52,13 +53,21 @@ pub(super) struct Args {
     /// Password of encrypted PDFs
     #[arg(long, env = "LECTOR_PASSWORD", hide_env_values = true)]
     password: Option<String>,
-    /// Read on this server instead of in this process, e.g. http://127.0.0.1:8080
-    #[arg(long, value_name = "URL")]
-    server: Option<String>,
     /// Write one file for each document into this folder instead of standard output; for one document, a path with
     /// the extension of the format is the file itself
     #[arg(short, long, value_name = "PATH")]
     out: Option<PathBuf>,
+    // With a server, the documents are read there instead of in this process.
+    #[command(flatten)]
+    server: ServerFlags,
+}
+
+impl Args {
+    /// Returns the flags if they name a server. A current context does not: documents leave this machine only where the
+    /// command says so.
+    pub(super) fn remote(&self) -> Option<&ServerFlags> {
+        Some(&self.server).filter(|flags| flags.name_a_server())
+    }
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -114,13 +123,14 @@ pub(super) fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
     if args.files.iter().filter(|file| is_stdin(file)).count() > 1 {
         return Err(usage(anyhow::anyhow!("`-` is given twice, but standard input can be read once")));
     }
+    if let Some(flag) = args.server.without_server() {
+        return Err(usage(anyhow::anyhow!("{flag} is for a server: give --server or --context as well")));
+    }
     let output = Output::new(args.format, &args.files, args.out.as_deref()).map_err(usage)?;
     let progress = Progress::new(args.files.len());
     let failed = block_on(&config, async {
-        match &args.server {
-            Some(server) => {
-                remote::read_all(server, &config.client, &args.files, &request, output, &progress).await
-            }
+        match args.remote() {
+            Some(_) => remote::read_all(&config.client, &args.files, &request, output, &progress).await,
             None => local::read_all(&config, &args.files, &request, output, &progress).await,
         }
     })?;

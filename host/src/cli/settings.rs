@@ -19,7 +19,7 @@ pub(super) struct Settings {
 
 /// Returns the sources of the configuration that the flags name.
 pub(super) fn sources_of(settings: Settings) -> Result<Sources, Failure> {
-    let mut sources = Sources { file: settings.config, flags: Vec::new() };
+    let mut sources = Sources { file: settings.config, ..Sources::default() };
     for pair in settings.set {
         let (key, value) = pair.split_once('=').ok_or_else(|| {
             Failure::Usage(anyhow::anyhow!("--set {pair}: write it like --set platform.documents_max=8"))

@@ -14,6 +14,10 @@ pub struct Environment {
     pub(super) config_file: Option<PathBuf>,
     /// `LECTOR__…`: (variable, value), sorted by name.
     pub(super) keys: Vec<(String, String)>,
+    /// `LECTOR_CONTEXT`: the context of commands that call a server, if no flag names one.
+    pub(super) context: Option<String>,
+    /// The file of contexts; `None`: the folder of the user is not known.
+    pub(super) contexts_file: Option<PathBuf>,
 }
 
 impl Environment {
@@ -27,7 +31,12 @@ impl Environment {
             .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
             .collect();
         keys.sort();
-        Self { config_file: path_of("LECTOR_CONFIG"), keys }
+        Self {
+            config_file: path_of("LECTOR_CONFIG"),
+            keys,
+            context: variable("LECTOR_CONTEXT"),
+            contexts_file: contexts_file(),
+        }
     }
 }
 
@@ -43,6 +52,19 @@ pub fn cache_root() -> Result<PathBuf, ConfigError> {
         .or_else(|| path_of("XDG_CACHE_HOME").map(|dir| dir.join("lector")))
         .or_else(|| path_of("HOME").map(|dir| dir.join(".cache/lector")))
         .ok_or(ConfigError::NoCacheRoot)
+}
+
+/// Returns the file of contexts: `lector/contexts.toml` in `XDG_CONFIG_HOME`, else in `~/.config`.
+pub(super) fn contexts_file() -> Option<PathBuf> {
+    path_of("XDG_CONFIG_HOME")
+        .or_else(|| path_of("HOME").map(|dir| dir.join(".config")))
+        .map(|dir| dir.join("lector/contexts.toml"))
+}
+
+/// Returns the value of a variable that a user names, such as the one that has a key; `None` if it is empty.
+pub(super) fn variable(name: &str) -> Option<String> {
+    let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+    Some(value.to_string_lossy().into_owned())
 }
 
 /// Returns the default data folder: `lector` in `XDG_DATA_HOME`, else in `~/.local/share`.

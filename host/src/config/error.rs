@@ -71,6 +71,59 @@ pub enum ConfigError {
     /// A table without a required key.
     #[error("the configuration is incomplete: {0}")]
     Shape(String),
+    /// The file of contexts.
+    #[error("{} {problem}", path.display())]
+    Contexts {
+        /// The file.
+        path: PathBuf,
+        /// The problem.
+        problem: String,
+    },
+    /// A context that does not exist.
+    #[error("there is no context `{name}`; those of {} are {known}", path.display())]
+    ContextUnknown {
+        /// Its name.
+        name: String,
+        /// The file of contexts.
+        path: PathBuf,
+        /// The existing ones.
+        known: String,
+    },
+    /// A context whose key is in a variable that is not set.
+    #[error(
+        "the key of the context `{name}` is that of the environment variable {variable}, which is not set"
+    )]
+    ContextKey {
+        /// Name of the context.
+        name: String,
+        /// The variable.
+        variable: String,
+    },
+    /// A variable for a key that is not set.
+    #[error(
+        "the environment variable {variable}, which has the key, is not set: set it, or leave --key-env out"
+    )]
+    KeyVariable {
+        /// The variable.
+        variable: String,
+    },
+    /// A server and a context of another one.
+    #[error(
+        "the server of the context `{name}` is {server}, not {other}: give one of --context and --server"
+    )]
+    ContextServer {
+        /// Name of the context.
+        name: String,
+        /// Its server.
+        server: String,
+        /// The server of the flag.
+        other: String,
+    },
+    /// No variable determines the configuration folder of the user.
+    #[error(
+        "neither XDG_CONFIG_HOME nor HOME is set: set XDG_CONFIG_HOME to the folder for lector/contexts.toml"
+    )]
+    NoConfigRoot,
     /// No variable determines the cache folder.
     #[error("neither LECTOR_CACHE nor XDG_CACHE_HOME nor HOME is set: set LECTOR_CACHE to the cache folder")]
     NoCacheRoot,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use super::contexts::{self, ContextChoice};
 use super::env::{self, Environment};
 use super::error::ConfigError;
 use super::origin::Origin;
@@ -25,6 +26,8 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// Values from flags: (dotted key, text as in the environment, name of the flag).
     pub flags: Vec<(String, String, &'static str)>,
+    /// The context of a command that calls a server; `None`: it calls none, and the contexts are not read.
+    pub context: Option<ContextChoice>,
 }
 
 /// All sources merged into one table, with the origin of each value.
@@ -35,7 +38,8 @@ pub struct Effective {
 }
 
 impl Effective {
-    /// Merges file, environment and flags over the defaults.
+    /// Merges file, context, environment and flags over the defaults. A context that a flag names comes after the
+    /// environment.
     pub(super) fn gather(sources: &Sources, environment: Environment) -> Result<Self, ConfigError> {
         let defaults = table_of(&RawConfig::default())?;
         let mut layers = Layers { table: defaults.clone(), schema: defaults, origins: BTreeMap::new() };
@@ -43,9 +47,23 @@ impl Effective {
             let table = read(&path)?;
             layers.lay(table, &Origin::File(path))?;
         }
+        let context = match &sources.context {
+            Some(choice) => contexts::layer(choice, &environment, &sources.flags)?,
+            None => None,
+        };
+        let (above, below) = match context {
+            Some(context) if context.is_flag => (Some(context), None),
+            other => (None, other),
+        };
+        if let Some(context) = below {
+            layers.lay(context.table, &context.origin)?;
+        }
         for (variable, text) in environment.keys {
             let key = env::key_of(&variable);
             layers.lay_text(&key, &text, &Origin::Environment(variable))?;
+        }
+        if let Some(context) = above {
+            layers.lay(context.table, &context.origin)?;
         }
         for (key, text, flag) in &sources.flags {
             layers.lay_text(key, text, &Origin::Flag(flag))?;

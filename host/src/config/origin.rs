@@ -10,6 +10,13 @@ pub enum Origin {
     Default,
     /// The configuration file.
     File(PathBuf),
+    /// A context of the user.
+    Context {
+        /// Its name.
+        name: String,
+        /// The file of contexts.
+        path: PathBuf,
+    },
     /// An environment variable.
     Environment(String),
     /// A flag of the command line.
@@ -21,6 +28,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Context { name, path } => write!(f, "context `{name}` of {}", path.display()),
             Self::Environment(variable) => write!(f, "environment {variable}"),
             Self::Flag(flag) => write!(f, "flag {flag}"),
         }

@@ -16,9 +16,10 @@ pub(super) fn load(
     let environment = Environment {
         config_file: Some(file.path().to_owned()),
         keys: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        ..Environment::default()
     };
     let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned(), "--set")).collect();
-    let effective = Effective::gather(&Sources { file: None, flags }, environment)?;
+    let effective = Effective::gather(&Sources { flags, ..Sources::default() }, environment)?;
     Ok((validate::raise(&effective)?, effective))
 }
 

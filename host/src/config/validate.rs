@@ -14,8 +14,8 @@ use super::error::ConfigError;
 use super::layers::Effective;
 use super::raw::RawDeployment;
 use super::{
-    ClientConfig, ClientTls, CompatConfig, Config, Dialect, DocumentsConfig, EnginesConfig, GuestsConfig,
-    HttpConfig, JobsSettings, LogConfig, Rate, ServerTlsFiles, TracesConfig, env, paths,
+    ClientConfig, ClientOrigins, ClientTls, CompatConfig, Config, Dialect, DocumentsConfig, EnginesConfig,
+    GuestsConfig, HttpConfig, JobsSettings, LogConfig, Rate, ServerTlsFiles, TracesConfig, env, paths,
 };
 
 /// Default of `guests.instances_max`; each instance reserves address space, not memory.
@@ -236,6 +236,11 @@ fn client(effective: &Effective, check: &Check<'_>) -> Result<ClientConfig, Conf
         key: given(&raw.key),
         tenant: given(&raw.tenant),
         tls,
+        origins: ClientOrigins {
+            server: effective.origin("client.server"),
+            key: effective.origin("client.key"),
+            tenant: effective.origin("client.tenant"),
+        },
     })
 }
 

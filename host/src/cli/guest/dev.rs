@@ -18,8 +18,9 @@ use super::{compiler, embedded_sdk};
 use crate::cli::failure::Failure;
 use crate::cli::runtime::block_on;
 use crate::cli::server_client::Server;
+use crate::cli::server_flags::ServerFlags;
 use crate::cli::terminal;
-use crate::config::{ClientConfig, Config};
+use crate::config::Config;
 
 /// Watched paths of a project; without the output of builds.
 const WATCHED: [&str; 7] =
@@ -31,15 +32,22 @@ pub(in crate::cli) struct Args {
     /// Folder of the project
     #[arg(default_value = ".", value_name = "DIR")]
     dir: PathBuf,
-    /// Deploy every build to this server and read with it, e.g. http://127.0.0.1:8080; the key is that of `[client]`
-    #[arg(long, value_name = "URL")]
-    server: Option<String>,
     /// Name of the deployment on the server (default: the project's name)
-    #[arg(long, short, requires = "server", value_name = "NAME")]
+    #[arg(long, short, value_name = "NAME")]
     deployment: Option<String>,
     /// Documents to read instead of the golden documents
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+    // With a server, every build is deployed to it, and reads there.
+    #[command(flatten)]
+    server: ServerFlags,
+}
+
+impl Args {
+    /// Returns the flags if they name a server.
+    pub(super) fn remote(&self) -> Option<&ServerFlags> {
+        Some(&self.server).filter(|flags| flags.name_a_server())
+    }
 }
 
 /// Runs until it is interrupted, or an error leaves nothing to wait for.
@@ -47,16 +55,15 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     let project = Project::open(&args.dir)?;
     // Watched before the first build, so that no change is missed.
     let changes = Changes::of(WATCHED.iter().map(|name| project.dir.join(name)).collect())?;
-    let client = ClientConfig {
-        server: args.server.as_deref().unwrap_or(&config.client.server).trim_end_matches('/').to_owned(),
-        ..config.client.clone()
-    };
     let name = args.deployment.as_deref().unwrap_or(&project.name);
-    let mut deployed = args
-        .server
-        .as_ref()
-        .map(|_| Server::of(&client).map(|server| Deployed::new(server, name)))
-        .transpose()?;
+    let of_server = args.deployment.as_ref().map(|_| "--deployment").or(args.server.without_server());
+    if let Some(flag) = of_server.filter(|_| args.remote().is_none()) {
+        return Err(Failure::Usage(anyhow::anyhow!(
+            "{flag} is for a server: give --server or --context as well"
+        )));
+    }
+    let server = args.remote().map(|_| Server::of(&config.client)).transpose()?;
+    let mut deployed = server.map(|server| Deployed::new(server, name));
     block_on(config, rounds(args, &project, config, &changes, deployed.as_mut()))
 }
 

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use futures::StreamExt;
-use reqwest::Client;
+use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
 
 use super::super::failure::Failure;
 use super::super::files::{bytes_of, name_of};
 use super::super::lines::Lines;
-use super::super::server_client::{accepted, client};
+use super::super::server_client::Server;
 use super::super::terminal;
 use super::output::Output;
 use super::progress::Progress;
@@ -32,15 +32,13 @@ const PASSWORD: &str = "x-document-password";
 
 /// Reads all files on the server and writes their results in order. Returns whether anything failed.
 pub(super) async fn read_all(
-    server: &str,
     config: &ClientConfig,
     files: &[PathBuf],
     request: &Request,
     mut output: Output,
     progress: &Progress,
 ) -> Result<bool, Failure> {
-    let client = client(config)?;
-    let remote = Remote { client, server: server.trim_end_matches('/'), request, progress };
+    let remote = Remote { server: Server::of(config)?, request, progress };
     if output.is_stream() {
         return Ok(remote.batch(files).await?);
     }
@@ -59,8 +57,7 @@ pub(super) async fn read_all(
 
 /// The server, and the request for each document.
 struct Remote<'a> {
-    client: Client,
-    server: &'a str,
+    server: Server<'a>,
     request: &'a Request,
     progress: &'a Progress,
 }
@@ -88,9 +85,7 @@ impl Remote<'_> {
         query.push(("format", self.request.format.info().name.to_owned()));
         // Failed pages are reported separately; the other pages are still wanted.
         query.push(("partial", "true".to_owned()));
-        let answer =
-            self.post("/api/v1/ocr", &query).body(bytes).send().await.context("sending the document")?;
-        let answer = accepted(answer).await?;
+        let answer = self.server.answer(self.post("/ocr", &query).body(bytes)).await?;
         let pages_failed =
             answer.headers().get(PAGES_FAILED).and_then(|value| value.to_str().ok()?.parse().ok());
         let bytes = answer.bytes().await.context("receiving the response")?;
@@ -104,8 +99,8 @@ impl Remote<'_> {
             let bytes = bytes_of(file, FILE_BYTES_MAX).await.with_context(|| name_of(file))?;
             form = form.part("file", Part::bytes(bytes).file_name(name_of(file)));
         }
-        let request = self.post("/api/v1/ocr/batch", &self.query()).multipart(form);
-        let answer = accepted(request.send().await.context("sending the batch to the server")?).await?;
+        let request = self.post("/ocr/batch", &self.query()).multipart(form);
+        let answer = self.server.answer(request).await?;
         let mut events = Lines::of(answer);
         let (mut failed, mut ended) = (false, false);
         while let Some(line) = events.next().await? {
@@ -126,7 +121,7 @@ impl Remote<'_> {
     }
 
     fn post(&self, path: &str, query: &[(&str, String)]) -> reqwest::RequestBuilder {
-        let request = self.client.post(format!("{}{path}", self.server)).query(query);
+        let request = self.server.at(Method::POST, path).query(query);
         match &self.request.password {
             Some(password) => request.header(PASSWORD, password.as_bytes()),
             None => request,
