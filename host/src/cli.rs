@@ -273,3 +273,44 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::ComponentCompiler => Ok(crate::app::component_compiler()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn every_command_is_well_formed() {
+        // clap checks all subcommands: names, short forms and conflicts.
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_that_call_a_server_take_its_flags() {
+        let of = |line: &str| {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            let mut sources = crate::config::Sources::default();
+            if let Some(flags) = cli.command.server() {
+                flags.add_to(&mut sources);
+            }
+            let flags = sources.flags.into_iter().map(|(key, value, _)| format!("{key}={value}"));
+            (sources.context.is_some(), flags.collect::<Vec<_>>().join(" "))
+        };
+        for line in [
+            "lector usage --server http://a",
+            "lector keys --server http://a list",
+            "lector keys list --server http://a",
+            "lector revisions watch mine --server http://a",
+            "lector engines status --server http://a",
+            "lector jobs list --server http://a",
+            "lector ocr a.pdf --server http://a",
+            "lector guest dev --server http://a",
+        ] {
+            assert_eq!(of(line), (true, "client.server=http://a".to_owned()), "{line}");
+        }
+        assert_eq!(of("lector usage"), (true, String::new()));
+        assert_eq!(of("lector ocr a.pdf"), (false, String::new()));
+        assert_eq!(of("lector engines list"), (false, String::new()));
+        assert!(Cli::try_parse_from(["lector", "engines", "list", "--server", "http://a"]).is_err());
+    }
+}
