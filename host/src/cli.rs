@@ -106,7 +106,7 @@ enum Command {
     /// Show the log lines that a deployment's guest wrote, and follow them
     Logs(OnServer<manage::Logs>),
     /// Measure a server with your own documents: pages per second and times at a rising number of clients
-    Bench(OnServer<bench::Args>),
+    Bench(bench::Args),
     /// Store a server with its key as a context, and make it the one that commands call
     Login(contexts::Login),
     /// List, choose, show and remove contexts
@@ -164,7 +164,7 @@ impl Command {
             Self::Audit(on) => Some(&on.flags),
             Self::Quarantine(on) => Some(&on.flags),
             Self::Logs(on) => Some(&on.flags),
-            Self::Bench(on) => Some(&on.flags),
+            Self::Config(args) => args.server(),
             _ => None,
         }
     }
@@ -259,7 +259,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Audit(on) => manage::run(on.command, &config),
         Command::Quarantine(on) => manage::run(on.command, &config),
         Command::Logs(on) => manage::logs(on.command, &config),
-        Command::Bench(on) => bench::run(on.command, errors_only(config, &effective)),
+        Command::Bench(args) => bench::run(args, errors_only(config, &effective)),
         Command::Login(args) => contexts::login(&args, &errors_only(config, &effective)),
         Command::Context(command) => contexts::run(&command),
         Command::Backup(args) => backup::backup(&args, &config),

@@ -7,6 +7,7 @@ use reqwest::{Method, RequestBuilder};
 use super::failure::Failure;
 use super::manage::{ApiCommand, run as run_request};
 use super::server_client::Server;
+use super::server_flags::ServerFlags;
 use super::terminal;
 use crate::config::{Config, Effective};
 
@@ -29,6 +30,15 @@ struct Reload {
     /// Change nothing, and print what would be changed
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    flags: ServerFlags,
+}
+
+impl Args {
+    /// Returns the flags of the command that calls a server.
+    pub(super) fn server(&self) -> Option<&ServerFlags> {
+        self.command.as_ref().map(|Command::Reload(reload)| &reload.flags)
+    }
 }
 
 impl ApiCommand for Reload {

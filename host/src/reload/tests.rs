@@ -22,7 +22,7 @@ impl Running {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("lector.toml");
         std::fs::write(&file, text).unwrap();
-        let sources = Sources { file: Some(file.clone()), flags: Vec::new() };
+        let sources = Sources { file: Some(file.clone()), flags: Vec::new(), context: None };
         let (config, effective) = Config::load(&sources).unwrap();
         let app = TestApp::start().await;
         let gateway = Gateway::new(app.state());
