@@ -63,7 +63,7 @@ async fn a_user_logs_in_once_and_errors_name_the_source_of_a_value() {
     assert_eq!(json["contexts"][1]["current"], true);
 
     // Every kind of command finds server and key.
-    let keys: Value = serde_json::from_str(&ok(&run(&[], &["keys", "list"]))).unwrap();
+    let keys: Value = serde_json::from_str(&ok(&run(&[], &["keys", "list", "--all"]))).unwrap();
     assert_eq!(keys["keys"].as_array().unwrap().len(), 1, "{keys}");
     ok(&run(&[], &["revisions"]));
     ok(&run(&[], &["engines", "status"]));
