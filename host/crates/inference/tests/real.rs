@@ -265,7 +265,7 @@ fn hidden_processor_features_count_as_missing() {
         let providers = vec![provider.parse().unwrap()];
         Inference::start(InferenceConfig { cpu_features, providers, ..good.clone() })
     };
-    assert_eq!(on("auto").unwrap().preference(&TINY_REC.into()).to_string(), "cpu/f32");
+    assert_eq!(on("auto").unwrap().preference(&TINY_REC.into()).to_string(), "openvino/f32, cpu/f32");
     let Err(InferenceError::ProviderPreference { key, source }) = on("openvino/bf16") else {
         panic!("bf16 is hidden")
     };
