@@ -71,7 +71,7 @@ fn unit(places: &Places) -> Result<Option<String>> {
     let program = std::env::current_exe().context("this program has no path")?;
     for name in ["lector.service", "lector.socket"] {
         let text = shell::read(&places.repo("deploy").join(name))?;
-        let mut starts = text.lines().filter(|line| line.starts_with("Exec"));
+        let mut starts = text.lines().filter(|line| line.starts_with("ExecStart"));
         ensure!(
             starts.all(|line| line.contains(&format!("={INSTALLED} "))),
             "{name} starts another program than {INSTALLED}"
