@@ -30,8 +30,10 @@ impl Remote {
     async fn send(&self, name: &str, bytes: Vec<u8>, request: &ReadRequest) -> Result<Response, ToolError> {
         let server = &self.config.server;
         let options = [("pages", &request.pages), ("deployment", &request.deployment)];
-        let query: Vec<_> =
+        let mut query: Vec<_> =
             options.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect();
+        // A result that is full ends the reading: what is left are the last pages.
+        query.push(("order", "page"));
         let form = Form::new().part("file", Part::bytes(bytes).file_name(name.to_owned()));
         let request = self.client.post(format!("{}/api/v1/ocr/batch", server.trim_end_matches('/')));
         let answer =
