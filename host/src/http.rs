@@ -41,9 +41,10 @@ pub(crate) mod tests;
 mod upload;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use lector_control::ControlPlane;
+use body::BodyLimits;
+use lector_control::{ControlPlane, Principal};
 use lector_core::{Fault, Kind};
 use lector_jobs::Jobs;
 use lector_serving::DocumentService;
@@ -106,6 +107,17 @@ impl AppState {
     /// Returns the jobs, if there are any.
     pub fn all_jobs(&self) -> Option<Arc<Jobs>> {
         self.jobs.clone()
+    }
+
+    /// Returns the most bytes of a document of the principal: its tenant's own bound, within the one of the server.
+    fn body_bytes_max(&self, principal: &Principal) -> u64 {
+        principal.limits().document_bytes_max(self.config.body_bytes_max)
+    }
+
+    /// Returns the limits of a body: its bytes, the time for which the server waits for the client in all, and its end.
+    fn body_limits(&self, bytes_max: u64, waits_max: Duration, until: Instant) -> BodyLimits {
+        let (idle_max, rate_min) = (self.config.body_idle_timeout, self.config.transfer_rate_min);
+        BodyLimits { bytes_max, idle_max, rate_min, waits_max, until }
     }
 
     /// Returns the jobs. Fault: `jobs_disabled`.

@@ -67,7 +67,7 @@ impl Reloader {
         Arc::new(Self { parts, sources, running: Mutex::new(effective) })
     }
 
-    /// Reloads for whoever sent a signal; the result is in the log.
+    /// Reloads for the sender of a signal; the result is in the log.
     pub(crate) async fn by_signal(&self) {
         // Logged where it happens.
         let _ = self.reload_as(&Admin::by_signal(), false).await;

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use serde::de::DeserializeOwned;
 
 use super::AppState;
-use super::body::{BodyLimits, LimitedBody};
+use super::body::LimitedBody;
 use super::json::{self, JsonBody};
 use super::problem::{Problem, option_invalid};
 
@@ -56,14 +56,9 @@ impl<T: JsonBody> FromRequest<AppState> for Body<T> {
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let limits = BodyLimits {
-            // The bound of all management requests; `T::BYTES_MAX` is checked below, with its own code.
-            bytes_max: json::OPTIONS_BYTES_MAX,
-            idle_max: state.config.body_idle_timeout,
-            rate_min: state.config.transfer_rate_min,
-            waits_max: JSON_TIME_MAX,
-            until: Instant::now() + JSON_TIME_MAX,
-        };
+        // The bound of all management requests; `T::BYTES_MAX` is checked below, with its own code.
+        let limits =
+            state.body_limits(json::OPTIONS_BYTES_MAX, JSON_TIME_MAX, Instant::now() + JSON_TIME_MAX);
         let mut body = LimitedBody::new(&parts.headers, body, limits)?;
         let mut bytes = Vec::new();
         while let Some(chunk) = body.next().await {

@@ -16,8 +16,9 @@ use utoipa::ToSchema;
 
 use super::AppState;
 use super::auth::TenantCtx;
-use super::body::{BodyLimits, LimitedBody, declared_bytes};
+use super::body::{LimitedBody, declared_bytes};
 use super::extract::{Path, Query};
+use super::jobs::timestamp;
 use super::middleware::RequestCtx;
 use super::ocr::file_missing;
 use super::paging::PageOptions;
@@ -43,16 +44,12 @@ pub(super) struct FileView {
 
 impl From<&File> for FileView {
     fn from(file: &File) -> Self {
-        let time = |at_ms: u64| {
-            let at_ms = i64::try_from(at_ms).ok();
-            at_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX)
-        };
         Self {
             id: file.id.clone(),
             name: Some(file.name.clone()).filter(|name| !name.is_empty()),
             bytes: file.bytes.len() as u64,
-            created_at: time(file.created_ms),
-            expires_at: time(file.expires_ms),
+            created_at: timestamp(file.created_ms),
+            expires_at: timestamp(file.expires_ms),
         }
     }
 }
@@ -89,17 +86,9 @@ pub(super) async fn upload(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     state.control.enter(&principal)?;
-    let bytes_max = match principal.limits().body_bytes_max {
-        0 => state.config.body_bytes_max,
-        own => own.min(state.config.body_bytes_max),
-    };
-    let limits = BodyLimits {
-        bytes_max,
-        idle_max: state.config.body_idle_timeout,
-        rate_min: state.config.transfer_rate_min,
-        waits_max: state.config.request_timeout,
-        until: ctx.began + state.config.request_timeout,
-    };
+    let bytes_max = state.body_bytes_max(&principal);
+    let limits =
+        state.body_limits(bytes_max, state.config.request_timeout, ctx.began + state.config.request_timeout);
     let body = LimitedBody::new(&parts.headers, body, limits)?;
     // Not refused for the load of the server: the document is read later.
     let slot = state.service.receive_component(&principal, declared_bytes(&parts.headers))?;

@@ -33,7 +33,8 @@ static PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appl
 /// Longest wait that `Prefer: wait` selects.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
-fn timestamp(at_ms: u64) -> Timestamp {
+/// Returns a time of the API; times that it cannot tell are the last one.
+pub(super) fn timestamp(at_ms: u64) -> Timestamp {
     i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX)
 }
 

@@ -74,13 +74,8 @@ pub(super) fn body_limits(
     bytes_max: u64,
     files: usize,
 ) -> BodyLimits {
-    BodyLimits {
-        bytes_max: bytes_max.saturating_mul(files as u64),
-        idle_max: state.config.body_idle_timeout,
-        rate_min: state.config.transfer_rate_min,
-        waits_max: options.timeout,
-        until: ctx.began + options.timeout.saturating_mul(u32::try_from(files).unwrap_or(u32::MAX)),
-    }
+    let until = ctx.began + options.timeout.saturating_mul(u32::try_from(files).unwrap_or(u32::MAX));
+    state.body_limits(bytes_max.saturating_mul(files as u64), options.timeout, until)
 }
 
 /// Begins a session: the options that apply to each document, and the deployment. Counts the request against the rate

@@ -208,6 +208,14 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Returns the most bytes of one document: the smaller of `host_max` and the tenant's own limit.
+    pub fn document_bytes_max(&self, host_max: u64) -> u64 {
+        match self.body_bytes_max {
+            0 => host_max,
+            own => own.min(host_max),
+        }
+    }
+
     /// Returns the limits if their values are in range.
     pub fn checked(self) -> Result<Self, Fault> {
         let wrong = |what: &str| Err(Fault::new(Kind::Invalid, "limits_invalid", format!("`limits.{what}.")));

@@ -350,10 +350,7 @@ impl Session {
 
     /// Returns the most bytes of one document: the smaller of `host_max` and the tenant's own limit.
     pub fn bytes_max(&self, host_max: u64) -> u64 {
-        match self.principal.limits().body_bytes_max {
-            0 => host_max,
-            own => own.min(host_max),
-        }
+        self.principal.limits().document_bytes_max(host_max)
     }
 
     /// Returns the time until the client's timeout.

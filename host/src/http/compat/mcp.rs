@@ -52,10 +52,7 @@ fn error(fault: &Fault, status: StatusCode, ctx: &RequestCtx) -> (StatusCode, Va
 async fn serve(call: Call) -> Result<Response, Fault> {
     let principal = call.principal()?;
     let Call { state, ctx, head, body } = call;
-    let bytes_max = match principal.limits().body_bytes_max {
-        0 => state.config.body_bytes_max,
-        own => own.min(state.config.body_bytes_max),
-    };
+    let bytes_max = state.body_bytes_max(&principal);
     // Not refused for the load of the server: most messages ask for no work, and a call gets its error as a result.
     let slot = state.service.receive_component(&principal, declared_bytes(&head.headers))?;
     let mut received = slot.begin(true)?;

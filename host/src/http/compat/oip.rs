@@ -13,7 +13,6 @@ mod request;
 mod response;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::http::request::Parts;
@@ -27,8 +26,9 @@ use serde_json::{Value, json};
 
 use super::answer;
 use super::call::{Call, on, unsupported};
+use super::visit::timeout;
 use crate::http::AppState;
-use crate::http::body::{BodyLimits, LimitedBody, declared_bytes};
+use crate::http::body::{LimitedBody, declared_bytes};
 use crate::http::middleware::RequestCtx;
 use crate::http::problem;
 use datatype::{JSON_LENGTH, VERSION};
@@ -145,26 +145,13 @@ async fn infer(mut call: Call) -> Result<Response, Fault> {
             "The content coding {coding:?} is not supported: send the body as it is."
         )));
     }
-    let most = state.config.request_timeout;
-    let timeout = match principal.limits().request_timeout_ms {
-        0 => most,
-        own => Duration::from_millis(own).min(most),
-    };
+    let timeout = timeout(&state, &principal);
     let deadline = ctx.began + timeout;
     let session = state.service.begin_model_run(&principal, ctx.id.clone(), deadline)?;
     let slot = session.receive(declared_bytes(&head.headers))?;
     let mut received = slot.begin(true)?;
-    let bytes_max = match principal.limits().body_bytes_max {
-        0 => state.config.body_bytes_max,
-        own => own.min(state.config.body_bytes_max),
-    };
-    let limits = BodyLimits {
-        bytes_max,
-        idle_max: state.config.body_idle_timeout,
-        rate_min: state.config.transfer_rate_min,
-        waits_max: timeout,
-        until: deadline,
-    };
+    let bytes_max = state.body_bytes_max(&principal);
+    let limits = state.body_limits(bytes_max, timeout, deadline);
     let body = received_whole(LimitedBody::new(&head.headers, body, limits)?, &mut received).await?;
     let (json, tensors) = body.split_at(json_length(&head, body.len())?);
     // The tensors are copied, and numbers in JSON are parsed.

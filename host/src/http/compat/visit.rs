@@ -18,7 +18,7 @@ use super::call::Call;
 use super::form::{Form, too_large};
 use super::reading::Reading;
 use crate::http::AppState;
-use crate::http::body::{BodyLimits, LimitedBody, declared_bytes};
+use crate::http::body::{LimitedBody, declared_bytes};
 use crate::http::middleware::RequestCtx;
 
 /// Room for the members of a JSON body beside the document.
@@ -78,13 +78,7 @@ pub(super) fn limited(
     bytes_max: u64,
     timeout: Duration,
 ) -> Result<LimitedBody, Fault> {
-    let limits = BodyLimits {
-        bytes_max,
-        idle_max: state.config.body_idle_timeout,
-        rate_min: state.config.transfer_rate_min,
-        waits_max: timeout,
-        until: Instant::now() + timeout,
-    };
+    let limits = state.body_limits(bytes_max, timeout, Instant::now() + timeout);
     LimitedBody::new(&head.headers, body, limits)
 }
 

@@ -107,10 +107,7 @@ impl Source<'_> {
     async fn body(&self, parts: &Parts, body: Body) -> Result<Vec<StagedInput>, Fault> {
         let Self { state, ctx, principal, options, jobs } = self;
         let files = if is_form(&parts.headers) { state.config.batch_files_max } else { 1 };
-        let bytes_max = match principal.limits().body_bytes_max {
-            0 => state.config.body_bytes_max,
-            own => own.min(state.config.body_bytes_max),
-        };
+        let bytes_max = state.body_bytes_max(principal);
         let body =
             LimitedBody::new(&parts.headers, body, body_limits(state, ctx, options, bytes_max, files))?;
         // Not refused for the load of the server: the documents are read later. Only their bytes are bounded.

@@ -26,7 +26,7 @@ use utoipa::ToSchema;
 
 use super::super::AppState;
 use super::super::auth::TenantCtx;
-use super::super::body::{BodyLimits, LimitedBody, declared_bytes};
+use super::super::body::{LimitedBody, declared_bytes};
 use super::super::extract::{Path, Query};
 use super::super::json::{self as bounded, JsonBody, OPTIONS_BYTES_MAX, SETTINGS_MAX};
 use super::super::paging::PageOptions;
@@ -272,13 +272,11 @@ pub(in super::super) async fn deploy(
     state.control.may_deploy(&principal)?;
     let (parts, body) = request.into_parts();
     let slot = state.service.receive_component(&principal, declared_bytes(&parts.headers))?;
-    let limits = BodyLimits {
-        bytes_max: DEPLOY_BYTES_MAX,
-        idle_max: state.config.body_idle_timeout,
-        rate_min: state.config.transfer_rate_min,
-        waits_max: state.config.request_timeout,
-        until: began + state.config.request_timeout,
-    };
+    let limits = state.body_limits(
+        DEPLOY_BYTES_MAX,
+        state.config.request_timeout,
+        began + state.config.request_timeout,
+    );
     let limited_body = LimitedBody::new(&parts.headers, body, limits)?;
     let mut received = Received { bytes: slot.begin(true)?, total: 0 };
     let (body, component) = read(&parts, limited_body, &mut received).await?;

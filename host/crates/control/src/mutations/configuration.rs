@@ -21,7 +21,7 @@ pub struct ConfigReload {
 }
 
 impl Admin {
-    /// Returns the right of whoever may send a signal to the process of this server.
+    /// Returns the right of a user that may send a signal to the process of this server.
     pub fn by_signal() -> Self {
         Self { actor: Actor::named("signal"), ..Self::of_this_machine() }
     }

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, Request};
 
 use super::*;
 use crate::config::Rate;
+use crate::http::body::BodyLimits;
 
 const FORM: &str = "multipart/form-data; boundary=b";
 
