@@ -16,6 +16,7 @@ pub mod demo;
 mod dependency_rule;
 mod deployment;
 pub mod dist;
+mod feature_unity;
 mod formats;
 pub mod fuzz;
 pub mod gateway;

@@ -39,10 +39,20 @@ const INSTALL: &[(&str, &str)] = &[
 
 /// Returns a command for the `cargo` that started this program, or the one in the path.
 ///
-/// Without backtraces of failed tests: they are hundreds of lines of other people's code around the message.
+/// Without backtraces of failed tests: they are hundreds of lines of other people's code around the message. Without what
+/// cargo says of the task runner's package: build scripts that watch these variables (`ring`) would run again, and all
+/// above them be compiled again, whenever cargo is called by hand and by the task runner in turn.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.env("RUST_BACKTRACE", "0");
+    let of_the_package = |name: &str| {
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "OUT_DIR"
+    };
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(of_the_package) {
+            cargo.env_remove(name);
+        }
+    }
     cargo
 }
 

@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::places::Places;
-use crate::{clients, cycles, dependency_rule, shell, wit};
+use crate::{clients, cycles, dependency_rule, feature_unity, shell, wit};
 
 /// Allowed names in the root of the repository, besides hidden files.
 const TOP_LEVEL: &[&str] = &[
@@ -69,6 +69,7 @@ pub fn run(places: &Places) -> Result<()> {
     found.extend(clients::check_generated(places).err().map(|error| format!("deploy/clients: {error:#}")));
     found.extend(wit::violations(&places.repo("wit"))?);
     found.extend(dependency_rule::violations(places)?);
+    found.extend(feature_unity::violations(places)?);
     found.extend(cycles::violations(&places.root, &cycles::crates(&files)));
     if found.is_empty() {
         println!("tidy: {} files checked", files.len());
