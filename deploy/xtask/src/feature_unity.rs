@@ -13,9 +13,9 @@ use crate::shell;
 
 /// Returns a message for every dependency whose features differ.
 pub fn violations(places: &Places) -> Result<Vec<String>> {
-    let program = features(&tree(places, "normal,build")?);
-    let tests = features(&tree(places, "normal,build,dev")?);
-    Ok(differences(&program, &tests))
+    let program = tree(places, "normal,build")?;
+    let tests = tree(places, "normal,build,dev")?;
+    Ok(differences(&features(&program), &features(&tests)))
 }
 
 /// Returns lines `NAME vVERSION|FEATURE,FEATURE` of all dependencies over the edges.
