@@ -54,6 +54,8 @@ TENANTS = ["spare-1", "spare-2", "spare-3", "spare-4"]
 KEYS = 8
 JOBS = 2
 DELETABLE_JOBS = 8
+FILES = 2
+DELETABLE_FILES = 8
 
 
 def fail(message):
@@ -128,7 +130,13 @@ def prepare(server, component):
         server.call("POST", "/api/v1/jobs", document, "image/png", TENANT, {"Prefer": "wait=60"})["id"]
         for _ in range(JOBS + DELETABLE_JOBS)
     ]
+    files = [
+        server.call("POST", "/api/v1/files", document, "image/png", TENANT)["id"]
+        for _ in range(FILES + DELETABLE_FILES)
+    ]
     return {
+        "files": files[:FILES],
+        "deletable_files": files[FILES:],
         "jobs": jobs[:JOBS],
         "deletable_jobs": jobs[JOBS:],
         "admin": admin["key"],

@@ -49,8 +49,10 @@ for name in ["image/jpeg", "image/tiff", "image/webp", "image/bmp", "image/gif"]
 schemathesis.openapi.media_type("application/wasm", strategies.sampled_from([COMPONENT, COMPONENT[:1000], b"", b"\x00asm"]))
 
 
-# The names that the document allows, of everything but jobs, and those of jobs.
+# The names that the document allows, of everything but jobs and files, and those of jobs.
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}|job_[0-9a-f]{32}")
+# The ids of files: the document allows any text.
+ANY = re.compile(r".+", re.DOTALL)
 
 
 def chosen(value, of):
@@ -58,9 +60,9 @@ def chosen(value, of):
     return zlib.crc32(repr(value).encode(errors="replace")) % of
 
 
-def existing(value, names):
+def existing(value, names, valid=NAME):
     """Returns one of the names in place of most valid values."""
-    if not isinstance(value, str) or not NAME.fullmatch(value) or chosen(value, 8) == 0:
+    if not isinstance(value, str) or not valid.fullmatch(value) or chosen(value, 8) == 0:
         return value
     return names[chosen(value, len(names))]
 
@@ -101,6 +103,7 @@ def before_call(context, case, kwargs):
         return
     names = {
         "job": PREPARED["deletable_jobs" if operation == "deleteJob" else "jobs"],
+        "file": PREPARED["deletable_files" if operation == "deleteFile" else "files"],
         "page": ["1"],
         "name": deployments,
         "tenant": PREPARED["tenants"],
@@ -109,7 +112,7 @@ def before_call(context, case, kwargs):
         "code": ["internal", "option_invalid"],
     }
     case.path_parameters = {
-        name: existing(str(value) if isinstance(value, int) else value, names[name])
+        name: existing(str(value) if isinstance(value, int) else value, names[name], ANY if name == "file" else NAME)
         for name, value in (case.path_parameters or {}).items()
     }
     is_sound = case.meta is None or case.meta.generation.mode.is_positive

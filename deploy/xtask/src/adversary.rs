@@ -6,9 +6,6 @@ use clap::Args;
 use crate::places::Places;
 use crate::shell;
 
-/// Prefix of the names of the attacks. A run of all integration tests leaves them out.
-pub const PREFIX: &str = "adversary::";
-
 /// Arguments of `cargo xtask adversary`.
 #[derive(Args)]
 pub struct Arguments {

@@ -4,10 +4,12 @@
 mod own;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::gateway::Gateway;
 use crate::places::Places;
@@ -20,6 +22,8 @@ const HEAVY: &str = "# heavy: ";
 /// The key of the default deployment, and one that reads the same documents in a third of the time.
 const DEFAULT_DEPLOYMENT: &str = "LECTOR__PLATFORM__DEFAULT_DEPLOYMENT";
 const FAST: &str = "standard-tiny";
+/// Clients that run at once.
+const AT_ONCE: usize = 3;
 /// The lock file of the packages for Node, beside `package.json`.
 const LOCK: &str = "package-lock.json";
 
@@ -105,20 +109,12 @@ pub fn drive(places: &Places, names: &[String], all: bool) -> Result<Report> {
     });
     if !ready.is_empty() {
         let gateway = Gateway::start_with(places, "clients", &[], &[(DEFAULT_DEPLOYMENT, FAST.to_owned())])?;
-        for (client, packages) in ready {
-            let ran = command(&client, &packages).and_then(|mut command| {
-                command.arg(gateway.base()).env("LECTOR", places.lector());
-                command.args(["demo.pdf", "line.png"].map(|file| places.repo("tests/data").join(file)));
-                println!("$ {}", shell::line(&command));
-                let start = Instant::now();
-                let ran = shell::run(&mut command);
-                println!("  ({:.1} s)", start.elapsed().as_secs_f64());
-                ran
-            });
-            match ran {
-                Ok(()) => report.passed.push(client.name),
-                Err(_) => report.failed.push(client.name),
+        for (name, ran) in run_all(places, gateway.base(), &ready) {
+            if let Err(error) = &ran {
+                println!("{name}: {error:#}");
             }
+            let ended = if ran.is_ok() { &mut report.passed } else { &mut report.failed };
+            ended.push(name);
         }
         gateway.stop()?;
     }
@@ -133,6 +129,39 @@ pub fn drive(places: &Places, names: &[String], all: bool) -> Result<Report> {
         );
     }
     Ok(report)
+}
+
+/// Runs the clients, some at once, because each waits for its packages to load and for the server; returns the outcome of
+/// each, as they end. The output of a client is printed when it has ended.
+fn run_all(places: &Places, server: &str, ready: &[(Client, PathBuf)]) -> Vec<(String, Result<()>)> {
+    let next = Mutex::new(ready.iter());
+    let ended = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let Some((client, packages)) = next.lock().ok().and_then(|mut next| next.next()) else { return };
+            let start = Instant::now();
+            let outcome = command(client, packages).and_then(|mut command| {
+                command.arg(server).env("LECTOR", places.lector()).stdin(Stdio::null());
+                command.args(["demo.pdf", "line.png"].map(|file| places.repo("tests/data").join(file)));
+                let output =
+                    command.output().with_context(|| format!("cannot start `{}`", shell::line(&command)))?;
+                Ok((shell::line(&command), output))
+            });
+            // Held while the lines are printed, so that those of two clients do not mix.
+            let Ok(mut ended) = ended.lock() else { return };
+            let ran = outcome.and_then(|(line, output)| {
+                println!("$ {line}");
+                print!("{}", String::from_utf8_lossy(&output.stdout));
+                eprint!("{}", String::from_utf8_lossy(&output.stderr));
+                println!("  ({:.1} s)", start.elapsed().as_secs_f64());
+                ensure!(output.status.success(), "`{line}` ended with {}", output.status);
+                Ok(())
+            });
+            ended.push((client.name.clone(), ran));
+        }
+    };
+    thread::scope(|scope| (0..AT_ONCE).for_each(|_| _ = scope.spawn(work)));
+    ended.into_inner().unwrap_or_default()
 }
 
 impl Report {

@@ -1,5 +1,7 @@
 //! The contract test: schemathesis against a running gateway (`tests/contract`).
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Result;
 use clap::Args;
 
@@ -28,14 +30,31 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     setup::everything(places)?;
     guests::build(places)?;
     shell::build_host(&places.root)?;
-    let packages = python::packages(places, "contract", &places.repo(REQUIREMENTS))?;
-    check(places, &packages, if arguments.long { EXAMPLES_LONG } else { EXAMPLES_SHORT }, arguments.seed)
+    check(
+        places,
+        &packages(places)?,
+        if arguments.long { EXAMPLES_LONG } else { EXAMPLES_SHORT },
+        arguments.seed,
+    )
+}
+
+/// Runs the check in its short form on the existing server. Returns the reason if the packages cannot be installed.
+pub fn short(places: &Places) -> Result<Option<String>> {
+    let packages = match packages(places) {
+        Ok(packages) => packages,
+        Err(error) => return Ok(Some(format!("{error:#}"))),
+    };
+    check(places, &packages, EXAMPLES_SHORT, None).map(|()| None)
+}
+
+fn packages(places: &Places) -> Result<PathBuf> {
+    python::packages(places, "contract", &places.repo(REQUIREMENTS))
 }
 
 const REQUIREMENTS: &str = "tests/contract/requirements.txt";
 
 /// Starts a gateway without keys on an empty data folder, and runs the check.
-fn check(places: &Places, packages: &std::path::Path, examples: u32, seed: Option<u64>) -> Result<()> {
+fn check(places: &Places, packages: &Path, examples: u32, seed: Option<u64>) -> Result<()> {
     let folder = places.repo("tests/contract");
     let configuration = folder.join("server.toml").to_string_lossy().into_owned();
     let gateway = Gateway::start_with(places, "contract", &[], &[("LECTOR_CONFIG", configuration)])?;

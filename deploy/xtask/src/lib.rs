@@ -22,6 +22,7 @@ pub mod fuzz;
 pub mod gateway;
 pub mod guests;
 pub mod image;
+mod integration;
 pub mod languages;
 pub mod places;
 pub mod processor;

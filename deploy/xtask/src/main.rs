@@ -54,9 +54,9 @@ enum Task {
     Fuzz(fuzz::Arguments),
     /// Attack a gateway and measure a victim beside each attack, for longer than the test suite does
     Adversary(adversary::Arguments),
-    /// Run schemathesis against the OpenAPI document of a running gateway; not part of `test` yet
+    /// Run schemathesis against the OpenAPI document of a running gateway, with more requests than the test suite on request
     Contract(contract::Arguments),
-    /// Drive client libraries of other APIs against a gateway; not part of `test` yet
+    /// Drive client libraries of this and other APIs against a gateway
     Clients(clients::Arguments),
     /// Create, build, check and test a guest in each language other than Rust; not part of `test`
     Languages(languages::Arguments),

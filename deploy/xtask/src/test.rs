@@ -10,7 +10,10 @@ use clap::Args;
 
 use crate::places::Places;
 use crate::setup::wasm::PLAIN;
-use crate::{adversary, bench, clients, corpus, deployment, formats, guests, processor, setup, shell, tidy};
+use crate::{
+    adversary, bench, clients, contract, corpus, deployment, formats, guests, integration, processor, setup,
+    shell, tidy,
+};
 
 /// Selection of steps.
 #[derive(Args)]
@@ -57,7 +60,9 @@ const STEPS: &[Step] = &[
     step("unit", "unit tests of the host workspace", unit),
     step("doc", "examples in the documentation of both workspaces", doc),
     step("corpus", "the PDFs of the test corpus", |places| passed(corpus::fetch(places, None).map(drop))),
-    step("integration", "the real gateway, guests, models and documents", integration),
+    step("integration", "the real gateway, guests, models and documents", |places| {
+        passed(integration::run(places))
+    }),
     step("formats", "a sample of every output format, read by independent readers", |places| {
         Ok(formats::run(places)?.map_or(Outcome::Passed, Outcome::Skipped))
     }),
@@ -66,6 +71,9 @@ const STEPS: &[Step] = &[
         "chart, compose file, unit, rules and nginx example, by the programs that read them",
         |places| Ok(deployment::run(places)?.map_or(Outcome::Passed, Outcome::Skipped)),
     ),
+    step("contract", "schemathesis against the OpenAPI document of the real gateway", |places| {
+        Ok(contract::short(places)?.map_or(Outcome::Passed, Outcome::Skipped))
+    }),
     step(
         "clients",
         "client libraries of this repository and of other APIs, against the real gateway",
@@ -204,19 +212,6 @@ const PROGRAMS: &[&str] = &[
 fn build_all(places: &Places) -> Result<Outcome> {
     let targets = ["--lib", "--bins", "--tests"];
     passed(host(places, "build", &[&targets[..], PROGRAMS].concat()))
-}
-
-fn integration(places: &Places) -> Result<Outcome> {
-    passed(run_printed(
-        shell::cargo()
-            .arg("test")
-            .args(shell::HOST)
-            .args(["--test", "*"])
-            // The step `adversary` runs these, one after another.
-            .args(["--", "--skip", adversary::PREFIX])
-            .env("LECTOR_REQUIRE_CORPUS", "1")
-            .current_dir(&places.root),
-    ))
 }
 
 /// Runs the clients whose packages are small. Those that the package indexes do not give are named, and no failure.

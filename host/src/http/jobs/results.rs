@@ -178,7 +178,7 @@ async fn failed_pages(
     path = "/api/v1/jobs/{job}/result",
     operation_id = "getJobResult",
     tag = "Jobs",
-    responses((status = 200, description = "The result of the document.", content((ref("#/components/schemas/Document") = "application/json"), (String = "text/plain"), (String = "text/markdown"), (String = "text/html"), (String = "text/vnd.hocr+html"), (String = "application/alto+xml"), (String = "application/vnd.prima.page+xml"), (String = "text/tab-separated-values"), (String = "text/csv"), (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), (String = "application/x-ndjson")))),
+    responses((status = 200, description = "The result of the document.", content((ref("#/components/schemas/DocumentResult") = "application/json"), (String = "text/plain"), (String = "text/markdown"), (String = "text/html"), (String = "text/vnd.hocr+html"), (String = "application/alto+xml"), (String = "application/vnd.prima.page+xml"), (String = "text/tab-separated-values"), (String = "text/csv"), (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), (String = "application/x-ndjson")))),
     extensions(
         ("x-problems" = json!(["tenant", "jobs", "job", "job_result", "options", "whole", "document", "guest", "engine", "store"])),
         ("x-parameters" = json!(["job", "format", "document", "partial"]))

@@ -62,6 +62,18 @@ async fn the_format_is_negotiated() {
     assert_eq!((chosen.status, chosen.text().trim()), (200, "page 0"), "`format` decides");
 }
 
+/// The document describes the answer in each format: that is compared for every answer of these tests.
+#[tokio::test]
+async fn every_format_is_answered_as_described() {
+    let app = TestApp::start().await;
+    for format in lector_export::all() {
+        let info = format.info();
+        let answer = app.ocr(&format!("format={}", info.name), 1).send().await;
+        let content_type = answer.header("content-type");
+        assert_eq!((answer.status, content_type), (200, info.content_type), "{}", info.name);
+    }
+}
+
 #[tokio::test]
 async fn a_searchable_pdf_is_composed_from_the_document() {
     let app = TestApp::start().await;
