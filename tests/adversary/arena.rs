@@ -1,8 +1,9 @@
 //! A gateway with two tenants: the victim, whose pages are measured, and the attacker.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use lector_tests::pdf::{self, PageSpec};
@@ -35,6 +36,9 @@ name = "echo"
 component = "guest/target/components/echo.wasm"
 "#;
 
+/// An attack, which runs until [`Arena::is_over`] and returns the number of its attempts.
+pub type Attack = Pin<Box<dyn Future<Output = u64> + Send>>;
+
 /// Returns the minutes of a long run; `None` for the short one.
 pub fn minutes() -> Option<u32> {
     std::env::var_os("LECTOR_ADVERSARY_MINUTES")?.to_str()?.parse().ok()
@@ -48,6 +52,7 @@ pub struct Arena {
     /// A client at the attacker's address.
     pub client: reqwest::Client,
     over: AtomicBool,
+    kills: AtomicU64,
     _folder: TempDir,
 }
 
@@ -90,6 +95,7 @@ impl Arena {
             attacker: String::new(),
             client,
             over: AtomicBool::new(false),
+            kills: AtomicU64::new(0),
             _folder: folder,
         };
         arena.victim = arena.tenant("victim").await;
@@ -140,6 +146,26 @@ impl Arena {
         let status = answer.status().as_u16();
         let _ = answer.bytes().await;
         status
+    }
+
+    /// Lets attacks run until [`end`](Self::end).
+    pub fn begin(&self) {
+        self.over.store(false, Relaxed);
+    }
+
+    /// Makes the attacks end.
+    pub fn end(&self) {
+        self.over.store(true, Relaxed);
+    }
+
+    /// Counts a process of the server that an attack killed.
+    pub fn killed(&self) {
+        self.kills.fetch_add(1, Relaxed);
+    }
+
+    /// Returns the number of processes of the server that attacks killed.
+    pub fn kills(&self) -> u64 {
+        self.kills.load(Relaxed)
     }
 
     /// Returns whether the attack must end.
@@ -200,14 +226,14 @@ impl Arena {
         attack: impl Future<Output = u64> + Send + 'static,
         most: impl FnOnce(f64) -> f64,
     ) {
-        self.over.store(false, Relaxed);
+        self.begin();
         let quiet = self.victim().await;
         let (alone, median_alone) = (quantile(&quiet, 0.99), quantile(&quiet, 0.5));
         // A task of its own, so that the work of the attacker does not delay the victim's client.
         let attack = tokio::spawn(attack);
         tokio::time::sleep(HEAD_START).await;
         let took = self.victim().await;
-        self.over.store(true, Relaxed);
+        self.end();
         let attempts = tokio::time::timeout(HANG, attack).await.expect("the attack ends").expect("no panic");
         let (beside, median) = (quantile(&took, 0.99), quantile(&took, 0.5));
         let ratio = beside / alone;

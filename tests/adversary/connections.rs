@@ -8,7 +8,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::arena::Arena;
+use super::arena::{Arena, Attack};
 use super::http2;
 
 /// Interval between two bytes of a client that trickles.
@@ -47,27 +47,33 @@ fn post(arena: &Arena, path: &str, content_type: &str, length: usize) -> Vec<u8>
     .into_bytes()
 }
 
+/// Returns the attacks on connections and bodies, each with its name.
+pub fn attacks(arena: &Arc<Arena>) -> Vec<(&'static str, Attack)> {
+    let form = "multipart/form-data; boundary=b";
+    let head = b"GET / HTTP/1.1\r\nX-Slow: ".to_vec();
+    let body = post(arena, "/api/v1/ocr", "application/pdf", 100_000);
+    let declared = post(arena, "/api/v1/ocr", "application/pdf", 100 << 20);
+    let part = b"--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.pdf\"\r\n\r\n%PDF";
+    let batch = [post(arena, "/api/v1/ocr/batch", form, 1 << 20), part.to_vec()].concat();
+    let part = b"--b\r\ncontent-disposition: form-data; name=\"component\"\r\n\r\n\0asm";
+    let deploy = [post(arena, "/api/v1/deployments/slow", form, 1 << 20), part.to_vec()].concat();
+    let trickled = |count: usize, head: Vec<u8>| Box::pin(trickle(arena.clone(), count, head)) as Attack;
+    vec![
+        ("slow heads", trickled(400, head)),
+        ("slow bodies", trickled(64, body)),
+        ("declared bytes", trickled(12, declared)),
+        ("trickled batches", trickled(64, batch)),
+        ("trickled deploys", trickled(4, deploy)),
+        ("slow readers", Box::pin(slow_readers(arena.clone())) as Attack),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_and_bodies() {
     let arena = Arena::start().await;
-    let heads = trickle(arena.clone(), 400, b"GET / HTTP/1.1\r\nX-Slow: ".to_vec());
-    arena.beside("slow heads", heads).await;
-
-    let body = post(&arena, "/api/v1/ocr", "application/pdf", 100_000);
-    arena.beside("slow bodies", trickle(arena.clone(), 64, body)).await;
-
-    let declared = post(&arena, "/api/v1/ocr", "application/pdf", 100 << 20);
-    arena.beside("declared bytes", trickle(arena.clone(), 12, declared)).await;
-
-    let form = "multipart/form-data; boundary=b";
-    let part = b"--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.pdf\"\r\n\r\n%PDF";
-    let batch = [post(&arena, "/api/v1/ocr/batch", form, 1 << 20), part.to_vec()].concat();
-    arena.beside("trickled batches", trickle(arena.clone(), 64, batch)).await;
-
-    let part = b"--b\r\ncontent-disposition: form-data; name=\"component\"\r\n\r\n\0asm";
-    let deploy = [post(&arena, "/api/v1/deployments/slow", form, 1 << 20), part.to_vec()].concat();
-    arena.beside("trickled deploys", trickle(arena.clone(), 4, deploy)).await;
-    arena.beside("slow readers", slow_readers(arena.clone())).await;
+    for (name, attack) in attacks(&arena) {
+        arena.beside(name, attack).await;
+    }
 }
 
 /// Asks for large answers and does not read them.
@@ -89,12 +95,21 @@ async fn slow_readers(arena: Arc<Arena>) -> u64 {
     attempts
 }
 
+/// Returns the attacks by frames of HTTP/2, each with its name.
+pub fn http2_attacks(arena: &Arc<Arena>) -> Vec<(&'static str, Attack)> {
+    vec![
+        ("h2 rapid reset", Box::pin(flood(arena.clone(), http2::rapid_reset)) as Attack),
+        ("h2 CONTINUATION flood", Box::pin(flood(arena.clone(), http2::continuation)) as Attack),
+        ("h2 window 0", Box::pin(http2_readers(arena.clone())) as Attack),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn http2_floods() {
     let arena = Arena::start().await;
-    arena.beside("h2 rapid reset", flood(arena.clone(), http2::rapid_reset)).await;
-    arena.beside("h2 CONTINUATION flood", flood(arena.clone(), http2::continuation)).await;
-    arena.beside("h2 window 0", http2_readers(arena.clone())).await;
+    for (name, attack) in http2_attacks(&arena) {
+        arena.beside(name, attack).await;
+    }
 }
 
 /// Sends the bytes of `frames` (for a block of stream ids) on 4 connections, and opens them again when the server

@@ -9,7 +9,7 @@ use lector_tests::{Answer, Gateway, HANG};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::arena::Arena;
+use super::arena::{Arena, Attack};
 
 /// Sends requests from 8 clients at the attacker's address until the attack is over.
 async fn requests(
@@ -31,28 +31,40 @@ async fn requests(
     futures::future::join_all((0..8).map(|_| client())).await.into_iter().sum()
 }
 
+fn failed_key(arena: &Arena) -> reqwest::RequestBuilder {
+    let key = format!("lk_{}_{}", "0".repeat(16), "0".repeat(64));
+    arena.client.get(arena.gateway.url("/api/v1/usage")).bearer_auth(key)
+}
+
+fn deep_json(arena: &Arena) -> reqwest::RequestBuilder {
+    let body = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    let request = arena.client.post(arena.gateway.url("/api/v1/keys")).bearer_auth(&arena.attacker);
+    request.header("content-type", "application/json").body(body)
+}
+
+/// Returns the attacks by requests, each with its name.
+pub fn attacks(arena: &Arc<Arena>) -> Vec<(&'static str, Attack)> {
+    let readyz = |arena: &Arena| arena.client.get(arena.gateway.url("/readyz"));
+    vec![
+        ("/readyz floods", Box::pin(requests(arena.clone(), readyz)) as Attack),
+        ("failed keys", Box::pin(requests(arena.clone(), failed_key)) as Attack),
+        ("deep JSON", Box::pin(requests(arena.clone(), deep_json)) as Attack),
+        ("event streams", Box::pin(event_streams(arena.clone())) as Attack),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_without_and_with_a_key() {
     let arena = Arena::start().await;
-    let readyz = |arena: &Arena| arena.client.get(arena.gateway.url("/readyz"));
-    arena.beside("/readyz floods", requests(arena.clone(), readyz)).await;
-
-    let bad = |arena: &Arena| {
-        let key = format!("lk_{}_{}", "0".repeat(16), "0".repeat(64));
-        arena.client.get(arena.gateway.url("/api/v1/usage")).bearer_auth(key)
-    };
-    arena.beside("failed keys", requests(arena.clone(), bad)).await;
-    let throttled = Answer::read(bad(&arena).send().await.unwrap()).await;
-    throttled.problem(429, "auth_throttled");
-    // The limit of the attacker's address is not that of another one.
-    arena.ask("lk_wrong", Method::GET, "/api/v1/usage", None).await.problem(401, "key_invalid");
-
-    let deep = |arena: &Arena| {
-        let body = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
-        let request = arena.client.post(arena.gateway.url("/api/v1/keys")).bearer_auth(&arena.attacker);
-        request.header("content-type", "application/json").body(body)
-    };
-    arena.beside("deep JSON", requests(arena.clone(), deep)).await;
+    for (name, attack) in attacks(&arena) {
+        arena.beside(name, attack).await;
+        if name == "failed keys" {
+            let throttled = Answer::read(failed_key(&arena).send().await.unwrap()).await;
+            throttled.problem(429, "auth_throttled");
+            // The limit of the attacker's address is not that of another one.
+            arena.ask("lk_wrong", Method::GET, "/api/v1/usage", None).await.problem(401, "key_invalid");
+        }
+    }
 }
 
 /// Opens event streams until the limit of the tenant, and holds them.
@@ -73,10 +85,8 @@ async fn event_streams(arena: Arc<Arena>) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn event_streams_are_bounded_and_end_with_their_key() {
+async fn event_streams_end_with_their_key() {
     let arena = Arena::start().await;
-    arena.beside("event streams", event_streams(arena.clone())).await;
-
     let made = arena.key("victim").await;
     let (key, id) = (made["key"].as_str().unwrap(), made["record"]["id"].as_str().unwrap());
     let events = arena.gateway.client.get(arena.gateway.url("/api/v1/events")).bearer_auth(key);

@@ -7,3 +7,4 @@ mod documents;
 mod files;
 mod http2;
 mod processes;
+mod soak;

@@ -16,7 +16,7 @@ async fn neighbor(gateway: &Gateway) {
 
 #[tokio::test]
 async fn headers_that_never_end_are_cut() {
-    let gateway = Gateway::builder().set("http.header_timeout_s", 1).start().await;
+    let gateway = Gateway::builder().with_echo().set("http.header_timeout_s", 1).start().await;
     let mut stream = connect(&gateway).await;
     stream.write_all(b"POST /api/v1/ocr HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await.unwrap();
     rest(&mut stream).await;
@@ -25,7 +25,7 @@ async fn headers_that_never_end_are_cut() {
 
 #[tokio::test]
 async fn a_body_that_stalls_is_answered() {
-    let gateway = Gateway::builder().set("http.body_idle_timeout_s", 1).start().await;
+    let gateway = Gateway::builder().with_echo().set("http.body_idle_timeout_s", 1).start().await;
     let mut stream = connect(&gateway).await;
     stream
         .write_all(b"POST /api/v1/ocr HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/pdf\r\nContent-Length: 1000\r\n\r\n%PDF-1.7")
@@ -39,7 +39,7 @@ async fn a_body_that_stalls_is_answered() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_before_it_is_sent() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::builder().with_echo().start().await;
     let mut stream = connect(&gateway).await;
     stream
         .write_all(b"POST /api/v1/ocr HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/pdf\r\nContent-Length: 99999999999\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n")
@@ -52,7 +52,7 @@ async fn a_body_over_the_limit_is_refused_before_it_is_sent() {
 
 #[tokio::test]
 async fn an_upload_that_breaks_off_costs_only_itself() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::builder().with_echo().start().await;
     for _ in 0..20 {
         let mut stream = connect(&gateway).await;
         stream
@@ -68,7 +68,7 @@ async fn an_upload_that_breaks_off_costs_only_itself() {
 fn patient() -> GatewayBuilder {
     ["http.header_timeout_s", "http.body_idle_timeout_s", "http.request_timeout_s"]
         .into_iter()
-        .fold(Gateway::builder(), |builder, key| builder.set(key, HANG.as_secs()))
+        .fold(Gateway::builder().with_tiny(), |builder, key| builder.set(key, HANG.as_secs()))
         .set("http.transfer_bytes_per_s_min", 0)
 }
 
@@ -210,7 +210,7 @@ async fn connections_are_used_again_by_both_protocols() {
 
 #[tokio::test]
 async fn a_deadline_may_come_in_a_header() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::builder().with_tiny().start().await;
     let pages = vec![PageSpec::a4(&["This will take longer than half a second to read"; 30]); 20];
     let request =
         gateway.pdf("/api/v1/ocr?text_layer=never", pdf::document(&pages)).header("request-timeout", "0.5");

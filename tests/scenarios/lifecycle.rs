@@ -7,7 +7,7 @@ use crate::server::in_flight;
 
 #[tokio::test]
 async fn requests_in_flight_are_finished_on_sigterm() {
-    let gateway = Gateway::builder().set("http.drain_timeout_s", HANG.as_secs()).start().await;
+    let gateway = Gateway::builder().with_tiny().set("http.drain_timeout_s", HANG.as_secs()).start().await;
     let pages = vec![PageSpec::a4(&["Finish what you began"; 10]); 4];
     let request = gateway.pdf("/api/v1/ocr?text_layer=never", pdf::document(&pages));
     let answer = tokio::spawn(async move { lector_tests::Answer::read(request.send().await.unwrap()).await });
@@ -19,7 +19,7 @@ async fn requests_in_flight_are_finished_on_sigterm() {
 
 #[tokio::test]
 async fn a_killed_gateway_leaves_no_workers() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::builder().with_echo().start().await;
     let children = gateway.kill();
     assert!(!children.is_empty(), "documents are opened in worker processes");
     process::until("workers die with the gateway", || !children.iter().any(|&pid| process::alive(pid))).await;
@@ -27,7 +27,7 @@ async fn a_killed_gateway_leaves_no_workers() {
 
 #[tokio::test]
 async fn health_readiness_metrics() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::builder().with_tiny().start().await;
     assert_eq!(gateway.get("/healthz").await.status, 200);
     let ready = gateway.get("/readyz").await;
     assert_eq!(ready.status, 200, "{}", ready.text());

@@ -16,6 +16,28 @@ use crate::{HANG, paths, process};
 /// Limits concurrent gateways: each holds its engines in memory, and the machine may have two cores.
 static ROOM: LazyLock<std::sync::Arc<Semaphore>> = LazyLock::new(|| std::sync::Arc::new(Semaphore::new(2)));
 
+/// See [`GatewayBuilder::with_echo`].
+const ECHO: &str = r#"
+[platform]
+default_deployment = "echo"
+[[deployments]]
+name = "echo"
+component = "guest/target/components/echo.wasm"
+"#;
+
+/// See [`GatewayBuilder::with_tiny`].
+const TINY: &str = r#"
+[platform]
+default_deployment = "tiny"
+[[deployments]]
+name = "tiny"
+component = "guest/target/components/standard.wasm"
+settings = { tier = "tiny", page_orientation = false, line_orientation = false }
+[deployments.grants]
+detection-tiny = "pp-ocrv6-tiny-det"
+recognition-tiny = "pp-ocrv6-tiny-rec"
+"#;
+
 /// Settings that differ from the defaults.
 #[derive(Default)]
 pub struct GatewayBuilder {
@@ -51,6 +73,17 @@ impl GatewayBuilder {
     pub fn config(mut self, toml: impl Into<String>) -> Self {
         self.config = Some(toml.into());
         self
+    }
+
+    /// Configures the smallest guest alone, which needs no engine and is ready at once: for tests of everything around it.
+    pub fn with_echo(self) -> Self {
+        self.config(ECHO)
+    }
+
+    /// Configures the standard guest with the two smallest models alone: for tests that read pixels or take time, and do not
+    /// look at the text.
+    pub fn with_tiny(self) -> Self {
+        self.config(TINY)
     }
 
     /// Makes the client of the tests trust an authority: for a server with TLS.

@@ -77,11 +77,35 @@ enum Bench {
     MisbehavingGuests,
     /// Swap revisions a thousand times under steady load: lost or mixed requests, time to the first page, memory
     Swap,
-    /// Deploy with a cold and a warm code cache; memory after 500 deploys of each example guest; memory and start of a
-    /// server with 200 revisions
-    Deploys,
+    /// Deploy with a cold and a warm code cache; memory, machine code and stored components over 500 deploys of each
+    /// example guest; memory and start of a server with 200 revisions
+    Deploys(Deploys),
+    /// Read a victim's letters, pages and jobs for minutes beside one group of attacks after another
+    Soak(Soak),
     /// Run every check that needs a GPU, and store the figures
     GpuCheck(gpu_check::Arguments),
+}
+
+/// Arguments of `bench deploys`.
+#[derive(clap::Args)]
+struct Deploys {
+    /// 100 deploys of each example guest and nothing else, to check that it runs
+    #[arg(long)]
+    short: bool,
+    /// Deploys of each example guest
+    #[arg(long, default_value_t = 500)]
+    count: usize,
+}
+
+/// Arguments of `bench soak`.
+#[derive(clap::Args)]
+struct Soak {
+    /// A few seconds of each group of attacks, as in `cargo xtask test`
+    #[arg(long)]
+    short: bool,
+    /// Minutes of all attacks together
+    #[arg(long, default_value_t = 30.0)]
+    minutes: f64,
 }
 
 fn main() -> ExitCode {
@@ -114,10 +138,21 @@ fn run(arguments: Arguments) -> Result<()> {
             scenario::run(places, "misbehaving-guests", "hostile::a_neighbor_is_not_affected")
         }
         Bench::Swap => scenario::run(places, "swap", "swap::a_thousand_swaps_lose_nothing"),
-        Bench::Deploys => {
+        Bench::Deploys(Deploys { short, count }) => {
+            let count = if short { count.min(100) } else { count };
+            let env = [("LECTOR_BENCH", "deploys".to_owned()), ("LECTOR_BENCH_DEPLOYS", count.to_string())];
+            let flat = ("scenarios", "flat::deploys_of_each_example_guest_leave_nothing");
+            scenario::run_test(places, flat, "deploys", &env)?;
+            if short {
+                return Ok(());
+            }
             scenario::run(places, "deploys", "deploys::traffic_does_not_wait_for_a_compile")?;
-            scenario::run(places, "deploys", "flat::deploys_of_each_example_guest_leave_nothing")?;
             scenario::run(places, "deploys", "resident::a_deploy_and_a_server_of_many_revisions")
+        }
+        Bench::Soak(Soak { short, minutes }) => {
+            let env = (!short).then(|| ("LECTOR_SOAK_MINUTES", minutes.to_string()));
+            let soak = ("adversary", "adversary::soak::a_soak_under_mixed_attack_loses_nothing");
+            scenario::run_test(places, soak, "soak", env.as_slice())
         }
         Bench::GpuCheck(arguments) => gpu_check::run(places, &arguments),
     }

@@ -99,6 +99,6 @@ fn counted(gateway: &Gateway) -> Result<Counted> {
         rows: lanes.values().map(|lane| lane.rows).sum(),
         runs: lanes.values().map(|lane| lane.runs).sum(),
         planning_s: planning.iter().map(|series| series.1).sum(),
-        answers: taken.iter().filter(|series| series.0.contains("taken")).map(|series| series.1).sum(),
+        answers: taken.iter().filter(|series| series.0.contains("applied")).map(|series| series.1).sum(),
     })
 }

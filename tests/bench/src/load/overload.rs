@@ -20,9 +20,11 @@ use crate::traffic::{Samples, Stream, closed, open};
 
 /// Clients of the closed loop that measures the capacity.
 const CAPACITY_CLIENTS: usize = 16;
+/// Loads, relative to the capacity. The short form takes the last one.
 const LOADS: [f64; 2] = [1.2, 3.0];
-/// Configured longest predicted wait.
+/// Configured longest predicted wait, and that of the short form: the documents that wait are read after the load.
 const WAIT_MAX_S: u32 = 10;
+const WAIT_MAX_SHORT_S: u32 = 2;
 const MEMORY_EVERY: Duration = Duration::from_millis(500);
 /// Interval of the probes that measure the time of a rejection, and the longest wait for one: a probe that is admitted
 /// disconnects.
@@ -30,7 +32,9 @@ const PROBE_EVERY: Duration = Duration::from_millis(50);
 const PROBE_WAITS: Duration = Duration::from_millis(250);
 
 pub fn run(setting: &Setting<'_>) -> Result<Report> {
-    let gateway = setting.gateway("overload", &[("LECTOR__PLATFORM__WAIT_MAX_S", WAIT_MAX_S.to_string())])?;
+    let (loads, wait_max_s) =
+        if setting.short { (&LOADS[1..], WAIT_MAX_SHORT_S) } else { (&LOADS[..], WAIT_MAX_S) };
+    let gateway = setting.gateway("overload", &[("LECTOR__PLATFORM__WAIT_MAX_S", wait_max_s.to_string())])?;
     let path = setting.path();
     let capacity = closed(&gateway, &path, &setting.upload, CAPACITY_CLIENTS, setting.seconds.min(30.0));
     ensure!(!capacity.latencies_s.is_empty(), "the document was not read");
@@ -38,7 +42,7 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
     let mut report = Report::default();
     report.row(capacity.row("capacity"));
     report.row(alone.row("alone"));
-    for load in LOADS {
+    for &load in loads {
         let per_s = load * capacity.per_s();
         let (memory, stop) = watch(gateway.pid());
         let began = Instant::now();
@@ -75,7 +79,7 @@ pub fn run(setting: &Setting<'_>) -> Result<Report> {
         report.at_least(&named("goodput, of the capacity"), 0.95, samples.per_s() / capacity.per_s());
         report.at_most(
             &named("p99 of those read, s"),
-            f64::from(WAIT_MAX_S) + 5.0 * alone.quantile_s(0.99),
+            f64::from(wait_max_s) + 5.0 * alone.quantile_s(0.99),
             samples.quantile_s(0.99),
         );
         if !samples.refusals_s.is_empty() {
