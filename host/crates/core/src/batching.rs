@@ -9,7 +9,7 @@
 //! 2. Select the first item: by the tenants' shares, then by priority and age among the items of one tenant.
 //! 3. Add items that fit beside it (same bucket, same outputs, isolation respected) in the same order, up to the
 //!    engine's limits, as long as the learned costs predict a gain. On a device with a high launch cost merging gains a
-//!    lot; on a CPU it gains next to nothing, so every row runs alone and is answered earlier.
+//!    lot; an engine on cores computes row by row, so each item runs alone and is answered earlier.
 //! 4. Hold the engine back for more items only where the first item's tenant allows it and the expected sum of waiting
 //!    times becomes smaller. A single item never waits.
 //!
@@ -157,9 +157,9 @@ pub struct Engine {
     pub idle_others: u32,
     /// Sessions that are running.
     pub running: u32,
-    /// Whether the engine compiles and keeps something for each new shape. If so, no batch size is tried only to learn
-    /// its cost, and a larger batch must save more.
-    pub per_shape_compile_cost: bool,
+    /// Whether the engine computes the rows of a run one by one, so that a row is no cheaper in a run with others. If so,
+    /// only items that the tenant's batching policy put together share a run, and no item waits for others.
+    pub row_by_row: bool,
 }
 
 /// Reason for which an item is dropped without a run.

@@ -14,6 +14,11 @@ pub(crate) trait Engine: Send {
     /// Runs the model over checked inputs and returns the named outputs in that order. The error is the cause, for the
     /// log; it concerns this run alone.
     fn run(&mut self, inputs: &[(String, Tensor)], outputs: &[String]) -> Result<Vec<Tensor>, String>;
+
+    /// Returns whether it computes the rows of a run one by one, so that a row is no cheaper beside others.
+    fn is_row_by_row(&self) -> bool {
+        false
+    }
 }
 
 /// An engine that takes fewer rows in a run than its lane: it runs a longer batch in parts.
@@ -50,6 +55,10 @@ impl Engine for InParts {
         let whole =
             |part: Vec<Tensor>| Tensor::concat(&part.iter().collect::<Vec<_>>()).ok_or_else(unsplittable);
         parts.into_iter().map(whole).collect()
+    }
+
+    fn is_row_by_row(&self) -> bool {
+        self.rows_max <= 1 || self.engine.is_row_by_row()
     }
 }
 

@@ -73,6 +73,7 @@ impl Lane {
         let LaneParts { info, limits, variant, session_config, queue_items_max, cores, calibrate, engines } =
             parts;
         let cores_per_run = cores_per_run(variant.provider, session_config);
+        let row_by_row = are_row_by_row(&engines);
         let slots = engines
             .into_iter()
             .map(|engine| Arc::new(Slot::new(InstalledEngine { engine, variant }, cores_per_run)));
@@ -84,7 +85,10 @@ impl Lane {
             sessions: u32::try_from(slots.len()).unwrap_or(u32::MAX),
         };
         let outputs: Vec<String> = info.outputs.iter().map(|port| port.name.clone()).collect();
-        let mut calibration = if calibrate { calibration(&info, &limits, &bounds) } else { Vec::new() };
+        // Of one row is enough where more of them cost as many times as much.
+        let calibration_rows = if row_by_row { 1 } else { bounds.rows_max.min(CALIBRATION_ROWS_MAX) };
+        let mut calibration =
+            if calibrate { calibration(&info, &limits, calibration_rows) } else { Vec::new() };
         let lane = Self {
             limits,
             variant: Mutex::new(variant),
@@ -95,7 +99,7 @@ impl Lane {
             owners: Mutex::default(),
             info,
         };
-        lane.queue.engine_changed(variant.provider.keeps_shapes());
+        lane.queue.engine_changed(row_by_row);
         for slot in &lane.slots {
             let owner = owner::Owner {
                 slot: slot.clone(),
@@ -124,13 +128,14 @@ impl Lane {
     /// items are not affected. Blocks until the current runs have ended.
     pub(crate) fn swap(&self, variant: EngineVariant, engines: Vec<Box<dyn Engine>>) {
         debug_assert_eq!(engines.len(), self.slots.len());
+        let row_by_row = are_row_by_row(&engines);
         for (slot, engine) in self.slots.iter().zip(engines) {
             slot.swap(
                 InstalledEngine { engine, variant },
                 cores_per_run(variant.provider, self.session_config),
             );
         }
-        self.queue.engine_changed(variant.provider.keeps_shapes());
+        self.queue.engine_changed(row_by_row);
         *self.variant.lock().unwrap_or_else(PoisonError::into_inner) = variant;
     }
 
@@ -249,11 +254,16 @@ fn mergeable(info: &ModelInfo) -> bool {
     info.inputs.iter().chain(&info.outputs).all(|port| port.shape.first().is_some_and(|extent| *extent < 0))
 }
 
+/// Returns whether these engines of one model compute the rows of a run one by one.
+fn are_row_by_row(engines: &[Box<dyn Engine>]) -> bool {
+    engines.iter().any(|engine| engine.is_row_by_row())
+}
+
 /// Returns the smallest inputs with one row and with the most rows of a calibration run: the difference shows the cost
 /// of a launch.
-fn calibration(info: &ModelInfo, limits: &Limits, bounds: &Bounds) -> Vec<Vec<(String, Tensor)>> {
-    let sizes = [1, bounds.rows_max.min(CALIBRATION_ROWS_MAX)];
-    let sizes = sizes.iter().take(if bounds.rows_max > 1 { 2 } else { 1 });
+fn calibration(info: &ModelInfo, limits: &Limits, rows_max: u32) -> Vec<Vec<(String, Tensor)>> {
+    let sizes = [1, rows_max];
+    let sizes = sizes.iter().take(if rows_max > 1 { 2 } else { 1 });
     sizes.filter_map(|rows| smallest(info, limits, *rows as usize)).collect()
 }
 

@@ -49,11 +49,6 @@ impl Provider {
     pub(crate) fn is_built(self) -> bool {
         self != Provider::Tesseract
     }
-
-    /// Returns whether it compiles and keeps something for each shape of input.
-    pub(crate) fn keeps_shapes(self) -> bool {
-        self == Provider::OpenVino
-    }
 }
 
 impl fmt::Display for Provider {

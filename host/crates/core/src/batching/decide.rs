@@ -12,11 +12,9 @@ use crate::id::TenantName;
 /// Fraction of a row's time that a larger batch must save; otherwise the row runs in the smaller batch. Below it the
 /// prediction is noise, and every item of a batch waits for the whole batch.
 const GAIN_MIN: f64 = 0.05;
-/// The same for engines that compile and keep something for each new shape.
-const GAIN_MIN_PER_SHAPE: f64 = 0.2;
 /// Largest cost that another tenant's item may add to a run, as a fraction of the cost of a run of its own. Where a row
-/// costs about the same in any batch, as on a CPU, the first item would wait for other tenants' items and gain next to
-/// nothing; where it adds little, as on an accelerator, all tenants gain.
+/// costs about the same in any batch, the first item would wait for other tenants' items and gain next to nothing; where
+/// it adds little, as on an accelerator, all tenants gain.
 const OTHER_TENANT_COST_MAX: f64 = 0.5;
 /// Waiting time after which an item counts as one priority class higher.
 const AGE_STEP: Duration = Duration::from_secs(2);
@@ -114,6 +112,7 @@ fn begin(inputs: &Inputs<'_>, head: usize, held_until: Option<Instant>) -> Next 
     let batch: Vec<usize> = members.iter().take(size).map(|member| member.at).collect();
     // Items that the tenant's batching policy put together are not held back.
     if first.planned == Planned::Free
+        && !inputs.engine.row_by_row
         && size == members.len()
         && let Some(until) = worth_waiting(inputs, &members)
     {
@@ -234,7 +233,6 @@ impl<'a> Starts<'a> {
 fn best_size(inputs: &Inputs<'_>, bucket: &Bucket, members: &[Member]) -> usize {
     let total = members.last().map_or(1, |member| member.rows);
     let part = total.div_ceil(inputs.engine.idle_others + 1);
-    let gain_min = if inputs.engine.per_shape_compile_cost { GAIN_MIN_PER_SHAPE } else { GAIN_MIN };
     let (mut best, mut best_row_ms, mut alone_rows) = (1, f64::INFINITY, 1);
     for (at, member) in members.iter().enumerate() {
         let ms = inputs.costs.predict_ms(bucket, member.rows);
@@ -251,15 +249,14 @@ fn best_size(inputs: &Inputs<'_>, bucket: &Bucket, members: &[Member]) -> usize 
             (best, best_row_ms) = (at + 1, best_row_ms.min(row_ms));
             continue;
         }
-        if member.rows > part.max(alone_rows) {
+        if inputs.engine.row_by_row || member.rows > part.max(alone_rows) {
             break;
         }
         // A size near twice the largest one seen is tried once, because a prediction can be wrong either way.
         let trial = at == 1
-            && !inputs.engine.per_shape_compile_cost
             && !inputs.costs.has_seen(bucket, member.rows)
             && inputs.costs.has_seen(bucket, alone_rows);
-        if row_ms < best_row_ms * (1.0 - gain_min) || trial {
+        if row_ms < best_row_ms * (1.0 - GAIN_MIN) || trial {
             (best, best_row_ms) = (at + 1, best_row_ms.min(row_ms));
         }
     }

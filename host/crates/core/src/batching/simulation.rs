@@ -122,7 +122,7 @@ pub(super) fn simulate(lane: &Lane, sources: &[Source], length: Duration) -> (Ve
                 pixels_max: u64::MAX,
                 idle_others: (lane.engines - running.len() - 1) as u32,
                 running: running.len() as u32,
-                per_shape_compile_cost: false,
+                row_by_row: false,
             };
             match decide(&view, &engine, &shares, &costs, now).next {
                 Next::Run(batch) => {

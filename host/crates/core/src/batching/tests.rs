@@ -135,13 +135,8 @@ fn waiting_happens_where_it_is_allowed_and_pays() {
         let hints = BatchingHints { wait_max: Duration::from_millis(wait_ms), ..BatchingHints::default() };
         let items: Vec<Waiting<'_>> =
             (0..waiting).map(|_| Waiting { hints, ..one_row(&tenant, &bucket, now) }).collect();
-        let engine = Engine {
-            rows_max: 16,
-            pixels_max: u64::MAX,
-            idle_others: 0,
-            running: 0,
-            per_shape_compile_cost: false,
-        };
+        let engine =
+            Engine { rows_max: 16, pixels_max: u64::MAX, idle_others: 0, running: 0, row_by_row: false };
         let next = decide(&items, &engine, &Shares::default(), costs, now).next;
         match next {
             Next::Wait(until) => {
@@ -163,27 +158,34 @@ fn waiting_happens_where_it_is_allowed_and_pays() {
 }
 
 #[test]
-fn with_per_shape_compile_cost_no_size_is_tried_and_a_small_gain_is_not_enough() {
+fn an_engine_that_computes_row_by_row_merges_what_a_policy_put_together_and_nothing_else() {
     let (tenant, bucket, now) = (TenantName::from("t"), bucket(320), Instant::now());
-    let item = || one_row(&tenant, &bucket, now);
-    let runs = |per_shape_compile_cost, costs: &Costs| {
-        let engine =
-            Engine { rows_max: 2, pixels_max: u64::MAX, idle_others: 0, running: 0, per_shape_compile_cost };
-        match decide(&[item(), item()], &engine, &Shares::default(), costs, now).next {
-            Next::Run(batch) => batch.len(),
-            other => panic!("{other:?}"),
-        }
+    let patient = BatchingHints { wait_max: Duration::from_millis(4), ..BatchingHints::default() };
+    let item = |planned| Waiting { planned, hints: patient, ..one_row(&tenant, &bucket, now) };
+    let next = |row_by_row, costs: &Costs, planned| {
+        let engine = Engine { rows_max: 4, pixels_max: u64::MAX, idle_others: 0, running: 0, row_by_row };
+        decide(&[item(planned), item(planned)], &engine, &Shares::default(), costs, now).next
     };
-    let ms = |ms: f64| Duration::from_secs_f64(ms / 1e3);
+    let (alone, both) = (Next::Run(vec![0]), Next::Run(vec![0, 1]));
     let mut costs = Costs::default();
-    (0..9).for_each(|_| costs.learn(&bucket, 1, ms(10.0)));
-    assert_eq!((runs(false, &costs), runs(true, &costs)), (2, 1), "a size that was never seen");
-    (0..9).for_each(|_| costs.learn(&bucket, 2, ms(18.0)));
-    assert_eq!((runs(false, &costs), runs(true, &costs)), (2, 1), "a tenth is saved");
-    let mut costs = Costs::default();
-    (0..9).for_each(|_| costs.learn(&bucket, 1, ms(10.0)));
-    (0..9).for_each(|_| costs.learn(&bucket, 2, ms(12.0)));
-    assert_eq!((runs(false, &costs), runs(true, &costs)), (2, 2), "a launch is saved");
+    (0..9).for_each(|_| costs.learn(&bucket, 1, Duration::from_millis(10)));
+    assert_eq!(next(false, &costs, Planned::Free), both, "a size that was never seen is tried");
+    assert_eq!(next(true, &costs, Planned::Free), alone, "there is nothing to learn");
+    assert_eq!(next(true, &costs, Planned::Together(1)), both);
+    // Noise of the machine: a row of two looks cheaper than one alone.
+    (0..9).for_each(|_| costs.learn(&bucket, 2, Duration::from_millis(12)));
+    assert_eq!(next(false, &costs, Planned::Free), both);
+    assert_eq!(next(true, &costs, Planned::Free), alone);
+    // Items keep coming, and waiting would pay if a run of many cost as much as one of a single row.
+    let mut busy = Costs::default();
+    for rows in [1, 2, 4] {
+        (0..9).for_each(|_| busy.learn(&bucket, rows, Duration::from_millis(8)));
+    }
+    (0..2_000_u32).for_each(|n| {
+        busy.arrived(&bucket, 1, now - Duration::from_secs(1) + Duration::from_secs(1) * n / 2_000)
+    });
+    assert!(matches!(next(false, &busy, Planned::Free), Next::Wait(_)));
+    assert_eq!(next(true, &busy, Planned::Free), alone);
 }
 
 #[test]
@@ -194,13 +196,7 @@ fn background_items_have_the_engines_to_themselves() {
         ..one_row(&tenant, &bucket, now)
     };
     let next = |waiting: &[Waiting<'_>], running| {
-        let engine = Engine {
-            rows_max: 8,
-            pixels_max: u64::MAX,
-            idle_others: 0,
-            running,
-            per_shape_compile_cost: false,
-        };
+        let engine = Engine { rows_max: 8, pixels_max: u64::MAX, idle_others: 0, running, row_by_row: false };
         decide(waiting, &engine, &Shares::default(), &Costs::default(), now).next
     };
     assert_eq!(next(&[item(true), item(false)], 0), Next::Run(vec![1]), "neither before nor beside");
@@ -300,7 +296,7 @@ proptest! {
                 _ => Planned::Free,
             },
         }).collect();
-        let engine = Engine { rows_max, pixels_max: pixels_rows * 48 * 320, idle_others, running: 0, per_shape_compile_cost: false };
+        let engine = Engine { rows_max, pixels_max: pixels_rows * 48 * 320, idle_others, running: 0, row_by_row: false };
         let decision = decide(&waiting, &engine, &shares, &costs, now);
         prop_assert_eq!(&decision, &decide(&waiting, &engine, &shares, &costs, now));
 

@@ -60,7 +60,7 @@ struct State {
     costs: Costs,
     policies: BatchingPolicies,
     running: u32,
-    per_shape_compile_cost: bool,
+    row_by_row: bool,
     offers: u64,
     runs: u64,
     closed: bool,
@@ -204,10 +204,10 @@ impl Queue {
         self.lock().costs.learn(bucket, rows, took);
     }
 
-    /// Discards the learned costs after the engines were replaced; the compile cost of new shapes may differ too.
-    pub(super) fn engine_changed(&self, per_shape_compile_cost: bool) {
+    /// Discards the learned costs after the engines were replaced. The new ones may compute the rows of a run one by one.
+    pub(super) fn engine_changed(&self, row_by_row: bool) {
         let mut state = self.lock();
-        (state.costs, state.per_shape_compile_cost) = (Costs::default(), per_shape_compile_cost);
+        (state.costs, state.row_by_row) = (Costs::default(), row_by_row);
     }
 
     /// Rejects all later offers, and answers all waiting items.
@@ -270,7 +270,7 @@ impl State {
             pixels_max: bounds.pixels_max,
             idle_others: bounds.sessions.saturating_sub(self.running + 1),
             running: self.running,
-            per_shape_compile_cost: self.per_shape_compile_cost,
+            row_by_row: self.row_by_row,
         };
         decide(&view, &engine, &self.shares, &self.costs, now)
     }
