@@ -14,6 +14,7 @@ mod alto;
 mod chunks;
 mod csv;
 mod docling;
+mod doctags;
 mod grid;
 mod hocr;
 mod html;

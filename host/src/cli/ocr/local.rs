@@ -55,6 +55,7 @@ async fn through(
         hint: DocumentHint { content_type: None, password: request.password.clone() },
         pages: request.pages.clone(),
         options: request.options,
+        languages: request.languages.clone(),
         order: Order::Completion,
         ..DocumentRequest::new(id.clone(), NO_DEADLINE)
     };
