@@ -146,8 +146,9 @@ async fn find(
     }
     if detected != Detected::OfPpOcr && score < DETECTION_SURE {
         // PP-OCR's letters tell Vietnamese, and its trial would be met by any Latin page.
-        let more = SCRIPTS.iter().filter(|script| script.name != "Vietnamese" && !tried.contains(script));
-        tried.extend(more.collect::<Vec<_>>());
+        let is_new = |script: &&'static Script| script.name != "Vietnamese" && !tried.contains(script);
+        let more: Vec<&'static Script> = SCRIPTS.iter().filter(is_new).collect();
+        tried.extend(more);
     }
     let sample = sample(lines, page);
     let mut trials = 0;
@@ -159,7 +160,7 @@ async fn find(
                 return Ok(Route::Stays);
             }
             trials += 1;
-            let transcriber = Transcriber::of(&model, &installed, &[language], settings)?;
+            let transcriber = Transcriber::of(&model, &installed, &[*language], settings)?;
             let certainty = trial(lines.image, &sample, &transcriber, script).await?;
             if certainty.is_some_and(|own| best.as_ref().is_none_or(|(most, _)| own > *most)) {
                 best = certainty.map(|own| (own, transcriber));

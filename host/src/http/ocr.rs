@@ -154,9 +154,9 @@ pub(super) async fn ocr(
     let permit = session.admitted(&slot, received).await?;
     drop((slot, upload));
     let see = |event: &Event| count(&state.metrics, event);
-    if options.format.info().composed {
+    if let Some(standard) = options.format.info().composed {
         let (result, composer) = session.read_composing(permit, uploaded(head, bytes), see).await?;
-        return composed::answer(options, result, composer, ctx.began).await;
+        return composed::answer(options, result, (composer, standard), ctx.began).await;
     }
     let result = session.read(permit, uploaded(head, bytes), see).await?;
     // Serializing some megabytes takes tens of milliseconds and must not block other connections.

@@ -27,7 +27,7 @@ static INFO: Info = Info {
     has_preface: false,
     reports_failures: false,
     several: Several::JsonArray,
-    composed: false,
+    composed: None,
 };
 
 /// The version of the schema that is written.

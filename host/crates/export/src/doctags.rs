@@ -27,7 +27,7 @@ static INFO: Info = Info {
     has_preface: false,
     reports_failures: false,
     several: Several::Never,
-    composed: false,
+    composed: None,
 };
 
 /// Steps of the grid for places, in each direction.

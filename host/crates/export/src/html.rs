@@ -25,7 +25,7 @@ static INFO: Info = Info {
     has_preface: false,
     reports_failures: false,
     several: Several::Never,
-    composed: false,
+    composed: None,
 };
 
 /// HTML. A failed page is a note in its section.

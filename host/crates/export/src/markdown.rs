@@ -27,7 +27,7 @@ static INFO: Info = Info {
     has_preface: false,
     reports_failures: false,
     several: Several::Named { before: "# ", after: "\n\n" },
-    composed: false,
+    composed: None,
 };
 
 /// Markdown. A failed page is a note in its place.

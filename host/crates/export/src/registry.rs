@@ -13,7 +13,7 @@ pub const DEFAULT: &dyn Format = &json::Json;
 pub const TEXT: &dyn Format = &text::Text;
 
 /// All formats, in the order of the documentation. Where two accept the same media type, the first one has it.
-static ALL: [&dyn Format; 15] = [
+static ALL: [&dyn Format; 16] = [
     DEFAULT,
     TEXT,
     &markdown::Markdown,
@@ -25,6 +25,7 @@ static ALL: [&dyn Format; 15] = [
     &csv::Csv,
     &xlsx::Xlsx,
     &pdf::Pdf,
+    &pdf::PdfA,
     &docling::Docling,
     &doctags::DocTags,
     &chunks::Chunks,
