@@ -57,7 +57,7 @@ impl Transcriber {
             outcome => outcome?,
         };
         let installed = model.labels(&(0..model.describe().labels).collect::<Vec<_>>())?;
-        Self::of(&model, &installed, names, settings)
+        Self::of(&Rc::new(model), &installed, names, settings)
     }
 
     /// Makes a recognizer for languages of the opened model, whose labels are `installed`.
