@@ -21,7 +21,7 @@ use crate::transcriber::{self, Transcriber, WITHOUT_ENGINE};
 /// Mean probability of a page's characters below which PP-OCR is unsure of the page.
 const UNSURE: f32 = 0.85;
 /// Mean probability below which a page that looks like Latin may be of a script that script detection does not know.
-const VERY_UNSURE: f32 = 0.65;
+const VERY_UNSURE: f32 = 0.8;
 /// Confidence of a line below which it may be of another script: of these lines the script is found.
 const DOUBTFUL: f32 = 0.9;
 
