@@ -144,6 +144,17 @@ def main():
         for label in "title section_header list_item picture caption table formula code footnote".split():
             check(f"DoclingDocument: {label}", label in labels, True)
         check("DoclingDocument: furniture is not in the body", "page_header" in labels, False)
+        doctags = importlib.import_module("docling_core.types.doc.doctags")
+        tags = doctags.DocTagsDocument.from_multipage_doctags_and_images(read("document.doctags.txt"), None)
+        loaded = docling_core.DoclingDocument.load_from_doctags(tags)
+        check("DocTags: pages", len(loaded.pages), len(json.loads(read("document.json"))["pages"]))
+        cells = lambda table: sorted((cell.start_row_offset_idx, cell.start_col_offset_idx, cell.text) for cell in table.data.table_cells)
+        filled = lambda table: [cell for cell in cells(table) if cell[2]]
+        check("DocTags: cells of tables", [filled(t) for t in loaded.tables], [filled(t) for t in docling.tables])
+        labels = lambda of: sorted(str(item.label.value) for item, _ in of.iterate_items())
+        check("DocTags: items in the body", labels(loaded), labels(docling))
+        texts = lambda of: sorted(text.text for text in of.texts)
+        check("DocTags: texts", [t.replace("< ", "<") for t in texts(loaded)], texts(docling))
         check("DoclingDocument: Markdown", "| Name" in docling.export_to_markdown(), True)
 
     chunks = [json.loads(line) for line in read("document.chunks.ndjson").splitlines()]

@@ -111,6 +111,7 @@ async fn every_format_is_served() {
         ("page-xml", "application/vnd.prima.page+xml", "<Unicode>&lt;escape&gt;</Unicode>"),
         ("tsv", "text/tab-separated-values", "\t<escape>\n"),
         ("docling", "application/json", "DoclingDocument"),
+        ("doctags", "text/plain; charset=utf-8", "<doctag>"),
         ("ndjson", "application/x-ndjson", "\"event\":\"document_end\""),
     ] {
         let answer = gateway.ocr("application/pdf", bytes.clone(), &format!("format={format}")).await;

@@ -26,6 +26,7 @@ mod plans;
 mod redact;
 mod resident;
 mod retries;
+mod scripts;
 mod server;
 mod slow_documents;
 mod surface;

@@ -30,7 +30,7 @@ pub struct Arguments {
     #[arg(long, requires = "gpu", value_name = "DIR")]
     tensorrt: Option<PathBuf>,
     /// Also install libtesseract and the data of these languages, by the names of Debian's packages: rus,kor,chi_sim; `all`;
-    /// without a value the twenty most used
+    /// `osd` is the data of script detection; without a value it and the twenty most used
     #[arg(long, value_name = "LANGUAGES", num_args = 0..=1, value_delimiter = ',', default_missing_value = tesseract::MOST_USED)]
     languages: Option<Vec<String>>,
 }

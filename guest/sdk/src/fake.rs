@@ -201,9 +201,9 @@ pub(crate) fn current<T: Default>(ask: impl FnOnce(&State) -> T) -> T {
     CURRENT.with(|current| current.borrow().as_deref().map(ask).unwrap_or_default())
 }
 
-type Closure = dyn Fn(&Array) -> Result<Vec<Array>, Error>;
+type Closure = dyn Fn(&[&Array]) -> Result<Vec<Array>, Error>;
 
-/// A model with one input, implemented by a closure.
+/// A model implemented by a closure.
 pub struct FakeModel {
     info: ModelInfo,
     labels: Vec<String>,
@@ -222,19 +222,33 @@ impl FakeModel {
         outputs: [&str; N],
         compute: impl Fn(&Array) -> Result<Vec<Array>, Error> + 'static,
     ) -> Self {
-        let port = |name: &str| Port { name: name.to_owned(), dtype: Dtype::F32, shape: Vec::new() };
+        Self::with_inputs([(input, Dtype::F32)], outputs, move |[input]| compute(input))
+    }
+
+    /// Makes a model that takes these inputs, each by its name and type, and returns `outputs`, both in this order.
+    pub fn with_inputs<const I: usize, const N: usize>(
+        inputs: [(&str, Dtype); I],
+        outputs: [&str; N],
+        compute: impl Fn([&Array; I]) -> Result<Vec<Array>, Error> + 'static,
+    ) -> Self {
+        let port = |name: &str, dtype| Port { name: name.to_owned(), dtype, shape: Vec::new() };
         Self {
             info: ModelInfo {
                 name: "fake".to_owned(),
-                inputs: vec![port(input)],
-                outputs: outputs.iter().copied().map(port).collect(),
+                inputs: inputs.map(|(name, dtype)| port(name, dtype)).into(),
+                outputs: outputs.map(|name| port(name, Dtype::F32)).into(),
                 labels: 0,
                 width_buckets: Vec::new(),
                 max_batch: 64,
             },
             labels: Vec::new(),
             outputs: outputs.iter().map(|&name| name.to_owned()).collect(),
-            compute: Box::new(compute),
+            compute: Box::new(move |given: &[&Array]| match given.try_into() {
+                Ok(given) => compute(given),
+                Err(_) => {
+                    Err(Error::invalid("model_argument_invalid", format!("{} inputs of {I}", given.len())))
+                }
+            }),
             runs: Cell::new(0),
             rows: Cell::new(0),
             in_flight: Cell::new(0),

@@ -11,6 +11,7 @@
 //! lacks, it reads the whole page. And where the fast recognizer is mostly unsure of the first lines, it does not see the
 //! rest.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use lector_sdk::{Error, Image, debug};
@@ -19,6 +20,7 @@ use lector_vision::geometry::Quad;
 
 use crate::languages;
 use crate::recognition::Recognizer;
+use crate::routing::{self, Lines, Route, Routed};
 use crate::settings::Settings;
 use crate::transcriber::Transcriber;
 
@@ -44,6 +46,10 @@ enum Readers {
 
 /// The recognizers of a tier.
 struct Tiered {
+    /// The recognizer of the page's script, where that is not PP-OCR's.
+    routed: OnceCell<Routed>,
+    /// The settings, where the script of the page is to be found.
+    detection: Option<Settings>,
     accurate: Recognizer,
     fast: Option<Recognizer>,
     accepted: Accepted,
@@ -70,6 +76,8 @@ impl Cascade {
         };
         let fast = first.filter(|alias| *alias != accurate);
         Ok(Self(Readers::Tier(Box::new(Tiered {
+            routed: OnceCell::new(),
+            detection: settings.finds_script().then(|| settings.clone()),
             accurate: Recognizer::open(accurate, settings)?,
             fast: fast.map(|alias| Recognizer::open(alias, settings)).transpose()?,
             accepted: Accepted {
@@ -95,7 +103,10 @@ impl Cascade {
         quads: &[Quad],
     ) -> Result<Vec<Option<Reading>>, Error> {
         match &self.0 {
-            Readers::Tier(tier) => tier.accurate.read(image, quads).await,
+            Readers::Tier(tier) => match tier.routed.get() {
+                Some(routed) => routed.transcriber.read(image, quads).await,
+                None => tier.accurate.read(image, quads).await,
+            },
             Readers::Languages(transcriber) => transcriber.read(image, quads).await,
         }
     }
@@ -104,7 +115,8 @@ impl Cascade {
     pub(crate) fn late(&self) -> Option<Error> {
         match &self.0 {
             Readers::Tier(tier) => {
-                tier.accurate.late().or_else(|| tier.fast.as_ref().and_then(Recognizer::late))
+                let routed = || tier.routed.get().and_then(|routed| routed.transcriber.late());
+                tier.accurate.late().or_else(|| tier.fast.as_ref().and_then(Recognizer::late)).or_else(routed)
             }
             Readers::Languages(transcriber) => transcriber.late(),
         }
@@ -114,13 +126,53 @@ impl Cascade {
     /// most accurate recognizer that has read it; `None` where the time of the page did not suffice for any.
     pub(crate) async fn read(&self, image: &Image, quads: &[Quad]) -> Result<Vec<Option<Reading>>, Error> {
         match &self.0 {
-            Readers::Tier(tier) => tier.read(image, quads).await,
+            Readers::Tier(tier) => match tier.routed.get() {
+                Some(routed) => routed.transcriber.read(image, quads).await,
+                None => tier.read(image, quads).await,
+            },
             Readers::Languages(transcriber) => transcriber.read(image, quads).await,
         }
     }
 }
 
+impl Cascade {
+    /// Finds the script of the lines that were read, where the readings are doubtful and nobody named the languages; reads
+    /// them again with the recognizer of the script, where PP-OCR lacks it, and keeps that recognizer for the page. Returns a
+    /// warning for the page where that recognizer is missing.
+    pub(crate) async fn route(
+        &self,
+        image: &Image,
+        quads: &[Quad],
+        readings: &mut Vec<Option<Reading>>,
+    ) -> Result<Option<String>, Error> {
+        match &self.0 {
+            Readers::Tier(tier) if self.late().is_none() => tier.route(image, quads, readings).await,
+            _ => Ok(None),
+        }
+    }
+}
+
 impl Tiered {
+    /// Reads the lines again with the recognizer of their script, where PP-OCR lacks it; returns the warning for the page
+    /// where that recognizer is missing.
+    async fn route(
+        &self,
+        image: &Image,
+        quads: &[Quad],
+        readings: &mut Vec<Option<Reading>>,
+    ) -> Result<Option<String>, Error> {
+        let Some(settings) = &self.detection else { return Ok(None) };
+        match routing::route(&Lines { image, quads, readings: readings.as_slice() }, settings).await? {
+            Route::Stays => Ok(None),
+            Route::Missing(warning) => Ok(Some(warning)),
+            Route::Script(found) => {
+                let routed = self.routed.get_or_init(|| *found);
+                *readings = routed.read(image, quads, std::mem::take(readings)).await?;
+                Ok(None)
+            }
+        }
+    }
+
     async fn read(&self, image: &Image, quads: &[Quad]) -> Result<Vec<Option<Reading>>, Error> {
         let Some(fast) = &self.fast else { return self.accurate.read(image, quads).await };
         let mut page =

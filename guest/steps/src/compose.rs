@@ -163,7 +163,8 @@ pub(crate) fn page(
         let mut out = Block::new(id, kind(block.kind), to_sdk_quad(&frame.back(&block.quad)));
         out.confidence = block.confidence;
         out.table = block.table.as_ref().map(|table| grid(table, &index, frame));
-        describe(&mut out, block, &rows, &vocabulary, blocks.points);
+        let lines = transcript.lines.iter().filter(|line| line.block_id == id).count();
+        describe(&mut out, block, (&rows, lines), &vocabulary, blocks.points);
         transcript.blocks.push(out);
     }
 }
@@ -178,7 +179,7 @@ fn row_text(row: &[usize], texts: &[String]) -> String {
 fn describe(
     out: &mut Block,
     block: &structure::Block,
-    rows: &[String],
+    (rows, lines): (&[String], usize),
     vocabulary: &Vocabulary,
     points: f32,
 ) {
@@ -187,6 +188,10 @@ fn describe(
     }
     if block.rowed {
         out.set_property("rows", true);
+        if rows.len() != lines {
+            // A row of several lines: the value of a form field beside its label.
+            out.set_property("text", rows.join("\n"));
+        }
         return;
     }
     if let Some(object) = block.caption_of {

@@ -106,6 +106,11 @@ pub(crate) fn of_other_scripts(languages: &[String]) -> Vec<&'static str> {
     names
 }
 
+/// Returns the tags that name no language which a recognizer reads.
+pub(crate) fn unknown(languages: &[String]) -> impl Iterator<Item = &str> {
+    languages.iter().map(String::as_str).filter(|tag| find(tag).is_none())
+}
+
 /// Who reads a language best.
 #[derive(Clone, Copy, PartialEq)]
 enum Reader {
@@ -181,6 +186,8 @@ mod tests {
             assert_eq!(names(tags), wanted, "{tags:?}");
         }
         assert_eq!(package("srp_latn"), "tesseract-ocr-srp-latn");
+        let tags = ["ru", "tlh", "pt-BR"].map(str::to_owned);
+        assert_eq!(unknown(&tags).collect::<Vec<_>>(), ["tlh"]);
     }
 
     #[test]

@@ -25,6 +25,8 @@ mod pixels;
 mod recognition;
 mod resolution;
 mod rotation;
+mod routing;
+mod scripts;
 mod settings;
 mod stamps;
 mod transcriber;
@@ -86,6 +88,11 @@ pub fn declare(settings: &Settings) -> Result<PipelineInfo, ConfigError> {
     }
     if settings.words {
         features.push("words".to_owned());
+    }
+    // The host puts the languages of a request into the settings, and opens the model where it can.
+    features.push("languages".to_owned());
+    if !models.iter().any(|alias| alias == transcriber::ALIAS) {
+        features.push(format!("optional-model:{}", transcriber::ALIAS));
     }
     Ok(PipelineInfo { models, batching: batching.collect(), features })
 }

@@ -24,8 +24,12 @@ pub struct Settings {
     pub min_score: f32,
     /// Languages of the documents (tags such as `ru`, `zh-Hant`), default none: the models read Latin, Chinese and, with
     /// the small tier, Japanese at once. Where one of the languages is of another script, or Vietnamese, the model granted
-    /// as `scripts` reads all lines, with the data of these languages; it must be installed on the server.
+    /// as `scripts` reads all lines, with the data of these languages; it must be installed on the server. A request may
+    /// name its own languages in their place.
     pub languages: Vec<String>,
+    /// Whether the script of a page is found where no languages are named and the text is read with a low confidence;
+    /// default true. Needs the model granted as `scripts`; without it nothing changes.
+    pub script_detection: bool,
     /// Whether pages are turned upright before they are read; needs the model granted as `page-orientation`. Default
     /// true.
     pub page_orientation: bool,
@@ -123,6 +127,7 @@ impl Default for Settings {
             words: false,
             min_score: 0.5,
             languages: Vec::new(),
+            script_detection: true,
             page_orientation: true,
             line_orientation: true,
             structure: Structure::Full,
@@ -190,6 +195,11 @@ impl Settings {
         }
     }
 
+    /// Returns whether the script of doubtful pages is to be found.
+    pub(crate) fn finds_script(&self) -> bool {
+        self.script_detection && self.languages.is_empty()
+    }
+
     /// Checks constraints beyond the types.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let others = languages::of_other_scripts(&self.languages).len();
@@ -205,7 +215,8 @@ impl Settings {
         within("/dpi", self.dpi, 36.0, 600.0)?;
         within("/min_score", self.min_score, 0.0, 1.0)?;
         for (index, language) in self.languages.iter().enumerate() {
-            let letters = language.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            let letters =
+                language.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
             if !letters || !(2..=35).contains(&language.len()) {
                 return Err(ConfigError::at(
                     format!("/languages/{index}"),

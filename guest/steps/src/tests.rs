@@ -533,4 +533,5 @@ fn a_page_that_the_fast_recognizer_cannot_read_costs_a_sample() {
     assert_eq!((host.rows("recognition-tiny"), host.rows("recognition")), (8, 20));
 }
 
+mod scripts;
 mod structure;

@@ -1,6 +1,8 @@
 //! The host's line recognizer for the scripts that PP-OCR lacks: one line a run, several runs in flight. Its labels are the
 //! languages that are installed. Called by the cascade (`cascade.rs`).
 
+use std::rc::Rc;
+
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use lector_sdk::{Channels, Crop, Crops, Error, Image, Model, Normalization, Size, Tensor};
 use lector_vision::crop::{self, CropOptions, Piece};
@@ -14,6 +16,9 @@ use crate::settings::Settings;
 
 /// Alias of the model.
 pub(crate) const ALIAS: &str = "scripts";
+
+/// Code of the host where the granted model cannot run: libtesseract or every language is missing.
+pub(crate) const WITHOUT_ENGINE: &str = "model_without_engine";
 
 const INPUTS: [&str; 2] = ["line", "languages"];
 const OUTPUTS: [&str; 2] = ["text", "words"];
@@ -29,7 +34,7 @@ const WIDTH_MAX: u32 = 6400;
 
 /// The opened model and the languages of the page.
 pub(crate) struct Transcriber {
-    model: Model,
+    model: Rc<Model>,
     /// Labels of the languages.
     languages: Tensor,
     crops: CropOptions,
@@ -44,23 +49,45 @@ impl Transcriber {
     ///
     /// `Invalid` (`language_not_installed`) with the package to install, and any error of the host.
     pub(crate) fn open(names: &[&str], settings: &Settings) -> Result<Self, Error> {
-        let model = Model::open(ALIAS)?;
-        let installed = model.labels(&(0..model.describe().labels).collect::<Vec<_>>())?;
-        let label = |name: &&str| {
-            installed
-                .iter()
-                .position(|own| own == name)
-                .map(|label| label as i64)
-                .ok_or_else(|| not_installed(name, &installed))
+        let model = match Model::open(ALIAS) {
+            // The host has no library, or not one language.
+            Err(error) if error.code == WITHOUT_ENGINE => {
+                return Err(not_installed(names.first().copied().unwrap_or_default(), &[]));
+            }
+            outcome => outcome?,
         };
-        let labels: Vec<i64> = names.iter().map(label).collect::<Result<_, Error>>()?;
+        let installed = model.labels(&(0..model.describe().labels).collect::<Vec<_>>())?;
+        Self::of(&Rc::new(model), &installed, names, settings)
+    }
+
+    /// Makes a recognizer for languages of the opened model, whose labels are `installed`.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Transcriber::open`].
+    pub(crate) fn of(
+        model: &Rc<Model>,
+        installed: &[String],
+        names: &[&str],
+        settings: &Settings,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            model,
-            languages: Tensor::new(&[1, labels.len()], &labels)?,
+            model: Rc::clone(model),
+            languages: labels(installed, names)?,
             crops: CropOptions { height: HEIGHT, width_max: WIDTH_MAX, ..CropOptions::default() },
             in_flight: settings.recognition.in_flight as usize,
             in_time: RunsInTime::default(),
         })
+    }
+
+    /// Reads one picture with one language of the opened model.
+    pub(crate) async fn one(
+        model: &Model,
+        installed: &[String],
+        name: &str,
+        picture: &Tensor,
+    ) -> Result<Reading, Error> {
+        run(model, picture, &labels(installed, &[name])?).await
     }
 
     /// Returns the quad in which the text of a detected box is read, in reading direction.
@@ -90,19 +117,29 @@ impl Transcriber {
         let normalization =
             Normalization { mean: (0.0, 0.0, 0.0), std: (1.0, 1.0, 1.0), channels: Channels::Rgb };
         let line = Crops { crops, size, normalization }.stack().await?;
-        let [line_input, languages_input] = INPUTS;
-        let inputs = [(line_input, &line), (languages_input, &self.languages)];
-        let outputs = self.model.run(&inputs, &OUTPUTS).await?;
-        let [text, words] = outputs.as_slice() else {
-            return Err(Error::failed(
-                "model_output_count",
-                "the line recognizer returned no text and words",
-            ));
-        };
-        let text = String::from_utf8(text.to_u8()?)
-            .map_err(|error| Error::failed("model_output_text", format!("the text is not UTF-8: {error}")))?;
-        Ok(reading(&text, &words.to_f32()?))
+        run(&self.model, &line, &self.languages).await
     }
+}
+
+async fn run(model: &Model, line: &Tensor, languages: &Tensor) -> Result<Reading, Error> {
+    let [line_input, languages_input] = INPUTS;
+    let outputs = model.run(&[(line_input, line), (languages_input, languages)], &OUTPUTS).await?;
+    let [text, words] = outputs.as_slice() else {
+        return Err(Error::failed("model_output_count", "the line recognizer returned no text and words"));
+    };
+    let text = String::from_utf8(text.to_u8()?)
+        .map_err(|error| Error::failed("model_output_text", format!("the text is not UTF-8: {error}")))?;
+    Ok(reading(&text, &words.to_f32()?))
+}
+
+/// Returns the labels of languages as an input of the model.
+fn labels(installed: &[String], names: &[&str]) -> Result<Tensor, Error> {
+    let label = |name: &&str| {
+        let found = installed.iter().position(|own| own == name);
+        found.map(|label| label as i64).ok_or_else(|| not_installed(name, installed))
+    };
+    let labels: Vec<i64> = names.iter().map(label).collect::<Result<_, Error>>()?;
+    Tensor::new(&[1, labels.len()], &labels)
 }
 
 /// Makes a reading of the model's outputs: a word is one glyph, because its characters have no places of their own.
@@ -125,12 +162,12 @@ fn reading(text: &str, words: &[f32]) -> Reading {
 
 fn not_installed(name: &str, installed: &[String]) -> Error {
     let package = languages::package(name);
+    let installed = if installed.is_empty() { "no language".to_owned() } else { installed.join(", ") };
     Error::invalid(
         "language_not_installed",
         format!(
             "the data of language `{name}` is not installed on this server (package {package}): run `cargo xtask setup \
-             --languages {name}`; installed are {}",
-            installed.join(", ")
+             --languages {name}`; installed: {installed}"
         ),
     )
 }
@@ -156,8 +193,6 @@ mod tests {
     fn a_language_that_is_not_installed_names_its_package() {
         let error = not_installed("chi_sim", &["eng".to_owned()]);
         assert_eq!(error.code, "language_not_installed");
-        assert!(
-            error.message.contains("tesseract-ocr-chi-sim") && error.message.contains("installed are eng")
-        );
+        assert!(error.message.contains("tesseract-ocr-chi-sim") && error.message.contains("installed: eng"));
     }
 }

@@ -18,6 +18,7 @@ use crate::convert::to_sdk_rotation;
 use crate::detection::{self, Detector};
 use crate::embedded::{self, Embedded};
 use crate::fragment::Fragment;
+use crate::languages;
 use crate::lines::{self, Line};
 use crate::resolution::{self, Sheet};
 use crate::settings::{Settings, Structure};
@@ -317,6 +318,10 @@ impl Walk<'_> {
         let image = self.page.render(resolution.dpi).await?;
         let mut transcript = Transcript::blank(image.size(), resolution.dpi);
         transcript.warnings.extend(resolution.warning);
+        let unknown = languages::unknown(&self.settings.languages);
+        transcript.warnings.extend(unknown.map(|tag| {
+            format!("the language `{tag}` is unknown to the recognizers and changes nothing: check its tag")
+        }));
         Ok((image, transcript))
     }
 
@@ -330,10 +335,11 @@ impl Walk<'_> {
         transcript: &mut Transcript,
     ) -> Result<Vec<Line>, Error> {
         let quads: Vec<Quad> = boxes.iter().map(|text| recognizer.reading_quad(&text.quad)).collect();
-        let readings = {
+        let mut readings = {
             let _span = span("recognition");
             recognizer.read(image, &quads).await?
         };
+        transcript.warnings.extend(recognizer.route(image, &quads, &mut readings).await?);
         let mut read: Vec<Line> = boxes
             .iter()
             .zip(quads)

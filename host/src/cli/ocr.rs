@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use lector_core::{DeploymentName, Fault, PageRequest, TextLayerPolicy};
 use lector_export::Format;
-use lector_serving::PageSelection;
+use lector_serving::{PageSelection, languages};
 
 use super::failure::Failure;
 use super::files::is_stdin;
@@ -47,6 +47,9 @@ pub(super) struct Args {
     /// Include the words of each line
     #[arg(long)]
     words: bool,
+    /// Languages of the documents, at most 4 tags such as `ru,en` (default: those of the deployment)
+    #[arg(long, value_name = "TAG,..")]
+    languages: Option<String>,
     /// Deployment that reads the documents
     #[arg(long)]
     deployment: Option<String>,
@@ -112,6 +115,7 @@ fn request(args: &Args) -> Result<Request, Fault> {
             words: args.words || args.format.info().needs_words,
             ..PageRequest::default()
         },
+        languages: args.languages.as_deref().map_or_else(|| Ok(Vec::new()), languages)?,
         deployment: args.deployment.as_deref().map(DeploymentName::from),
         password: args.password.clone(),
     })

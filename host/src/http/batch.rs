@@ -51,7 +51,7 @@ const DOCUMENTS_AT_ONCE_MAX: usize = 4;
     responses((status = 200, description = "The stream of events.", content((ref("#/components/schemas/Event") = "application/x-ndjson"), (String = "text/event-stream")))),
     extensions(
         ("x-problems" = json!(["tenant", "options", "upload", "no_body", "admission"])),
-        ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "order"])),
+        ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "languages", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "order"])),
         ("x-body" = json!("Documents"))
     )
 )]
@@ -101,7 +101,7 @@ pub(super) async fn batch(
     responses((status = 200, description = "The stream of events.", content((ref("#/components/schemas/Event") = "application/x-ndjson"), (String = "text/event-stream")))),
     extensions(
         ("x-problems" = json!(["tenant", "options", "upload", "no_body", "admission"])),
-        ("x-parameters" = json!(["name", "pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "order"])),
+        ("x-parameters" = json!(["name", "pages", "dpi", "text_layer", "words", "languages", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "order"])),
         ("x-body" = json!("Documents"))
     )
 )]

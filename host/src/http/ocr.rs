@@ -95,6 +95,7 @@ pub(super) fn session(
         hint: DocumentHint { content_type: None, password: options.password.clone() },
         pages: options.pages.clone(),
         options: options.request,
+        languages: options.languages.clone(),
         timeout: options.timeout,
         order: options.order,
         background: false,
@@ -124,7 +125,7 @@ pub(super) fn count(metrics: &Metrics, event: &Event) {
     responses((status = 200, description = "The result of the document.", content((ref("#/components/schemas/DocumentResult") = "application/json"), (String = "text/plain"), (String = "text/markdown"), (String = "text/html"), (String = "text/vnd.hocr+html"), (String = "application/alto+xml"), (String = "application/vnd.prima.page+xml"), (String = "text/tab-separated-values"), (String = "text/csv"), (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), (Vec<u8> = "application/pdf"), (String = "application/x-ndjson")), headers(("Server-Timing" = String, description = "Work in milliseconds, summed over the pages, which overlap: render, text-layer, image, queue, inference-<model>, guest; and total, the elapsed time."), ("X-Lector-Pages-Failed" = u32, description = "Number of pages that failed.")))),
     extensions(
         ("x-problems" = json!(["tenant", "options", "upload", "admission", "document", "guest", "engine", "whole"])),
-        ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "format", "partial"])),
+        ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "languages", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "format", "partial"])),
         ("x-body" = json!("Document"))
     )
 )]
@@ -153,9 +154,9 @@ pub(super) async fn ocr(
     let permit = session.admitted(&slot, received).await?;
     drop((slot, upload));
     let see = |event: &Event| count(&state.metrics, event);
-    if options.format.info().composed {
+    if let Some(standard) = options.format.info().composed {
         let (result, composer) = session.read_composing(permit, uploaded(head, bytes), see).await?;
-        return composed::answer(options, result, composer, ctx.began).await;
+        return composed::answer(options, result, (composer, standard), ctx.began).await;
     }
     let result = session.read(permit, uploaded(head, bytes), see).await?;
     // Serializing some megabytes takes tens of milliseconds and must not block other connections.
@@ -175,7 +176,7 @@ pub(super) async fn ocr(
     responses((status = 200, description = "The result of the document.", content((ref("#/components/schemas/DocumentResult") = "application/json"), (String = "text/plain"), (String = "text/markdown"), (String = "text/html"), (String = "text/vnd.hocr+html"), (String = "application/alto+xml"), (String = "application/vnd.prima.page+xml"), (String = "text/tab-separated-values"), (String = "text/csv"), (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), (Vec<u8> = "application/pdf"), (String = "application/x-ndjson")), headers(("Server-Timing" = String, description = "Work in milliseconds, summed over the pages, which overlap: render, text-layer, image, queue, inference-<model>, guest; and total, the elapsed time."), ("X-Lector-Pages-Failed" = u32, description = "Number of pages that failed.")))),
     extensions(
         ("x-problems" = json!(["tenant", "options", "upload", "admission", "document", "guest", "engine", "whole"])),
-        ("x-parameters" = json!(["name", "pages", "dpi", "text_layer", "words", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "format", "partial"])),
+        ("x-parameters" = json!(["name", "pages", "dpi", "text_layer", "words", "languages", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "format", "partial"])),
         ("x-body" = json!("Document"))
     )
 )]

@@ -9,7 +9,7 @@ use axum::extract::Query;
 use axum::http::{HeaderMap, HeaderName, Uri, header};
 use lector_core::{DeploymentName, Fault, Kind, PageRequest, TextLayerPolicy};
 use lector_export::Format;
-use lector_serving::{Order, PageSelection};
+use lector_serving::{Order, PageSelection, languages};
 
 use super::problem::option_invalid;
 
@@ -32,7 +32,7 @@ static DEPLOYMENT: HeaderName = HeaderName::from_static("x-lector-deployment");
 static REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("request-timeout");
 static PASSWORD: HeaderName = HeaderName::from_static("x-document-password");
 
-const SHARED: [&str; 5] = ["pages", "dpi", "text_layer", "words", "deployment"];
+const SHARED: [&str; 6] = ["pages", "dpi", "text_layer", "words", "languages", "deployment"];
 
 /// The endpoint of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,8 @@ pub(crate) struct Options {
     pub(crate) key: Option<String>,
     pub(crate) pages: PageSelection,
     pub(crate) request: PageRequest,
+    /// Languages of the documents; empty: those of the deployment.
+    pub(crate) languages: Vec<String>,
     pub(crate) password: Option<String>,
     /// Timeout of the request, or of each document of a batch.
     pub(crate) timeout: Duration,
@@ -119,6 +121,7 @@ impl Options {
             key: routing_key(headers)?,
             pages: PageSelection::All,
             request: PageRequest::default(),
+            languages: Vec::new(),
             password: password(headers)?,
             timeout: timeouts.otherwise.min(timeouts.most),
             format: lector_export::DEFAULT,
@@ -142,6 +145,7 @@ impl Options {
                 ("dpi", _) => options.request.dpi = Some(dpi(value)?),
                 ("text_layer", _) => options.request.text_layer = Some(text_layer(value)?),
                 ("words", _) => options.request.words = switch("words", value)?,
+                ("languages", _) => options.languages = languages(value)?,
                 ("explain", Endpoint::Whole | Endpoint::Batch) => {
                     options.request.explain = switch("explain", value)?
                 }
@@ -377,6 +381,10 @@ mod tests {
             "format=docx",
             "text_layer=maybe",
             "words=perhaps",
+            "languages=",
+            "languages=a,en",
+            "languages=ru,en,de,fr,it",
+            "languages=../x",
             "timeout=0",
             "timeout=nan",
             "timeout=-1",
@@ -416,6 +424,9 @@ mod tests {
             }
         );
         assert_eq!(options.timeout, Duration::from_millis(2500));
+        assert!(options.languages.is_empty());
+        let named = parse(Endpoint::Job, "languages=ru,%20zh-Hant,chi_sim", &[]).unwrap().languages;
+        assert_eq!(named, ["ru", "zh-Hant", "chi_sim"]);
         assert_eq!(options.deployment.unwrap().as_str(), "a");
         assert!(options.partial);
         assert_eq!(parse(Endpoint::Batch, "", &[]).unwrap().order, Order::Completion);

@@ -15,6 +15,7 @@ mod guests;
 mod jobs;
 mod load;
 mod pages;
+mod parse;
 mod pdf;
 mod peer;
 mod procs;
@@ -57,6 +58,8 @@ struct Arguments {
 enum Bench {
     /// Compare Lector with RapidOCR (ONNX Runtime, OpenVINO) on the same pages: speed, memory, accuracy
     Peer(peer::Arguments),
+    /// Score the structure of documents: tables, reading order, headings, scripts, beside the figures that are asked for
+    Parse(parse::Arguments),
     /// Derive the acceptance limits of a model: the loss of text at falling agreement on its golden images
     Acceptance(acceptance::Arguments),
     /// Compare the server's throughput with that of its model runs alone, and list the cost of the rest
@@ -126,6 +129,7 @@ fn run(arguments: Arguments) -> Result<()> {
     }
     match arguments.bench {
         Bench::Peer(arguments) => peer::run(places, &arguments),
+        Bench::Parse(arguments) => parse::run(places, &arguments),
         Bench::Acceptance(arguments) => acceptance::run(places, &arguments),
         Bench::Floor(arguments) => floor::run(places, &arguments),
         Bench::Cobatch(arguments) => cobatch::run(places, &arguments),

@@ -12,8 +12,9 @@ use crate::places::Places;
 use crate::shell::{self, Scratch};
 
 /// The default of `--languages`: the most used ones that the ONNX models of the catalog do not read, and English, which
-/// is mixed with each.
-pub const MOST_USED: &str = "eng,rus,ukr,bul,srp,ell,kor,ara,fas,urd,heb,hin,ben,tam,tel,tha,vie,kat,hye,mar";
+/// is mixed with each; and script detection.
+pub const MOST_USED: &str =
+    "osd,eng,rus,ukr,bul,srp,ell,kor,ara,fas,urd,heb,hin,ben,tam,tel,tha,vie,kat,hye,mar";
 
 /// Its language data is of version 4.1 and works with it.
 const SUITE: &str = "bookworm";

@@ -29,6 +29,15 @@ impl Array {
         Self::of(Dtype::S64, shape.into(), bytemuck::cast_slice(values.as_ref()))
     }
 
+    /// Makes an array of bytes.
+    ///
+    /// # Panics
+    ///
+    /// As [`Array::f32`].
+    pub fn u8(shape: impl Into<Vec<usize>>, values: impl AsRef<[u8]>) -> Self {
+        Self::of(Dtype::U8, shape.into(), values.as_ref())
+    }
+
     fn of(dtype: Dtype, shape: Vec<usize>, bytes: &[u8]) -> Self {
         let array = Self { dtype, shape, bytes: bytes.to_vec() };
         assert!(
@@ -49,6 +58,18 @@ impl Array {
     /// Returns the extent of each axis.
     pub fn shape(&self) -> &[usize] {
         &self.shape
+    }
+
+    /// Returns the elements.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` if they are not signed 64-bit integers.
+    pub fn i64s(&self) -> Result<Vec<i64>, Error> {
+        if self.dtype != Dtype::S64 {
+            return Err(Error::invalid("array_dtype", format!("the array holds {:?}, not s64", self.dtype)));
+        }
+        Ok(bytemuck::allocation::pod_collect_to_vec(&self.bytes))
     }
 
     /// Returns the elements.

@@ -311,13 +311,17 @@ pub(crate) async fn model_run(
 ) -> Result<Vec<Tensor>, Error> {
     let fake = &model.0;
     let wrong = |message: String| Error::invalid("model_argument_invalid", message);
-    let [(name, tensor)] = inputs.as_slice() else {
-        return Err(wrong(format!("the model has one input, and {} were given", inputs.len())));
-    };
-    if fake.info.inputs.first().is_none_or(|port| port.name != *name) {
-        return Err(wrong(format!("the model has no input `{name}`")));
+    let (wanted, given) = (fake.info.inputs.len(), inputs.len());
+    if wanted != given {
+        return Err(wrong(format!("the model has {wanted} inputs, and {given} were given")));
     }
-    let rows = tensor.0.shape.first().copied().unwrap_or(1);
+    let input = |name: &String| {
+        let found = inputs.iter().find(|(own, _)| own == name);
+        found.map(|(_, tensor)| &tensor.0).ok_or_else(|| wrong(format!("the input `{name}` is missing")))
+    };
+    let arrays: Vec<&Array> =
+        fake.info.inputs.iter().map(|port| input(&port.name)).collect::<Result<_, Error>>()?;
+    let rows = arrays.first().and_then(|array| array.shape.first()).copied().unwrap_or(1);
     if rows > fake.info.max_batch as usize {
         return Err(wrong(format!("{rows} rows exceed the limit of {}", fake.info.max_batch)));
     }
@@ -327,7 +331,7 @@ pub(crate) async fn model_run(
     fake.in_flight_max.set(fake.in_flight_max.get().max(fake.in_flight.get()));
     yield_now().await;
     fake.in_flight.set(fake.in_flight.get() - 1);
-    let given = (fake.compute)(&tensor.0)?;
+    let given = (fake.compute)(&arrays)?;
     let pick = |wanted: String| {
         let at = fake.outputs.iter().position(|name| *name == wanted);
         let array = at.and_then(|at| given.get(at)).cloned();

@@ -19,6 +19,10 @@ const GAP_EM: f32 = 1.2;
 
 /// White space between texts side by side that are no row of one paragraph, in em: the spaces of justified text are narrower.
 const BESIDE_EM: f32 = 2.5;
+/// Rows of a block from which its short lines are rows, too.
+const ROWS_MIN: usize = 3;
+/// Words of a label before its colon.
+const LABEL_WORDS_MAX: usize = 4;
 /// Least capitals of a line that is set in them: fewer may be an abbreviation.
 const CAPITALS_MIN: usize = 10;
 
@@ -100,7 +104,75 @@ fn rows(frame: &Frame<'_>, leaf: &[usize]) -> Vec<Row> {
             out.extend(group.into_iter().filter_map(|index| row(frame, vec![index], false)));
         }
     }
+    keep_rows(frame, &mut out);
     out
+}
+
+/// Marks lines of one piece as rows: an article with its amount, a label with its value, where a wide gap or a neighbor of
+/// the same kind says so; and the short lines among many rows, such as the name and the date at the top of a receipt.
+fn keep_rows(frame: &Frame<'_>, rows: &mut [Row]) {
+    let em = frame.em;
+    let kinds: Vec<Option<Entry>> = rows.iter().map(|row| entry(frame, row)).collect();
+    let of = |at: usize| Some((rows.get(at)?, kinds.get(at)?.as_ref()?));
+    let like = |at: usize, other: Option<usize>| {
+        let (Some((own, kind)), Some((near, near_kind))) = (of(at), other.and_then(of)) else { return false };
+        let edge = |row: &Row| if *kind == Entry::Label { row.area.x } else { row.area.right() };
+        kind == near_kind && (edge(own) - edge(near)).abs() < 0.7 * em && !starts_anew(near, own, em)
+    };
+    let is_row: Vec<bool> = (0..rows.len())
+        .map(|at| match of(at) {
+            Some((_, Entry::Apart)) => true,
+            Some(_) => like(at, at.checked_sub(1)) || like(at, Some(at + 1)),
+            None => false,
+        })
+        .collect();
+    for (row, is_row) in rows.iter_mut().zip(is_row) {
+        row.rowed |= is_row;
+    }
+    let count = rows.iter().filter(|row| row.rowed).count();
+    let Some(block) = around(rows.iter().map(|row| row.area)) else { return };
+    if count < ROWS_MIN || count * 3 < rows.len() {
+        return;
+    }
+    for row in rows.iter_mut().filter(|row| row.level) {
+        // A line as wide as the block is running text.
+        row.rowed |= row.area.width < block.width - SHORT_EM * em && patterns::marker(&row.text).is_none();
+    }
+}
+
+/// What a line of one piece may be as a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Entry {
+    /// A text and an amount far from it.
+    Apart,
+    /// A text and an amount.
+    Amount,
+    /// A label and its value.
+    Label,
+}
+
+fn entry(frame: &Frame<'_>, row: &Row) -> Option<Entry> {
+    let [piece] = row.pieces.as_slice() else { return None };
+    let line = frame.lines.get(*piece).filter(|line| line.level)?;
+    // A tax class or a currency may follow the amount.
+    let after = |text: &str| text.chars().count() <= 3 && text.chars().all(|c| c.is_uppercase() || c == '€');
+    let at = line.words.iter().rposition(|word| !after(word.text))?;
+    let (before, amount) = (line.words.get(..at)?, line.words.get(at)?);
+    let letters = before.iter().flat_map(|word| word.text.chars()).filter(|c| c.is_alphabetic()).count();
+    if letters >= 2 && is_amount(amount.text) {
+        let gap = before.last().map_or(0.0, |last| amount.area.x - last.area.right());
+        return Some(if gap >= BESIDE_EM * frame.em { Entry::Apart } else { Entry::Amount });
+    }
+    let (label, value) = row.text.split_once(": ")?;
+    let is_short = label.split_whitespace().count() <= LABEL_WORDS_MAX;
+    (is_short && !value.trim().is_empty() && patterns::is_label(&format!("{label}:"))).then_some(Entry::Label)
+}
+
+/// Returns whether a text is an amount of money: a number with two decimals, perhaps with a sign or a currency.
+fn is_amount(text: &str) -> bool {
+    let digits = text.trim_matches(|c: char| !c.is_ascii_digit());
+    let decimals = digits.rsplit_once(['.', ',']).map(|(_, decimals)| decimals);
+    is_value(text) && decimals.is_some_and(|decimals| decimals.len() == 2)
 }
 
 fn row(frame: &Frame<'_>, pieces: Vec<usize>, rowed: bool) -> Option<Row> {

@@ -189,6 +189,41 @@ fn what_only_looks_like_a_table_stays_text() {
 }
 
 #[test]
+fn rows_that_were_read_as_one_line_stay_rows() {
+    let rows_of = |sets: &[Set]| -> Vec<Vec<String>> {
+        let blocks = blocks_of(sets, &[]);
+        blocks.into_iter().filter(|(block, _)| block.rowed).map(|(_, rows)| rows).collect()
+    };
+    // Amounts at a common edge, with lines at the top and the end that are no rows by themselves.
+    let texts =
+        ["Corner Shop", "Main Road 12", "Bread 2.49", "Milk 2 l 1.19", "Apples 3.05 A", "Total EUR 6.73"];
+    let right = 400.0;
+    let receipt: Vec<Set> = (0..)
+        .zip(texts)
+        .map(|(at, text)| {
+            let width = text.chars().count() as f32 * ADVANCE * 10.0;
+            line(if at < 2 { 120.0 } else { right - width }, 100.0 + 14.0 * at as f32, 10.0, text)
+        })
+        .collect();
+    assert_eq!(rows_of(&receipt).concat(), texts);
+    let form = ["Name: Ada Lovelace", "City: London", "Date of birth: 10 December 1815"];
+    let sets: Vec<Set> =
+        (0..).zip(form).map(|(at, text)| line(80.0, 100.0 + 14.0 * at as f32, 10.0, text)).collect();
+    assert_eq!(rows_of(&sets).concat(), form);
+    // Amounts and colons in running text make no rows.
+    let text = [
+        "The price of bread was 2.49 in the north and 2.10 in the south, as",
+        "the report says: it had been lower before. In the north it rose by",
+        "a tenth, in the south by less than that, for reasons that no reader",
+        "of the first report could see. Milk had the price of 1.19 and 1.05",
+        "in the same months; both went down when the summer was over again.",
+    ];
+    let sets: Vec<Set> =
+        (0..).zip(text).map(|(at, text)| line(80.0, 100.0 + 14.0 * at as f32, 10.0, text)).collect();
+    assert!(rows_of(&sets).is_empty());
+}
+
+#[test]
 fn receipts_and_contents_stay_rows() {
     let receipt: &[&[(f32, &str)]] = &[
         &[(80.0, "Bread"), (300.0, "2.49")],

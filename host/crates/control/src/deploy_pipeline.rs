@@ -152,7 +152,7 @@ pub(crate) async fn stage(
     record.pipeline_info = configured(&trial(&record), tenant).await.map_err(at(Stage::Configured))?;
     clock.reached(Stage::Configured);
 
-    let reference = revision_cache.prepare(record.models()).await.map_err(at(Stage::Prepared))?;
+    let reference = revision_cache.prepare(&record).await.map_err(at(Stage::Prepared))?;
     clock.reached(Stage::Prepared);
 
     let tried = trial(&record);

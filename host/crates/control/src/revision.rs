@@ -92,6 +92,8 @@ impl Revision {
             page_observer: None,
             memory: None,
             file_name: None,
+            languages: Arc::default(),
+            takes_languages: self.record.wraps.is_none() && self.record.pipeline_info.takes_languages(),
             wrapped: self.wrapped.outermost(),
             depth: 0,
             guest_log: Some(self.guest_log.clone()),

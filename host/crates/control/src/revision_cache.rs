@@ -68,10 +68,20 @@ impl RevisionCache {
         &self.model_references
     }
 
-    /// Loads the engines of these models, and returns references that keep them loaded.
-    pub(crate) async fn prepare(&self, models: Vec<ModelName>) -> Result<ModelReference, Fault> {
-        let reference = self.model_references.reference(models.clone()).await;
+    /// Loads the engines of a revision's models, and returns references that keep them loaded. A model that the guest can do
+    /// without is loaded where the host has it.
+    pub(crate) async fn prepare(&self, record: &RevisionRecord) -> Result<ModelReference, Fault> {
+        let (models, mut all) = (record.models(), record.models());
+        let mut optional = record.optional_models();
+        optional.retain(|model| !models.contains(model));
+        all.extend(optional.iter().cloned());
+        let reference = self.model_references.reference(all).await;
         self.engines.prepare(models).await?;
+        for model in optional {
+            if let Err(fault) = self.engines.prepare(vec![model.clone()]).await {
+                tracing::info!(%model, %fault, "an optional model is not to be had on this host");
+            }
+        }
         Ok(reference)
     }
 
@@ -136,7 +146,7 @@ impl RevisionCache {
         }
         let pipeline = self.stored(&record.component, &(&record.deployment, record.number)).await?;
         let wrapped = self.wrapped(record).await?;
-        let reference = self.prepare(record.models()).await?;
+        let reference = self.prepare(record).await?;
         // Another caller may have loaded it at the same time: the cache keeps one of each, so that all its statistics
         // are in one place.
         let mut held = self.held.lock().await;

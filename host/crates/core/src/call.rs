@@ -48,6 +48,10 @@ pub struct CallCtx {
     pub memory: Option<Arc<dyn HostMemory>>,
     /// File name, as the client stated it.
     pub file_name: Option<Arc<str>>,
+    /// Languages of the document, as the client named them; the innermost pipeline reads by them.
+    pub languages: Arc<[String]>,
+    /// Whether the guest takes these languages as the member `languages` of its settings.
+    pub takes_languages: bool,
     /// The pipeline that the guest wraps; a guest that imports `pipeline` calls it.
     pub wrapped: Option<Arc<dyn WrappedPipeline>>,
     /// Number of guests that wrap this one and wait for this call; 0 for the call of a request.
@@ -75,6 +79,8 @@ impl CallCtx {
             page_observer: None,
             memory: None,
             file_name: None,
+            languages: Arc::default(),
+            takes_languages: false,
             wrapped: None,
             depth: 0,
             guest_log: None,
@@ -197,6 +203,23 @@ pub struct PipelineInfo {
     pub batching: Vec<Batching>,
     /// Features of its results beyond plain lines.
     pub features: Vec<String>,
+}
+
+/// Feature of a pipeline that takes the languages of a request as the member `languages` of its settings.
+const LANGUAGES: &str = "languages";
+/// Beginning of the feature that names a model which the pipeline opens where the host has it: `optional-model:ALIAS`.
+const OPTIONAL_MODEL: &str = "optional-model:";
+
+impl PipelineInfo {
+    /// Returns whether the pipeline, or the one that it wraps, reads by the languages of a request.
+    pub fn takes_languages(&self) -> bool {
+        self.features.iter().any(|feature| feature == LANGUAGES)
+    }
+
+    /// Returns the aliases of the models that it opens where they are granted and the host has them.
+    pub fn optional_models(&self) -> impl Iterator<Item = &str> {
+        self.features.iter().filter_map(|feature| feature.strip_prefix(OPTIONAL_MODEL))
+    }
 }
 
 /// A guest's reason for refusing its settings.

@@ -10,6 +10,16 @@ use crate::fault::Fault;
 use crate::geometry::{Quad, Size};
 use crate::text::Direction;
 
+/// The standard of a searchable PDF.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PdfStandard {
+    /// That of the document itself, whatever it is.
+    #[default]
+    Own,
+    /// PDF/A-2b: ISO 19005-2, level B.
+    A2b,
+}
+
 /// The text that is put on one page, invisibly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PageText {

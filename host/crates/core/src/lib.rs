@@ -33,7 +33,7 @@ pub use call::{
     PageRun, PipelineInfo, TextLayerPolicy, Timing, WrappedPipeline,
 };
 pub use clock::Clock;
-pub use compose::{Composed, PageText, WordText};
+pub use compose::{Composed, PageText, PdfStandard, WordText};
 pub use declared::{Batching, Priority};
 pub use document::{BlockView, DocumentResult, DocumentView, PageResult, PageView};
 pub use fault::{Blame, Fault, Kind};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 
 use crate::batching::{BatchingHints, Planner};
-use crate::compose::{Composed, PageText};
+use crate::compose::{Composed, PageText, PdfStandard};
 pub use crate::composition::BatchComposition;
 use crate::fair::Account;
 use crate::fault::{Fault, Kind};
@@ -169,9 +169,14 @@ pub trait OpenDocument: Send + Sync + 'static {
     /// Returns the page at `index`; a fault `page_out_of_range` beyond the last one.
     fn page(&self, index: u32) -> BoxFuture<'static, Result<Arc<dyn PageSource>, Fault>>;
     /// Returns the document as a PDF whose pages contain this text invisibly: a PDF with additions at its end, or the
-    /// pictures of another file as pages. A fault `document_not_composable` where the document does not permit it.
-    fn compose(&self, pages: Vec<PageText>) -> BoxFuture<'static, Result<Composed, Fault>> {
-        drop(pages);
+    /// pictures of another file as pages. A fault `document_not_composable` where the document does not permit it, or has what
+    /// the standard forbids.
+    fn compose(
+        &self,
+        pages: Vec<PageText>,
+        standard: PdfStandard,
+    ) -> BoxFuture<'static, Result<Composed, Fault>> {
+        drop((pages, standard));
         let message = "This document cannot become a searchable PDF: request another format.";
         let fault = Fault::new(Kind::Invalid, "document_not_composable", message);
         Box::pin(std::future::ready(Err(fault)))

@@ -9,7 +9,9 @@ use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt, ready};
 use lector_core::fair::Account;
 use lector_core::port::{DocumentHint, PageInfo, PageKind};
-use lector_core::{Composed, Documents, Fault, Image, OpenDocument, PageSource, PageText, Size, TextLayer};
+use lector_core::{
+    Composed, Documents, Fault, Image, OpenDocument, PageSource, PageText, PdfStandard, Size, TextLayer,
+};
 use lector_pixels::SIDE_MAX;
 
 use crate::config::{DocumentConfig, DocumentError};
@@ -134,11 +136,18 @@ impl OpenDocument for Opened {
         .boxed()
     }
 
-    fn compose(&self, pages: Vec<PageText>) -> BoxFuture<'static, Result<Composed, Fault>> {
+    fn compose(
+        &self,
+        pages: Vec<PageText>,
+        standard: PdfStandard,
+    ) -> BoxFuture<'static, Result<Composed, Fault>> {
         let pages = pages_to_compose(pages, self.handle.kind, self.pages);
         let (pool, handle) = (self.pool.clone(), self.handle.clone());
-        async move { ask(&pool, &handle, |answer| Task::Compose { pages, answer }).await.map(in_chunks) }
-            .boxed()
+        async move {
+            let task = |answer| Task::Compose { pages, standard, answer };
+            ask(&pool, &handle, task).await.map(in_chunks)
+        }
+        .boxed()
     }
 }
 

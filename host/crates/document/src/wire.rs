@@ -3,7 +3,7 @@
 //! Both ends are the same build of the same program, so messages have no version. The host trusts no answer: `channel`
 //! limits sizes, `pool` checks values.
 
-use lector_core::{PageText, Size, TextLayer};
+use lector_core::{PageText, PdfStandard, Size, TextLayer};
 use lector_sandbox::SandboxReport;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ pub(crate) enum Request {
     /// Sent with one descriptor: a memfd of exactly `size` RGB pixels. Answered by `Rendered`.
     Render { document: DocumentId, index: u32, size: Size },
     /// Begins the searchable PDF of a document. Answered by `Done`.
-    ComposeBegin { document: DocumentId, password: Option<String> },
+    ComposeBegin { document: DocumentId, password: Option<String>, standard: PdfStandard },
     /// Adds the text of a page, and for pictures the page; in page order. Answered by `Done`.
     ComposePage { document: DocumentId, text: PageText },
     /// Writes the file. Sent with one descriptor: a memfd of exactly `bytes_max` bytes. Answered by `Composed`.

@@ -93,8 +93,8 @@ impl Worker {
             Request::Render { document, index, size } => {
                 self.render(document, index, size, fd).map(|()| Reply::Rendered)
             }
-            Request::ComposeBegin { document, password } => {
-                self.compose_begin(document, password).map(|()| Reply::Done)
+            Request::ComposeBegin { document, password, standard } => {
+                self.compose_begin(document, password, standard).map(|()| Reply::Done)
             }
             Request::ComposePage { document, text } => {
                 self.compose_page(document, &text).map(|()| Reply::Done)
@@ -164,10 +164,15 @@ impl Worker {
         }
     }
 
-    fn compose_begin(&mut self, id: DocumentId, password: Option<String>) -> Result<(), Refusal> {
+    fn compose_begin(
+        &mut self,
+        id: DocumentId,
+        password: Option<String>,
+        standard: lector_core::PdfStandard,
+    ) -> Result<(), Refusal> {
         self.composing = None;
         let document = self.documents.get(&id).ok_or_else(|| internal("an unknown document"))?;
-        self.composing = Some((id, Composer::begin(document, password)?));
+        self.composing = Some((id, Composer::begin(document, password, standard)?));
         Ok(())
     }
 

@@ -21,7 +21,7 @@ static INFO: Info = Info {
     has_preface: false,
     reports_failures: false,
     several: Several::Never,
-    composed: false,
+    composed: None,
 };
 
 /// Most bytes of the text of a chunk: some 500 tokens of English, the window of common embedding models.

@@ -22,7 +22,7 @@ static INFO: Info = Info {
     has_preface: false,
     reports_failures: false,
     several: Several::Never,
-    composed: false,
+    composed: None,
 };
 
 /// CSV of the tables.

@@ -10,7 +10,7 @@ use lector_core::{BlockKind, BlockView, DocumentView, Line, PageView, Point, Tra
 use serde::Serialize;
 
 use crate::grid::{Grid, Slot};
-use crate::joined::{joined, spaced};
+use crate::joined::{joined, joined_or_rows, spaced};
 use crate::json::tenth;
 use crate::list::{Marker, split};
 use crate::xml::one_line;
@@ -27,7 +27,7 @@ static INFO: Info = Info {
     has_preface: false,
     reports_failures: false,
     several: Several::JsonArray,
-    composed: false,
+    composed: None,
 };
 
 /// The version of the schema that is written.
@@ -248,7 +248,7 @@ impl Document {
                     let text = lines.join("\n").trim_end().to_owned();
                     self.text(page_no, &view.lines, text, kind, BODY.to_owned());
                 }
-                kind => self.text(page_no, &view.lines, joined(&view), kind, BODY.to_owned()),
+                kind => self.text(page_no, &view.lines, joined_or_rows(&view), kind, BODY.to_owned()),
             }
         }
     }

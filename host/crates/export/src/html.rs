@@ -9,7 +9,7 @@ use std::io::Write;
 use lector_core::{BlockKind, BlockView, Direction, DocumentView, Line, PageView, Table, Transcript};
 
 use crate::grid::{Grid, Slot};
-use crate::joined::{joined, spaced};
+use crate::joined::{joined, rows, spaced};
 use crate::list::{Marker, split};
 use crate::xml::{escape, one_line};
 use crate::{ExportError, Format, Info, Several, Writer};
@@ -25,7 +25,7 @@ static INFO: Info = Info {
     has_preface: false,
     reports_failures: false,
     several: Several::Never,
-    composed: false,
+    composed: None,
 };
 
 /// HTML. A failed page is a note in its section.
@@ -165,7 +165,10 @@ fn figure(view: &BlockView<'_>, before: &str, after: &str) -> String {
 
 /// Returns a block that is neither a list item nor a figure nor a table.
 fn block(view: &BlockView<'_>) -> String {
-    let text = escape(&joined(view));
+    let text = match rows(view) {
+        Some(rows) => rows.iter().map(|row| escape(row)).collect::<Vec<_>>().join("<br>\n"),
+        None => escape(&joined(view)),
+    };
     if text.is_empty() {
         return String::new();
     }

@@ -32,7 +32,7 @@ static INFO: Info = Info {
     has_preface: true,
     reports_failures: true,
     several: Several::JsonArray,
-    composed: false,
+    composed: None,
 };
 
 /// One JSON object with the whole result. `text` is the summary of the guest if there is one, otherwise the texts of

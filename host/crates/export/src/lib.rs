@@ -14,6 +14,7 @@ mod alto;
 mod chunks;
 mod csv;
 mod docling;
+mod doctags;
 mod grid;
 mod hocr;
 mod html;
@@ -36,7 +37,7 @@ mod xml;
 use std::fmt::Debug;
 use std::io::{self, Write};
 
-use lector_core::{DocumentResult, DocumentView, Fault, Kind, PageView, Summary, Transcript};
+use lector_core::{DocumentResult, DocumentView, Fault, Kind, PageView, PdfStandard, Summary, Transcript};
 
 pub use accept::ranges;
 pub use pdf::page_texts;
@@ -66,8 +67,9 @@ pub struct Info {
     pub reports_failures: bool,
     /// The form of several documents in one output.
     pub several: Several,
-    /// Whether the output is composed from the bytes of the document and [`page_texts`], and so not by a [`Writer`].
-    pub composed: bool,
+    /// The standard of an output that is composed from the bytes of the document and [`page_texts`], and so not by a
+    /// [`Writer`].
+    pub composed: Option<PdfStandard>,
 }
 
 /// The form of several documents in one output.

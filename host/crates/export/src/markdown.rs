@@ -11,7 +11,7 @@ use std::io::Write;
 use lector_core::{BlockKind, BlockView, DocumentView, PageView, Table, Transcript};
 
 use crate::grid::{Grid, Slot};
-use crate::joined::{joined, spaced};
+use crate::joined::{joined, rows, spaced};
 use crate::list::{Marker, split};
 use crate::xml::one_line;
 use crate::{ExportError, Format, Info, Several, Writer, html};
@@ -27,7 +27,7 @@ static INFO: Info = Info {
     has_preface: false,
     reports_failures: false,
     several: Several::Named { before: "# ", after: "\n\n" },
-    composed: false,
+    composed: None,
 };
 
 /// Markdown. A failed page is a note in its place.
@@ -123,7 +123,14 @@ fn block(view: &BlockView<'_>) -> (String, Kind) {
             let gap = if table.is_empty() || rest.is_empty() { "" } else { "\n\n" };
             whole(format!("{table}{gap}{rest}"))
         }
-        _ => whole(paragraph(&text)),
+        _ => match rows(view) {
+            // Two spaces at the end of a line are a break.
+            Some(rows) => {
+                let rows: Vec<String> = rows.iter().map(|row| paragraph(row)).collect();
+                whole(rows.join("  \n"))
+            }
+            None => whole(paragraph(&text)),
+        },
     }
 }
 

@@ -25,7 +25,7 @@ static INFO: Info = Info {
     has_preface: false,
     reports_failures: true,
     several: Several::Events,
-    composed: false,
+    composed: None,
 };
 
 /// One JSON event per line.

@@ -6,12 +6,13 @@
 use std::io::Write;
 
 use lector_core::{
-    Direction, DocumentResult, DocumentView, Line, LineSource, PageText, PageView, Transcript, Word, WordText,
+    Direction, DocumentResult, DocumentView, Line, LineSource, PageText, PageView, PdfStandard, Transcript,
+    Word, WordText,
 };
 
 use crate::{ExportError, Format, Info, Several, Writer};
 
-static INFO: Info = Info {
+const OWN: Info = Info {
     name: "pdf",
     about: "The document as a searchable PDF: an invisible text layer in a PDF, pictures as pages",
     content_type: "application/pdf",
@@ -22,7 +23,17 @@ static INFO: Info = Info {
     has_preface: false,
     reports_failures: false,
     several: Several::Never,
-    composed: true,
+    composed: Some(PdfStandard::Own),
+};
+
+static INFO: Info = OWN;
+
+static INFO_A: Info = Info {
+    name: "pdf-a",
+    about: "The searchable PDF as PDF/A-2b; a PDF that has what the standard forbids is refused",
+    accepts: &[],
+    composed: Some(PdfStandard::A2b),
+    ..OWN
 };
 
 /// Searchable PDF.
@@ -32,6 +43,20 @@ pub(crate) struct Pdf;
 impl Format for Pdf {
     fn info(&self) -> &'static Info {
         &INFO
+    }
+
+    fn writer(&self) -> Box<dyn Writer> {
+        Box::new(NoWriter)
+    }
+}
+
+/// Searchable PDF as PDF/A-2b.
+#[derive(Debug)]
+pub(crate) struct PdfA;
+
+impl Format for PdfA {
+    fn info(&self) -> &'static Info {
+        &INFO_A
     }
 
     fn writer(&self) -> Box<dyn Writer> {

@@ -3,8 +3,8 @@
 use lector_core::{Fault, Kind};
 
 use crate::{
-    Format, accept, alto, chunks, csv, docling, hocr, html, json, markdown, ndjson, page_xml, pdf, text, tsv,
-    xlsx,
+    Format, accept, alto, chunks, csv, docling, doctags, hocr, html, json, markdown, ndjson, page_xml, pdf,
+    text, tsv, xlsx,
 };
 
 /// The format of a request that names none.
@@ -13,7 +13,7 @@ pub const DEFAULT: &dyn Format = &json::Json;
 pub const TEXT: &dyn Format = &text::Text;
 
 /// All formats, in the order of the documentation. Where two accept the same media type, the first one has it.
-static ALL: [&dyn Format; 14] = [
+static ALL: [&dyn Format; 16] = [
     DEFAULT,
     TEXT,
     &markdown::Markdown,
@@ -25,7 +25,9 @@ static ALL: [&dyn Format; 14] = [
     &csv::Csv,
     &xlsx::Xlsx,
     &pdf::Pdf,
+    &pdf::PdfA,
     &docling::Docling,
+    &doctags::DocTags,
     &chunks::Chunks,
     &ndjson::Ndjson,
 ];

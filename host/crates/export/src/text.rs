@@ -17,7 +17,7 @@ static INFO: Info = Info {
     has_preface: false,
     reports_failures: false,
     several: Several::Named { before: "==> ", after: " <==\n" },
-    composed: false,
+    composed: None,
 };
 
 /// Plain text. It ends in one line feed unless it is empty.

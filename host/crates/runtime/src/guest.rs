@@ -97,7 +97,8 @@ impl Guest {
 
     /// Reads one page.
     pub async fn recognize(&self, ctx: &CallCtx, page: Arc<dyn PageSource>, request: PageRequest) -> PageRun {
-        let (guest, ctx) = (self.clone(), ctx.clone());
+        let (guest, mut ctx) = (self.clone(), ctx.clone());
+        ctx.settings = settings_of(&ctx);
         let run = self.on_guest_thread(async move { guest.recognized(&ctx, page, request).await }).await;
         run.unwrap_or_else(|fault| PageRun { result: Err(fault), timing: Timing::default() })
     }
@@ -169,5 +170,42 @@ impl Guest {
             Fault::new(Kind::Bug, "runtime_defect", "the guest call was aborted inside the host")
                 .with_detail(error)
         })
+    }
+}
+
+/// Returns the settings of a call: those of the revision, with the languages of the request where the guest takes them.
+fn settings_of(ctx: &CallCtx) -> Arc<str> {
+    if !ctx.takes_languages || ctx.languages.is_empty() {
+        return ctx.settings.clone();
+    }
+    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&ctx.settings) {
+        Ok(mut settings) => {
+            settings.insert("languages".to_owned(), ctx.languages.iter().map(String::as_str).collect());
+            serde_json::Value::Object(settings).to_string().into()
+        }
+        // The guest accepted them, so they are an object; it judges them again.
+        Err(_) => ctx.settings.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn the_languages_of_a_request_replace_those_of_the_settings_where_the_guest_takes_them() {
+        let settings = r#"{"languages":["ko"],"tier":"small"}"#;
+        let of = |takes: bool, languages: &[&str]| {
+            let mut ctx = CallCtx::new("acme", settings, Instant::now());
+            ctx.takes_languages = takes;
+            ctx.languages = languages.iter().map(|&tag| tag.to_owned()).collect();
+            settings_of(&ctx).to_string()
+        };
+        assert_eq!(of(true, &["ru", "en"]), r#"{"languages":["ru","en"],"tier":"small"}"#);
+        assert_eq!(of(true, &[]), settings);
+        assert_eq!(of(false, &["ru"]), settings);
     }
 }

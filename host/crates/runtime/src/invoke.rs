@@ -169,6 +169,12 @@ impl Invocation {
     pub fn refused(&self, error: errors::Error) -> Fault {
         match self.store.data().call_state.recorded_fault(&error.code, &error.message) {
             Some(fault) => fault.clone(),
+            // The client has named the language.
+            None if error.code == LANGUAGE_NOT_INSTALLED
+                && !self.store.data().call_state.call.languages.is_empty() =>
+            {
+                Fault::new(Kind::Invalid, LANGUAGE_NOT_INSTALLED, answer::message(&error.message))
+            }
             None => {
                 let mut fault = convert::fault(error);
                 fault.message = answer::message(&fault.message);
@@ -195,6 +201,9 @@ impl Invocation {
         timing
     }
 }
+
+/// Code of a guest's error about a language that this server cannot read.
+const LANGUAGE_NOT_INSTALLED: &str = "language_not_installed";
 
 /// Creates a Store with all limits of the call in force.
 fn new_store(

@@ -71,6 +71,7 @@ impl Wrapped {
         ctx.grants = self.stage.grants.clone();
         ctx.batching = self.batching.clone();
         ctx.wrapped = self.stage.wrapped.clone();
+        ctx.takes_languages = self.stage.wrapped.is_none() && self.stage.pipeline_info.takes_languages();
         ctx.planner = self.batching_policy.as_ref().map(|batching_policy| batching_policy.planner(&ctx));
         ctx
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use lector_control::{Principal, Reservation};
 use lector_core::port::DocumentHint;
-use lector_core::{Composed, Fault, PageText};
+use lector_core::{Composed, Fault, PageText, PdfStandard};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -31,12 +31,16 @@ impl Composer {
     /// Composes the searchable PDF. `pages` need not contain all pages of the document. Faults:
     /// `document_not_composable`, `document_compose_crashed`, `document_compose_timeout`,
     /// `document_compose_cpu_exceeded`, `document_memory_exceeded`, `deadline_exceeded`, `shutting_down`.
-    pub async fn searchable_pdf(self, pages: Vec<PageText>) -> Result<SearchablePdf, Fault> {
+    pub async fn searchable_pdf(
+        self,
+        pages: Vec<PageText>,
+        standard: PdfStandard,
+    ) -> Result<SearchablePdf, Fault> {
         let Self { retained: Retained { document, permit, deadline }, cut_off } = self;
         let composing = async {
             // The file is about as large as the document; its true size is known at the end.
             let mut reservation = permit.memory().reserve(permit.held_bytes()).await;
-            let composed = document.compose(pages).await?;
+            let composed = document.compose(pages, standard).await?;
             reservation.set(composed.bytes());
             Ok(SearchablePdf { composed, reservation })
         };
@@ -167,7 +171,7 @@ mod tests {
         drop(result);
         let open = || (platform.status().documents_admitted, script.open.load(SeqCst));
         assert_eq!(open(), (1, 1));
-        let pdf = composer.searchable_pdf(text("word")).await.unwrap();
+        let pdf = composer.searchable_pdf(text("word"), PdfStandard::Own).await.unwrap();
         assert_eq!(open(), (0, 0));
         assert_eq!(platform.status().held_bytes, pdf.bytes());
         assert_eq!(pdf.into_vec().unwrap(), b"%PDF of 2 pages\n1: word\n");
@@ -185,7 +189,7 @@ mod tests {
         drop(read(&platform).await);
         until("a dropped composer leaves nothing", idle).await;
         let (_, composer) = read(&platform).await;
-        let fault = composer.searchable_pdf(text("refuse")).await.unwrap_err();
+        let fault = composer.searchable_pdf(text("refuse"), PdfStandard::Own).await.unwrap_err();
         assert_eq!(fault.code, "document_not_composable");
         until("a failed composition leaves nothing", idle).await;
     }
@@ -197,7 +201,7 @@ mod tests {
         let principal = platform.control().of_this_machine().unwrap();
         let time = Duration::from_secs(300);
         let composer = platform.composer(&principal, vec![2], DocumentHint::default(), time).await.unwrap();
-        let pdf = composer.searchable_pdf(text("again")).await.unwrap();
+        let pdf = composer.searchable_pdf(text("again"), PdfStandard::Own).await.unwrap();
         assert_eq!(pdf.into_vec().unwrap(), b"%PDF of 2 pages\n1: again\n");
         assert_eq!(script.begun().len(), 0, "no page is read again");
         let empty = platform.composer(&principal, Vec::new(), DocumentHint::default(), time).await;
@@ -211,7 +215,7 @@ mod tests {
         let (result, composer) = read(&platform).await;
         let report = platform.drain(Duration::ZERO).await;
         assert_eq!(report.cut_off.len(), 1, "the document is in flight");
-        let fault = composer.searchable_pdf(text("late")).await.unwrap_err();
+        let fault = composer.searchable_pdf(text("late"), PdfStandard::Own).await.unwrap_err();
         assert_eq!(fault.code, "shutting_down");
         drop(result);
     }

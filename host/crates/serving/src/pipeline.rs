@@ -98,6 +98,7 @@ async fn read(
         hint,
         pages,
         options,
+        languages,
         order,
         name,
         timeout: _,
@@ -109,6 +110,7 @@ async fn read(
     let Found { lease, shadow } = found;
     let mut ctx = lease.revision().ctx(&tenant, request, deadline);
     ctx.file_name = name.map(Arc::from);
+    ctx.languages = languages_for(&lease, languages)?;
 
     let opening = plane.documents.open(tenant.account(), bytes, hint);
     let document = match tokio::time::timeout_at(deadline.into(), opening).await {
@@ -155,6 +157,20 @@ async fn read(
         let _ = receiver.send(Retained { document, permit, deadline });
     }
     Ok(Event::End { summary, summary_fault, pages_ok, pages_failed, total: started.elapsed() })
+}
+
+/// Returns the languages of the request. Fault: the pipeline reads by no languages of a request, and would ignore them.
+fn languages_for(lease: &Lease, languages: Vec<String>) -> Result<Arc<[String]>, Fault> {
+    let record = &lease.revision().record;
+    if languages.is_empty() || record.pipeline_info.takes_languages() {
+        return Ok(languages.into());
+    }
+    let message = format!(
+        "The deployment `{}` does not read by `languages` of a request: name a deployment that does, such as `standard`, or \
+         leave the option out.",
+        record.deployment
+    );
+    Err(Fault::new(Kind::Invalid, "option_invalid", message))
 }
 
 /// Calls `assemble`. The call is guest work like a page: it waits for a page slot and ends at the deadline.

@@ -46,6 +46,9 @@ pub struct DocumentRequest {
     pub pages: PageSelection,
     /// The reading options.
     pub options: PageRequest,
+    /// The languages of the document (tags such as `ru`, `zh-Hant`); empty: those of the deployment's settings.
+    #[serde(default)]
+    pub languages: Vec<String>,
     /// Time limit of the answer. Pages not read by then become `deadline_exceeded`.
     pub timeout: Duration,
     /// The order in which pages are delivered.
@@ -66,6 +69,7 @@ impl DocumentRequest {
             hint: DocumentHint::default(),
             pages: PageSelection::All,
             options: PageRequest::default(),
+            languages: Vec::new(),
             timeout,
             order: Order::Page,
             background: false,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use lector_core::port::DocumentHint;
-use lector_core::{Fault, Kind, RequestId};
+use lector_core::{Fault, Kind, PdfStandard, RequestId};
 use lector_export::Several;
 use lector_export::json::DocumentError;
 use lector_export::ndjson::{self, Totals};
@@ -55,6 +55,7 @@ async fn through(
         hint: DocumentHint { content_type: None, password: request.password.clone() },
         pages: request.pages.clone(),
         options: request.options,
+        languages: request.languages.clone(),
         order: Order::Completion,
         ..DocumentRequest::new(id.clone(), NO_DEADLINE)
     };
@@ -167,8 +168,11 @@ impl Reading<'_> {
             }
         };
         let read = match self.request.format.info().composed {
-            true => self.session.read_composing(permit, upload, see).await.map(|(r, c)| (r, Some(c))),
-            false => self.session.read(permit, upload, see).await.map(|result| (result, None)),
+            Some(standard) => {
+                let read = self.session.read_composing(permit, upload, see).await;
+                read.map(|(result, composer)| (result, Some((composer, standard))))
+            }
+            None => self.session.read(permit, upload, see).await.map(|result| (result, None)),
         };
         printed?;
         match read {
@@ -180,7 +184,7 @@ impl Reading<'_> {
                     return Ok((Read { bytes: None, failures }, counts));
                 }
                 let written = match composer {
-                    Some(composer) => composed(composer, &result).await,
+                    Some((composer, standard)) => composed(composer, &result, standard).await,
                     None => lector_export::document(self.request.format, &*result).map_err(Fault::from),
                 };
                 match written {
@@ -213,8 +217,12 @@ impl Reading<'_> {
 }
 
 /// Composes the document, in the format that is made from its own bytes.
-pub(in crate::cli) async fn composed(composer: Composer, result: &DocumentResult) -> Result<Vec<u8>, Fault> {
-    let file = composer.searchable_pdf(lector_export::page_texts(result)).await?;
+pub(in crate::cli) async fn composed(
+    composer: Composer,
+    result: &DocumentResult,
+    standard: PdfStandard,
+) -> Result<Vec<u8>, Fault> {
+    let file = composer.searchable_pdf(lector_export::page_texts(result), standard).await?;
     let unread = |error: std::io::Error| {
         Fault::new(Kind::Unavailable, "documents_unavailable", "The composed file cannot be read.")
             .with_detail(error)

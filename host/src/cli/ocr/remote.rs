@@ -129,7 +129,7 @@ impl Remote<'_> {
     }
 
     fn query(&self) -> Vec<(&'static str, String)> {
-        let Request { pages_text, options, deployment, .. } = self.request;
+        let Request { pages_text, options, languages, deployment, .. } = self.request;
         let text_layer = options.text_layer.map(|policy| match policy {
             TextLayerPolicy::Auto => "auto",
             TextLayerPolicy::Never => "never",
@@ -142,6 +142,7 @@ impl Remote<'_> {
             ("dpi", options.dpi.map(|dpi| dpi.to_string())),
             ("text_layer", text_layer.map(str::to_owned)),
             ("words", words),
+            ("languages", (!languages.is_empty()).then(|| languages.join(","))),
             ("deployment", deployment.as_ref().map(ToString::to_string)),
         ];
         options.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()

@@ -15,6 +15,7 @@ pub(super) struct Request {
     /// The selection of pages as given, for a server.
     pub(super) pages_text: Option<String>,
     pub(super) options: PageRequest,
+    pub(super) languages: Vec<String>,
     pub(super) deployment: Option<DeploymentName>,
     pub(super) password: Option<String>,
 }

@@ -149,7 +149,7 @@ impl Reader {
         }
         let pages = result.transcripts().map(|(_, page)| page.clone()).collect();
         let pdf = match composer {
-            Some(composer) => Some(composed(composer, &result).await?),
+            Some(composer) => Some(composed(composer, &result, lector_core::PdfStandard::Own).await?),
             None => None,
         };
         Ok((pages, pdf))

@@ -180,7 +180,7 @@ impl<'a> Tasks<'a> {
         let input = self.jobs.input(self.principal, &job_id(id)?, DOCUMENT).await?;
         let (service, timeout) = (&self.state.service, self.state.config.request_timeout);
         let composer = service.composer(self.principal, input, DocumentHint::default(), timeout).await?;
-        composer.searchable_pdf(pages).await
+        composer.searchable_pdf(pages, lector_core::PdfStandard::Own).await
     }
 
     async fn view(&self, job: JobStatus) -> Result<TaskView, Fault> {

@@ -57,7 +57,7 @@ pub(in super::super) struct JobFiles {
     ),
     extensions(
         ("x-problems" = json!(["tenant", "jobs", "job_submit", "options", "upload", "json", "file", "admission", "store", "header"])),
-        ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "deployment", "formats", "webhook", "retention", "priority", "idempotency_key", "prefer", "password", "deployment_header", "routing_key"])),
+        ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "languages", "deployment", "formats", "webhook", "retention", "priority", "idempotency_key", "prefer", "password", "deployment_header", "routing_key"])),
         ("x-body" = json!("JobDocuments"))
     )
 )]
@@ -163,6 +163,7 @@ fn spec(ctx: &RequestCtx, options: Options) -> JobSpec {
         hint: DocumentHint { content_type: None, password: options.password },
         pages: options.pages,
         options: options.request,
+        languages: options.languages,
         ..DocumentRequest::new(ctx.id.clone(), options.timeout)
     };
     JobSpec {

@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use axum::response::{IntoResponse, Response};
+use lector_core::PdfStandard;
 use lector_serving::{Composer, DocumentResult};
 
 use super::super::options::Options;
@@ -17,13 +18,13 @@ use super::success;
 pub(super) async fn answer(
     options: Options,
     result: Box<DocumentResult>,
-    composer: Composer,
+    (composer, standard): (Composer, PdfStandard),
     began: Instant,
 ) -> Result<Response, Problem> {
     let result = success::checked(&options, result, began.elapsed()).map_err(|problem| *problem)?;
     let headers = success::headers(&options, &result, began.elapsed());
     // The words of 2,000 pages take some time to copy, and must not block other connections.
     let pages = tokio::task::spawn_blocking(move || lector_export::page_texts(&result)).await;
-    let file = composer.searchable_pdf(pages.map_err(problem::internal)?).await?;
+    let file = composer.searchable_pdf(pages.map_err(problem::internal)?, standard).await?;
     Ok((headers, pieces::file(file)).into_response())
 }

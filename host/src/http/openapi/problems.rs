@@ -293,6 +293,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "guest_result_too_large",
             "guest_answer_invalid",
             "guest_error_invalid",
+            "language_not_installed",
             "guest_error_unreadable",
             "guest_error_too_large",
             "guest_error_denied",

@@ -300,6 +300,9 @@ codes! {
     guest_error_invalid [500]
         "The guest returned the error `invalid`."
         "Report the page to the author of the deployment, or use another deployment.";
+    language_not_installed [422]
+        "The request names a language in `languages` that is not installed on the server. `detail` names the package."
+        "Leave the language out, or ask the operator to install it.";
     guest_error_unreadable [422]
         "The guest reported that the page cannot be read."
         "Send a page that can be read, for example with a higher resolution.";

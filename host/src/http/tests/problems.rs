@@ -156,6 +156,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
             "guest_result_too_large",
             "guest_answer_invalid",
             "guest_error_invalid",
+            "language_not_installed",
             "guest_error_too_large",
             "guest_error_denied",
             "guest_error_busy",

@@ -225,6 +225,7 @@ impl ControlPlane {
         if let Some(wraps) = &wraps {
             wrapping::granted(wraps, &models)?;
         }
+        let wraps = wraps.map(|wraps| wraps.with_optional_of(&models));
         let limits = principal.limits().budget;
         Ok(Plan {
             deployment: name,

@@ -55,6 +55,19 @@ impl RevisionRecord {
         models
     }
 
+    /// Returns the models that its stages open where the host has them.
+    pub(crate) fn optional_models(&self) -> Vec<ModelName> {
+        let own = self.pipeline_info.optional_models().filter_map(|alias| self.grants.get(alias));
+        let mut models: Vec<ModelName> = own.cloned().collect();
+        for stage in self.wrapped_stages() {
+            let theirs = stage.pipeline_info.optional_models().filter_map(|alias| stage.grants.get(alias));
+            models.extend(theirs.cloned());
+        }
+        models.sort_unstable();
+        models.dedup();
+        models
+    }
+
     /// Pins this revision for one that wraps it.
     pub(crate) fn pinned(&self) -> WrappedRevision {
         WrappedRevision {

@@ -43,6 +43,16 @@ impl WrappedRevision {
         std::iter::successors(Some(self), |stage| stage.wraps.as_deref())
     }
 
+    /// Returns this stage and those that it wraps without the grants of optional models that `allowed` does not contain.
+    pub(crate) fn with_optional_of(mut self, allowed: &BTreeMap<String, ModelName>) -> Self {
+        let info = &self.pipeline_info;
+        let is_optional =
+            |alias: &String| info.optional_models().any(|own| own == alias) && !info.models.contains(alias);
+        self.grants.retain(|alias, model| !is_optional(alias) || allowed.values().any(|own| own == model));
+        self.wraps = self.wraps.map(|wraps| Box::new(wraps.with_optional_of(allowed)));
+        self
+    }
+
     /// Returns the catalog's models behind the aliases in its pipeline info, without those of the stages that it wraps.
     pub(crate) fn models(&self) -> impl Iterator<Item = &ModelName> {
         self.pipeline_info.models.iter().filter_map(|alias| self.grants.get(alias))

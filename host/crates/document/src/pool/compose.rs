@@ -41,13 +41,14 @@ impl WorkerSupervisor {
         task: &Task,
     ) -> Result<ComposedFile, NoReply> {
         let refused = |detail: String| NoReply::Refused(faults::unavailable(detail));
-        let Task::Compose { pages, .. } = task else {
+        let Task::Compose { pages, standard, .. } = task else {
             return Err(refused("not a composition".into()));
         };
         let config = &self.pool.config;
         let document = handle.id;
         let step = (Stage::Compose, config.open_timeout);
-        let begin = Request::ComposeBegin { document, password: handle.password.clone() };
+        let begin =
+            Request::ComposeBegin { document, password: handle.password.clone(), standard: *standard };
         done(self.ask(process, step, &begin, None, handle, task)?)?;
         for text in pages {
             let page = Request::ComposePage { document, text: text.clone() };

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use futures::channel::oneshot;
 use lector_core::fair::Account;
-use lector_core::{Fault, Image, PageText, Size, TextLayer};
+use lector_core::{Fault, Image, PageText, PdfStandard, Size, TextLayer};
 
 use crate::kind::Kind;
 use crate::wire::{DocumentId, Limits, Opened, PageFacts};
@@ -41,7 +41,7 @@ pub(crate) enum Task {
     Facts { index: u32, answer: Answer<PageFacts> },
     Text { index: u32, answer: Answer<TextLayer> },
     Render { index: u32, size: Size, answer: Answer<Image> },
-    Compose { pages: Vec<PageText>, answer: Answer<ComposedFile> },
+    Compose { pages: Vec<PageText>, standard: PdfStandard, answer: Answer<ComposedFile> },
 }
 
 impl Task {

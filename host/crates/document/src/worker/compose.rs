@@ -5,6 +5,7 @@
 //! of `lopdf`, which parses bytes of the document, so it runs in the worker process like every other parser.
 
 mod append;
+mod archival;
 mod glyphless;
 mod glyphs;
 mod images;
@@ -13,7 +14,7 @@ mod text;
 
 use std::io::{self, Write};
 
-use lector_core::{PageText, TextLayer, WordText};
+use lector_core::{PageText, PdfStandard, TextLayer, WordText};
 
 use super::document::{Document, internal};
 use super::pdf::{self, PageSpace};
@@ -29,6 +30,7 @@ pub(super) struct Composer {
     glyphs: Glyphs,
     form: Form,
     password: Option<String>,
+    standard: PdfStandard,
 }
 
 #[allow(clippy::large_enum_variant, reason = "a worker composes one file at a time")]
@@ -39,12 +41,22 @@ enum Form {
 
 impl Composer {
     /// Begins the PDF of a document.
-    pub(super) fn begin(document: &Document, password: Option<String>) -> Result<Self, Refusal> {
+    pub(super) fn begin(
+        document: &Document,
+        password: Option<String>,
+        standard: PdfStandard,
+    ) -> Result<Self, Refusal> {
         let form = match document {
-            Document::Pdf(pdf) => Form::Append(Box::new(updatable(pdf, password.as_deref())?)),
-            Document::Raster(_) => Form::Images(Images::new()?),
+            Document::Pdf(pdf) => {
+                let mut file = updatable(pdf, password.as_deref())?;
+                if standard == PdfStandard::A2b {
+                    file.conform(pdf.is_encrypted())?;
+                }
+                Form::Append(Box::new(file))
+            }
+            Document::Raster(_) => Form::Images(Images::new(standard)?),
         };
-        Ok(Self { glyphs: Glyphs::default(), form, password })
+        Ok(Self { glyphs: Glyphs::default(), form, password, standard })
     }
 
     /// Adds the text of a page; for pictures, the page.
@@ -68,7 +80,7 @@ impl Composer {
                 let picture = pictures.picture(text.index)?;
                 let sheet = Sheet::of(picture.size.width, picture.size.height, picture.dpi);
                 let content = text::content(text, &sheet, &mut self.glyphs, FONT_RESOURCE, |_| true);
-                file.add(embedded(&picture)?, &sheet, content)
+                file.add(embedded(&picture, self.standard)?, &sheet, content)
             }
             _ => Err(internal("a document of another kind")),
         }
@@ -123,13 +135,15 @@ fn updatable(pdf: &pdf::Document, password: Option<&str>) -> Result<Append, Refu
 }
 
 /// Returns a picture in the form in which a PDF contains it.
-fn embedded(picture: &raster::Picture<'_>) -> Result<picture::Picture, Refusal> {
+fn embedded(picture: &raster::Picture<'_>, standard: PdfStandard) -> Result<picture::Picture, Refusal> {
     use crate::kind::Kind;
     let whole = match picture.kind {
         Kind::Jpeg => picture::jpeg(picture.bytes, picture.orientation),
         Kind::Png => picture::png(picture.bytes, picture.orientation),
         _ => None,
     };
+    // PDF/A has one profile of colors here, and it is not CMYK's.
+    let whole = whole.filter(|whole| standard == PdfStandard::Own || !whole.is_cmyk());
     match whole {
         Some(whole) => Ok(whole),
         None => picture::pixels(&picture.pixels()?),

@@ -3,7 +3,9 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use lector_core::{Blame, Direction, OpenDocument, PageText, Point, Quad, Rect, Size, TextSpan, WordText};
+use lector_core::{
+    Blame, Direction, OpenDocument, PageText, PdfStandard, Point, Quad, Rect, Size, TextSpan, WordText,
+};
 
 use crate::builder::{Page, Pdf, hello};
 use crate::support::{Dice, TestServer, code};
@@ -26,7 +28,7 @@ fn page_text(index: u32, size: Size, words: Vec<WordText>) -> PageText {
 }
 
 async fn composed(document: &Arc<dyn OpenDocument>, pages: Vec<PageText>) -> Vec<u8> {
-    let composed = document.compose(pages).await.unwrap();
+    let composed = document.compose(pages, PdfStandard::Own).await.unwrap();
     let bytes = composed.bytes();
     let file: Vec<u8> = composed.flat_map(|chunk| chunk.unwrap()).collect();
     assert_eq!(file.len() as u64, bytes);
@@ -337,11 +339,72 @@ async fn documents_that_may_not_be_changed_are_refused() {
     let form = format!("/Type /Catalog /AcroForm << /SigFlags 3 /Fields [{field} 0 R] >>");
     let certified = rebuilt(&certified.replace("/Type /Catalog", &form));
     let document = server.open(certified.as_bytes()).await.unwrap();
-    assert_eq!(code(document.compose(text()).await), "document_not_composable");
+    assert_eq!(code(document.compose(text(), PdfStandard::Own).await), "document_not_composable");
     // Signed, and changes are allowed: the bytes that the signature covers stay.
     let signed = rebuilt(&certified.replace("/P 1", "/P 2"));
     let document = server.open(signed.as_bytes()).await.unwrap();
     assert!(composed(&document, text()).await.starts_with(signed.as_bytes()));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_pdf_a_names_its_standard_and_its_colors_or_what_is_in_its_way() {
+    let server = TestServer::start(1).await;
+    let size = Size { width: 300, height: 400 };
+    let quad = upright(30.0, 200.0, 100.0, 20.0);
+    let text = || vec![page_text(0, size, vec![word("added", quad)])];
+    let others = OtherReaders::find();
+    let marks: [&[u8]; 6] = [
+        b"<pdfaid:part>2</pdfaid:part>",
+        b"<pdfaid:conformance>B</pdfaid:conformance>",
+        b"/GTS_PDFA1",
+        b"/OutputIntents",
+        b"/Metadata",
+        b"/ID[<",
+    ];
+    let has = |file: &[u8], mark: &[u8]| file.windows(mark.len()).any(|window| window == mark);
+    let conforms = |file: &[u8], what: &str| {
+        for mark in marks {
+            assert!(has(file, mark), "{what}: no {}", String::from_utf8_lossy(mark));
+        }
+        let second = file.split(|byte| *byte == b'\n').nth(1).unwrap();
+        assert!(second[0] == b'%' && second[1..5].iter().all(|byte| *byte >= 128), "{what}");
+    };
+    // A picture becomes a file of its own.
+    let picture = image::DynamicImage::new_rgb8(300, 400);
+    let mut png = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut png, image::ImageFormat::Png).unwrap();
+    let document = server.open(png.get_ref()).await.unwrap();
+    let plain = composed(&document, text()).await;
+    assert!(!has(&plain, b"pdfaid"));
+    let made = document.compose(text(), PdfStandard::A2b).await.unwrap();
+    let file: Vec<u8> = made.flat_map(|chunk| chunk.unwrap()).collect();
+    conforms(&file, "a picture");
+    assert_at(&found(&server, &file, 0, size).await, "added", &quad, "a picture");
+    others.check(&file, &[], "a picture");
+    // A PDF without anything that the standard forbids keeps its bytes.
+    let mut pdf = Pdf::new();
+    let content = pdf.stream("", b"0.2 0.4 0.6 rg 10 10 50 50 re f");
+    pdf.add_page(format!(
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 400] /Contents {content} 0 R /Resources << >> >>"
+    ));
+    let drawn = String::from_utf8(pdf.bytes()).unwrap();
+    let drawn = rebuilt(&drawn.replacen("%PDF-1.7\n", "%PDF-1.7\n%\u{e9}\u{e9}\n", 1));
+    let document = server.open(drawn.as_bytes()).await.unwrap();
+    for text in [text(), Vec::new()] {
+        let made = document.compose(text, PdfStandard::A2b).await.unwrap();
+        let file: Vec<u8> = made.flat_map(|chunk| chunk.unwrap()).collect();
+        assert!(file.starts_with(drawn.as_bytes()));
+        conforms(&file, "a PDF");
+        others.check(&file, &[], "a PDF");
+    }
+    // What is in the way is named.
+    let document = server.open(&hello()).await.unwrap();
+    let fault = document.compose(text(), PdfStandard::A2b).await.err().unwrap();
+    assert_eq!(fault.code, "document_not_composable");
+    for part in ["PDF/A-2b", "the font Helvetica is not embedded", "marks binary data"] {
+        assert!(fault.message.contains(part), "{}", fault.message);
+    }
     server.end().await;
 }
 
@@ -384,7 +447,7 @@ async fn broken_files_fail_alone() {
             bytes.truncate(bytes.len() / 2 + dice.roll(bytes.len() / 2));
         }
         let Ok(document) = server.open(&bytes).await else { continue };
-        match document.compose(text()).await {
+        match document.compose(text(), PdfStandard::Own).await {
             Ok(composed) => {
                 composed_files += 1;
                 let file: Vec<u8> = composed.flat_map(|chunk| chunk.unwrap()).collect();

@@ -12,7 +12,7 @@ fn write(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
     for format in lector_export::all() {
         let info = format.info();
         // A composed format has no output without a document.
-        if info.composed {
+        if info.composed.is_some() {
             continue;
         }
         for (name, document) in [("document", &whole), ("page", &one)] {

@@ -13,6 +13,10 @@ pub(super) type Bool = c_int;
 
 /// `OEM_LSTM_ONLY`.
 pub(super) const LSTM_ONLY: c_int = 1;
+/// `OEM_TESSERACT_ONLY`, the engine of script detection.
+pub(super) const TESSERACT_ONLY: c_int = 0;
+/// `PSM_OSD_ONLY`.
+pub(super) const SCRIPT_ONLY: c_int = 0;
 /// `PSM_SINGLE_LINE`.
 pub(super) const SINGLE_LINE: c_int = 7;
 /// `RIL_TEXTLINE` and `RIL_WORD`.
@@ -61,6 +65,8 @@ functions! {
     set_image = "TessBaseAPISetImage"(*mut BaseApi, *const c_uchar, c_int, c_int, c_int, c_int);
     set_resolution = "TessBaseAPISetSourceResolution"(*mut BaseApi, c_int);
     recognize = "TessBaseAPIRecognize"(*mut BaseApi, *mut c_void) -> c_int;
+    detect_script = "TessBaseAPIDetectOrientationScript"(
+        *mut BaseApi, *mut c_int, *mut c_float, *mut *const c_char, *mut c_float) -> Bool;
     iterator = "TessBaseAPIGetIterator"(*mut BaseApi) -> *mut ResultIterator;
     clear = "TessBaseAPIClear"(*mut BaseApi);
     iterator_delete = "TessResultIteratorDelete"(*mut ResultIterator);

@@ -9,6 +9,8 @@ use lector_sandbox::Policy;
 pub(super) const LIBRARY: &str = "libtesseract.so.5";
 /// Folder of the language data beside the library.
 pub(super) const DATA: &str = "tessdata";
+/// The data of script detection, a label like those of languages; it is used alone.
+pub(super) const SCRIPT_DETECTION: &str = "osd";
 /// Ending of a file of language data.
 const DATA_ENDING: &str = "traineddata";
 

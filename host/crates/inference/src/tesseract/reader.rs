@@ -1,11 +1,12 @@
-//! libtesseract with the data of its languages, reading one line at a time. Lives in a worker process.
+//! libtesseract with the data of its languages, reading one line at a time, or with the data of script detection, naming the
+//! script of a part of a page. Lives in a worker process.
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::path::Path;
-use std::ptr::{NonNull, null_mut};
+use std::ptr::{NonNull, null, null_mut};
 
 use super::api::{self, Api, BaseApi, ResultIterator};
-use super::installed::{DATA, LIBRARY};
+use super::installed::{DATA, LIBRARY, SCRIPT_DETECTION};
 use super::wire::{Reading, Word};
 
 /// Dots per inch that libtesseract is told; lines come at the resolution at which pages are read, about this.
@@ -15,7 +16,11 @@ const RESOLUTION: c_int = 200;
 pub(super) struct Reader {
     api: Api,
     base: NonNull<BaseApi>,
+    detects_script: bool,
 }
+
+/// Score of script detection that becomes the confidence 1.
+const SCORE_MAX: f32 = 100.0;
 
 impl Reader {
     /// Loads the library and the data of `languages` (`rus+eng`) from `dir`.
@@ -26,17 +31,22 @@ impl Reader {
         let names = text(languages)?;
         // SAFETY: the library is loaded; an API that is made is deleted on drop.
         let base = NonNull::new(unsafe { (api.create)() }).ok_or("libtesseract makes no API")?;
-        let reader = Self { api, base };
+        let detects_script = languages == SCRIPT_DETECTION;
+        let reader = Self { api, base, detects_script };
+        let (engine, mode) = if detects_script {
+            (api::TESSERACT_ONLY, api::SCRIPT_ONLY)
+        } else {
+            (api::LSTM_ONLY, api::SINGLE_LINE)
+        };
         // SAFETY: the pointers are C strings that live through the call.
-        let failed =
-            unsafe { (reader.api.init)(reader.ptr(), data.as_ptr(), names.as_ptr(), api::LSTM_ONLY) };
+        let failed = unsafe { (reader.api.init)(reader.ptr(), data.as_ptr(), names.as_ptr(), engine) };
         if failed != 0 {
             return Err(format!("libtesseract cannot load the data of {languages}"));
         }
         // SAFETY: constant C strings; the API is alive.
         unsafe {
             (reader.api.set_variable)(reader.ptr(), c"debug_file".as_ptr(), c"/dev/null".as_ptr());
-            (reader.api.set_mode)(reader.ptr(), api::SINGLE_LINE);
+            (reader.api.set_mode)(reader.ptr(), mode);
         }
         Ok(reader)
     }
@@ -52,15 +62,37 @@ impl Reader {
         }
         let (width, height) = (c_int::try_from(width).ok()?, c_int::try_from(height).ok()?);
         // SAFETY: `gray` has `height` rows of `width` bytes and lives until `clear`.
-        let failed = unsafe {
+        unsafe {
             (self.api.set_image)(self.ptr(), gray.as_ptr(), width, height, 1, width);
             (self.api.set_resolution)(self.ptr(), RESOLUTION);
-            (self.api.recognize)(self.ptr(), null_mut())
+        }
+        let reading = if self.detects_script {
+            Some(self.script([0, 0, width, height]))
+        } else {
+            // SAFETY: the API has an image.
+            let failed = unsafe { (self.api.recognize)(self.ptr(), null_mut()) };
+            (failed == 0).then(|| self.result())
         };
-        let reading = (failed == 0).then(|| self.result());
         // SAFETY: the API is alive, and no iterator is.
         unsafe { (self.api.clear)(self.ptr()) };
         reading
+    }
+
+    /// Returns the name of the script as the one word of the picture, its confidence the score divided by [`SCORE_MAX`];
+    /// nothing where the picture has too few letters.
+    fn script(&self, area: [i32; 4]) -> Reading {
+        let (mut degrees, mut certainty, mut name, mut score) = (0, 0.0, null(), 0.0);
+        // SAFETY: the API has an image, and the pointers are valid.
+        let is_found = unsafe {
+            (self.api.detect_script)(self.ptr(), &mut degrees, &mut certainty, &mut name, &mut score)
+        };
+        if is_found == 0 || name.is_null() {
+            return Reading::default();
+        }
+        // SAFETY: a C string that the library keeps with its data.
+        let text = unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
+        let confidence = (score / SCORE_MAX).clamp(0.0, 1.0);
+        Reading { lines: vec![text.clone()], words: vec![Word { text, confidence, area }] }
     }
 
     /// Returns what was recognized: words in reading order, which for right-to-left text is the logical order.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use lector_core::port::{PageInfo, PageKind};
-use lector_core::{Composed, Fault, Image, Kind, OpenDocument, PageSource, PageText, TextLayer};
+use lector_core::{Composed, Fault, Image, Kind, OpenDocument, PageSource, PageText, PdfStandard, TextLayer};
 
 pub(super) struct FakeDocument {
     pub(super) pages: u32,
@@ -35,12 +35,17 @@ impl OpenDocument for FakeDocument {
     }
 
     /// A file that states the words of each page; a page with the word `refuse` cannot be composed.
-    fn compose(&self, pages: Vec<PageText>) -> BoxFuture<'static, Result<Composed, Fault>> {
+    fn compose(
+        &self,
+        pages: Vec<PageText>,
+        standard: PdfStandard,
+    ) -> BoxFuture<'static, Result<Composed, Fault>> {
         let page = |page: &PageText| {
             let words: Vec<&str> = page.words.iter().map(|word| word.text.as_str()).collect();
             format!("{}: {}\n", page.index, words.join("+"))
         };
-        let file = format!("%PDF of {} pages\n{}", self.pages, pages.iter().map(page).collect::<String>());
+        let name = if standard == PdfStandard::A2b { "%PDF/A" } else { "%PDF" };
+        let file = format!("{name} of {} pages\n{}", self.pages, pages.iter().map(page).collect::<String>());
         let refused = pages.iter().flat_map(|page| &page.words).any(|word| word.text.contains("refuse"));
         async move {
             if refused {

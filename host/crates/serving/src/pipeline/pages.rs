@@ -332,9 +332,9 @@ impl<'a> DocumentRead<'a> {
     fn mirror(&self, index: u32, live: &Arc<Held<Transcript>>, live_worked: Duration) {
         let Some(revision) = &self.account.shadow else { return };
         let PageCall { document, ctx, options, .. } = &self.call;
-        let file_name = ctx.file_name.clone();
+        let (file_name, languages) = (ctx.file_name.clone(), ctx.languages.clone());
         let mut ctx = revision.ctx(&self.account.tenant, ctx.request.clone(), ctx.deadline);
-        ctx.file_name = file_name;
+        (ctx.file_name, ctx.languages) = (file_name, languages);
         let call = PageCall {
             document: document.clone(),
             pipeline: revision.pipeline.clone(),

@@ -9,6 +9,7 @@ use std::io::Write;
 
 use lopdf::{Dictionary, Document, IncrementalDocument, LoadOptions, Object, ObjectId};
 
+use super::archival;
 use super::glyphs::{Glyphs, add, compressed, full};
 use super::text::FONT_RESOURCE;
 use crate::faults::Refusal;
@@ -28,6 +29,8 @@ pub(super) struct Append {
     pages: Vec<ObjectId>,
     /// The font object, once a page has text.
     font: Option<ObjectId>,
+    /// Whether there is something new even without text.
+    is_changed: bool,
 }
 
 /// Reason why a PDF gets no update as it is.
@@ -68,7 +71,46 @@ impl Append {
         for entry in [&b"XRefStm"[..], b"DecodeParms", b"W", b"Index", b"Length", b"Filter", b"Type"] {
             file.new_document.trailer.remove(entry);
         }
-        Ok(Self { junk: junk.to_vec(), file, pages: found, font: None })
+        Ok(Self { junk: junk.to_vec(), file, pages: found, font: None, is_changed: false })
+    }
+
+    /// Adds what PDF/A-2b needs; refuses a file that has what it forbids.
+    pub(super) fn conform(&mut self, is_encrypted: bool) -> Result<(), Refusal> {
+        let bytes = self.file.get_prev_documents_bytes();
+        let mut reasons = archival::obstacles(bytes, self.file.get_prev_documents());
+        if is_encrypted {
+            reasons.insert("it is encrypted".to_owned());
+        }
+        if !self.junk.is_empty() {
+            reasons.insert("it does not begin with its header".to_owned());
+        }
+        if let Some(refusal) = archival::refusal(&reasons) {
+            return Err(refusal);
+        }
+        let identifier = archival::identifier(bytes);
+        let root = self.file.get_prev_documents().trailer.get(b"Root").and_then(Object::as_reference);
+        let root = root.map_err(|_| unsuitable("its catalog is missing"))?;
+        let title = self.title();
+        let entries = archival::entries(&mut self.file.new_document, title.as_deref())?;
+        let catalog = self.edit(root)?;
+        for (entry, object) in entries {
+            catalog.set(entry, object);
+        }
+        let trailer = &mut self.file.new_document.trailer;
+        if !trailer.has(b"ID") {
+            trailer.set("ID", identifier);
+        }
+        self.is_changed = true;
+        Ok(())
+    }
+
+    /// Returns the title of the document information.
+    fn title(&self) -> Option<String> {
+        let info = self.file.get_prev_documents().trailer.get(b"Info").ok()?;
+        let (_, info) = self.resolve(info)?;
+        let title = info.as_dict().ok()?.get(b"Title").ok()?;
+        let (_, title) = self.resolve(title)?;
+        lopdf::decode_text_string(title).ok().filter(|title| !title.trim().is_empty())
     }
 
     /// Returns the name by which a page can use the font of the invisible text.
@@ -106,11 +148,13 @@ impl Append {
     /// Writes the whole file.
     pub(super) fn write(mut self, glyphs: &Glyphs, out: &mut impl Write) -> Result<(), Refusal> {
         let written = match self.font {
-            None => {
+            None if !self.is_changed => {
                 out.write_all(&self.junk).and_then(|()| out.write_all(self.file.get_prev_documents_bytes()))
             }
-            Some(font) => {
-                glyphs.write(&mut self.file.new_document, font)?;
+            font => {
+                if let Some(font) = font {
+                    glyphs.write(&mut self.file.new_document, font)?;
+                }
                 out.write_all(&self.junk).and_then(|()| self.file.save_to(out))
             }
         };

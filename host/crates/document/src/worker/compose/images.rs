@@ -5,8 +5,10 @@
 
 use std::io::Write;
 
+use lector_core::PdfStandard;
 use lopdf::{Dictionary, Document, Object, ObjectId, dictionary};
 
+use super::archival;
 use super::glyphs::{Glyphs, add, compressed, full};
 use super::picture::Picture;
 use super::text::{FONT_RESOURCE, ToPage};
@@ -22,6 +24,7 @@ pub(super) struct Images {
     tree: ObjectId,
     pages: Vec<ObjectId>,
     font: ObjectId,
+    standard: PdfStandard,
 }
 
 /// A page in its own units.
@@ -50,15 +53,21 @@ impl ToPage for Sheet {
 }
 
 impl Images {
-    pub(super) fn new() -> Result<Self, Refusal> {
+    pub(super) fn new(standard: PdfStandard) -> Result<Self, Refusal> {
         let mut file = Document::with_version("1.6");
         let tree = file.try_new_object_id().map_err(full)?;
         let font = file.try_new_object_id().map_err(full)?;
-        let catalog = add(&mut file, dictionary! { "Type" => "Catalog", "Pages" => tree })?;
+        let mut catalog = dictionary! { "Type" => "Catalog", "Pages" => tree };
+        if standard == PdfStandard::A2b {
+            for (entry, object) in archival::entries(&mut file, None)? {
+                catalog.set(entry, object);
+            }
+        }
+        let catalog = add(&mut file, catalog)?;
         file.trailer.set("Root", catalog);
-        let info = add(&mut file, dictionary! { "Producer" => Object::string_literal("Lector") })?;
+        let info = add(&mut file, dictionary! { "Producer" => Object::string_literal(archival::PRODUCER) })?;
         file.trailer.set("Info", info);
-        Ok(Self { file, tree, pages: Vec::new(), font })
+        Ok(Self { file, tree, pages: Vec::new(), font, standard })
     }
 
     /// Adds the next page.
@@ -68,6 +77,10 @@ impl Images {
         sheet: &Sheet,
         text: Option<Vec<u8>>,
     ) -> Result<(), Refusal> {
+        if self.standard == PdfStandard::A2b && !archival::fits(sheet.width, sheet.height) {
+            let reason = "PDF/A-2b has no page whose side is below 3 or above 14,400 units".to_owned();
+            return Err(Refusal::NotComposable { reason });
+        }
         let Picture { entries, data, placing, palette } = picture;
         let mut entries = entries;
         entries.set("Type", "XObject");
@@ -109,6 +122,12 @@ impl Images {
         let count = kids.len() as i64;
         let tree = dictionary! { "Type" => "Pages", "Kids" => kids, "Count" => count };
         self.file.set_object(self.tree, tree);
+        if self.standard == PdfStandard::A2b {
+            // All streams: pictures, texts.
+            let streams = self.file.objects.values().filter_map(|object| object.as_stream().ok());
+            let content: Vec<u8> = streams.flat_map(|stream| stream.content.iter().copied()).collect();
+            self.file.trailer.set("ID", archival::identifier(&content));
+        }
         let written = self.file.save_to(out);
         written.map_err(|error| Refusal::MemoryExceeded { detail: format!("writing the file: {error}") })
     }

@@ -16,6 +16,16 @@ pub(super) struct Picture {
     pub palette: Option<Vec<u8>>,
 }
 
+impl Picture {
+    /// Returns whether its colors are CMYK.
+    pub(super) fn is_cmyk(&self) -> bool {
+        self.entries
+            .get(b"ColorSpace")
+            .and_then(lopdf::Object::as_name)
+            .is_ok_and(|name| name == b"DeviceCMYK")
+    }
+}
+
 pub(super) type Placing = [(f64, bool); 6];
 
 const WIDTH: bool = true;

@@ -1,0 +1,311 @@
+//! Script routing: where PP-OCR is unsure of a page, or reads letters of a language that it has in part only, the script is
+//! found and its lines are read by the host's line recognizer. Called once by the cascade, for pages whose languages nobody
+//! named; a page that PP-OCR reads with confidence costs nothing here.
+//!
+//! Script detection proposes, a trial decides: a few lines are read with the data of each installed language of the script,
+//! and the one that reads its own letters with confidence has the page. Detection alone takes Hebrew for Thai at times, and
+//! knows neither Armenian nor Georgian.
+
+use std::rc::Rc;
+
+use lector_sdk::{Channels, Error, ErrorKind, Filter, Image, Model, Normalization, Size, span};
+use lector_vision::ctc::Reading;
+use lector_vision::geometry::{Quad, Rect};
+
+use crate::convert::to_sdk_quad;
+use crate::languages;
+use crate::scripts::{self, Detected, SCRIPTS, Script};
+use crate::settings::Settings;
+use crate::transcriber::{self, Transcriber, WITHOUT_ENGINE};
+
+/// Mean probability of a page's characters below which PP-OCR is unsure of the page.
+const UNSURE: f32 = 0.85;
+/// Mean probability below which a page that looks like Latin may be of a script that script detection does not know.
+const VERY_UNSURE: f32 = 0.8;
+/// Confidence of a line below which it may be of another script: of these lines the script is found.
+const DOUBTFUL: f32 = 0.9;
+
+/// Lines that are read on trial, the longest ones.
+const TRIAL_LINES: usize = 3;
+/// Languages that are tried on a page.
+const TRIALS_MAX: usize = 8;
+/// Languages of one script that are tried.
+const TRIALS_OF_A_SCRIPT: usize = 3;
+/// Least mean probability of a trial, and least fraction of letters of its script, with which a language has the page.
+const TRIAL_SURE: f32 = 0.75;
+const TRIAL_SHARE: f32 = 0.6;
+
+/// Lines in the picture for script detection, and its most pixels.
+const DETECTION_LINES: usize = 8;
+const DETECTION_PIXELS: f32 = 1_200_000.0;
+/// Certainty of script detection (its score divided by 100) from which other scripts are not tried.
+const DETECTION_SURE: f32 = 0.04;
+
+/// Lead that PP-OCR's reading of a line needs over one in letters of the page's script: letters that look alike in both
+/// (`A`, `O`, `C`) are read with confidence by either.
+const LEAD: f32 = 0.15;
+
+/// The data of script detection, as a label of the model.
+const DETECTION: &str = "osd";
+
+/// Who reads the page.
+pub(crate) enum Route {
+    /// PP-OCR, as it has.
+    Stays,
+    /// PP-OCR, because what would read it is missing: the warning for the page.
+    Missing(String),
+    /// The line recognizer.
+    Script(Box<Routed>),
+}
+
+/// The recognizer of a page's script.
+pub(crate) struct Routed {
+    pub(crate) transcriber: Transcriber,
+    script: &'static Script,
+}
+
+/// The lines of a page and what PP-OCR has read.
+pub(crate) struct Lines<'a> {
+    pub(crate) image: &'a Image,
+    pub(crate) quads: &'a [Quad],
+    pub(crate) readings: &'a [Option<Reading>],
+}
+
+/// Finds who reads the page.
+///
+/// # Errors
+///
+/// Any error of the host but those that say that the line recognizer is not to be had.
+pub(crate) async fn route(lines: &Lines<'_>, settings: &Settings) -> Result<Route, Error> {
+    let page = Page::of(lines);
+    let guessed = scripts::by_letters(&page.text);
+    if guessed.is_none() && page.mean >= UNSURE {
+        return Ok(Route::Stays);
+    }
+    let _span = span("script");
+    match find(lines, &page, guessed, settings).await {
+        // The time of the page is nearly over: what was read stays as it is.
+        Err(error) if error.kind == ErrorKind::Deadline => Ok(Route::Stays),
+        outcome => outcome,
+    }
+}
+
+/// What PP-OCR has read, as a whole.
+struct Page {
+    text: String,
+    /// Mean probability of the characters; 0 where nothing was read.
+    mean: f32,
+    /// The lines of which the script is found, those with a low confidence; all where there are none.
+    doubtful: Vec<usize>,
+}
+
+impl Page {
+    fn of(lines: &Lines<'_>) -> Self {
+        let readings = || lines.readings.iter().map(Option::as_ref);
+        let texts: Vec<String> = readings().flatten().map(Reading::text).collect();
+        let (mut sum, mut count) = (0.0, 0.0);
+        for (reading, text) in readings().flatten().zip(&texts) {
+            let letters = text.chars().count() as f32;
+            sum += reading.confidence() * letters;
+            count += letters;
+        }
+        let is_doubtful = |reading: Option<&Reading>| reading.is_none_or(|own| own.confidence() < DOUBTFUL);
+        let mut doubtful: Vec<usize> =
+            readings().enumerate().filter(|(_, own)| is_doubtful(*own)).map(|(line, _)| line).collect();
+        if doubtful.is_empty() {
+            doubtful = (0..lines.quads.len()).collect();
+        }
+        Self { text: texts.join(" "), mean: if count > 0.0 { sum / count } else { 0.0 }, doubtful }
+    }
+}
+
+async fn find(
+    lines: &Lines<'_>,
+    page: &Page,
+    guessed: Option<&'static Script>,
+    settings: &Settings,
+) -> Result<Route, Error> {
+    let model = match Model::open(transcriber::ALIAS) {
+        Ok(model) => Rc::new(model),
+        Err(error) => return Ok(without_recognizer(&error, guessed)),
+    };
+    let installed = model.labels(&(0..model.describe().labels).collect::<Vec<_>>())?;
+    let is_installed = |language: &str| installed.iter().any(|own| own == language);
+    let (detected, score) = match guessed {
+        Some(script) => (Detected::Other(script), 1.0),
+        None if is_installed(DETECTION) => detect(lines, page, &model, &installed).await?,
+        None => (Detected::Nothing, 0.0),
+    };
+    let mut tried: Vec<&'static Script> = Vec::new();
+    match detected {
+        Detected::OfPpOcr if page.mean >= VERY_UNSURE => return Ok(Route::Stays),
+        // Script detection takes these for Latin.
+        Detected::OfPpOcr => tried.extend(["Armenian", "Georgian"].into_iter().filter_map(scripts::named)),
+        Detected::Other(script) => tried.push(script),
+        Detected::Nothing => {}
+    }
+    if detected != Detected::OfPpOcr && score < DETECTION_SURE {
+        // PP-OCR's letters tell Vietnamese, and its trial would be met by any Latin page.
+        let is_new = |script: &&'static Script| script.name != "Vietnamese" && !tried.contains(script);
+        let more: Vec<&'static Script> = SCRIPTS.iter().filter(is_new).collect();
+        tried.extend(more);
+    }
+    let sample = sample(lines, page);
+    let mut trials = 0;
+    for script in tried {
+        let mut best: Option<(f32, Transcriber)> = None;
+        let own = script.languages.iter().filter(|language| is_installed(language));
+        for language in own.take(TRIALS_OF_A_SCRIPT) {
+            if trials == TRIALS_MAX {
+                return Ok(Route::Stays);
+            }
+            trials += 1;
+            let transcriber = Transcriber::of(&model, &installed, &[*language], settings)?;
+            let certainty = trial(lines.image, &sample, &transcriber, script).await?;
+            if certainty.is_some_and(|own| best.as_ref().is_none_or(|(most, _)| own > *most)) {
+                best = certainty.map(|own| (own, transcriber));
+            }
+        }
+        if let Some((_, transcriber)) = best {
+            return Ok(Route::Script(Box::new(Routed { transcriber, script })));
+        }
+    }
+    Ok(match detected {
+        Detected::Other(script)
+            if score >= DETECTION_SURE && !script.languages.iter().any(|own| is_installed(own)) =>
+        {
+            Route::Missing(not_installed(script))
+        }
+        _ => Route::Stays,
+    })
+}
+
+/// Returns the route of a page whose line recognizer is not to be had. A deployment that was not granted one has no use for
+/// a warning.
+fn without_recognizer(error: &Error, guessed: Option<&'static Script>) -> Route {
+    if error.code != WITHOUT_ENGINE {
+        return Route::Stays;
+    }
+    Route::Missing(guessed.map_or_else(
+        || {
+            "the text was read with a low confidence and may be of a script that the recognizers lack: to read it, run \
+             `cargo xtask setup --languages` on the server (Debian's packages tesseract-ocr-osd and tesseract-ocr-LANGUAGE)"
+                .to_owned()
+        },
+        not_installed,
+    ))
+}
+
+fn not_installed(script: &'static Script) -> String {
+    let language = script.languages.first().copied().unwrap_or_default();
+    format!(
+        "the page looks {}, for which no language is installed on this server; its text is probably wrong: install one, such \
+         as package {} (`cargo xtask setup --languages {language}`)",
+        script.name,
+        languages::package(language)
+    )
+}
+
+/// Asks libtesseract for the script of a part of the page; returns it with its certainty.
+async fn detect(
+    lines: &Lines<'_>,
+    page: &Page,
+    model: &Model,
+    installed: &[String],
+) -> Result<(Detected, f32), Error> {
+    let Some(area) = area(lines, page) else { return Ok((Detected::Nothing, 0.0)) };
+    let scale = (DETECTION_PIXELS / area.area().max(1.0)).sqrt().min(1.0);
+    let own = Size { width: area.width.max(1.0) as u32, height: area.height.max(1.0) as u32 };
+    let part = lines.image.crop(to_sdk_quad(&Quad::from_rect(&area)), own).await?;
+    let side = |pixels: u32| ((pixels as f32 * scale) as u32).max(1);
+    let small = Size { width: side(own.width), height: side(own.height) };
+    let part = if scale < 1.0 { part.resize(small, Filter::Bilinear).await? } else { part };
+    let plain = Normalization { mean: (0.0, 0.0, 0.0), std: (1.0, 1.0, 1.0), channels: Channels::Rgb };
+    let reading = Transcriber::one(model, installed, DETECTION, &part.to_tensor(plain).await?).await?;
+    Ok((scripts::detected(&reading.text()), reading.confidence()))
+}
+
+/// Returns the part of the page with the doubtful lines in its middle, whole lines wide.
+fn area(lines: &Lines<'_>, page: &Page) -> Option<Rect> {
+    let mut bounds: Vec<Rect> =
+        page.doubtful.iter().filter_map(|&line| Some(lines.quads.get(line)?.bounds())).collect();
+    bounds.sort_by(|a, b| a.y.total_cmp(&b.y));
+    let from = bounds.len().saturating_sub(DETECTION_LINES) / 2;
+    let mut chosen = bounds.into_iter().skip(from).take(DETECTION_LINES);
+    let first = chosen.next()?;
+    let all = chosen.fold(first, |all, own| all.union(&own));
+    let margin = first.height / 2.0;
+    let size = lines.image.size();
+    let whole = Rect { x: 0.0, y: 0.0, width: size.width as f32, height: size.height as f32 };
+    let grown = Rect::from_edges(all.x - margin, all.y - margin, all.right() + margin, all.bottom() + margin);
+    Some(grown.intersection(&whole)).filter(|area| area.area() > 0.0)
+}
+
+/// Returns the lines for trials.
+fn sample(lines: &Lines<'_>, page: &Page) -> Vec<Quad> {
+    let mut quads: Vec<Quad> =
+        page.doubtful.iter().filter_map(|&line| lines.quads.get(line).copied()).collect();
+    quads.sort_by(|a, b| b.width().total_cmp(&a.width()));
+    quads.truncate(TRIAL_LINES);
+    quads
+}
+
+/// Reads the sample; returns the mean probability of the characters where it suffices.
+async fn trial(
+    image: &Image,
+    sample: &[Quad],
+    transcriber: &Transcriber,
+    script: &Script,
+) -> Result<Option<f32>, Error> {
+    let readings: Vec<Reading> = transcriber.read(image, sample).await?.into_iter().flatten().collect();
+    let text: String = readings.iter().map(Reading::text).collect();
+    let letters = |reading: &Reading| reading.text().chars().count() as f32;
+    let all: f32 = readings.iter().map(letters).sum();
+    if all == 0.0 {
+        return Ok(None);
+    }
+    let mean = readings.iter().map(|reading| reading.confidence() * letters(reading)).sum::<f32>() / all;
+    Ok(Some(mean).filter(|mean| *mean >= TRIAL_SURE && script.share(&text) >= TRIAL_SHARE))
+}
+
+impl Routed {
+    /// Reads the page, and returns for each line the reading of the recognizer that has it: lines of the script are the line
+    /// recognizer's, others stay as PP-OCR has read them.
+    pub(crate) async fn read(
+        &self,
+        image: &Image,
+        quads: &[Quad],
+        before: Vec<Option<Reading>>,
+    ) -> Result<Vec<Option<Reading>>, Error> {
+        let readings = self.transcriber.read(image, quads).await?;
+        let chosen = readings.into_iter().zip(before).map(|(own, before)| match (own, before) {
+            (Some(own), Some(before)) => Some(if self.has(&own, &before) { own } else { before }),
+            (own, before) => own.or(before),
+        });
+        Ok(chosen.collect())
+    }
+
+    fn has(&self, own: &Reading, before: &Reading) -> bool {
+        self.script.share(&own.text()) >= TRIAL_SHARE && own.confidence() >= before.confidence() - LEAD
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn a_missing_recognizer_is_a_warning_where_it_was_granted() {
+        let missing = |code: &str, name: Option<&str>| match without_recognizer(
+            &Error::denied(code, "x"),
+            name.and_then(scripts::named),
+        ) {
+            Route::Missing(warning) => Some(warning),
+            _ => None,
+        };
+        assert_eq!(missing("model_not_granted", Some("Greek")), None);
+        assert!(missing(WITHOUT_ENGINE, None).unwrap().contains("cargo xtask setup --languages"));
+        assert!(missing(WITHOUT_ENGINE, Some("Greek")).unwrap().contains("tesseract-ocr-ell"));
+    }
+}

@@ -1,0 +1,125 @@
+//! Script routing on the fake host: a fake line recognizer whose labels are languages, and which has one reading for each.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use lector_sdk::fake::{Array, FakeHost, FakeModel, FakePage};
+use lector_sdk::{Dtype, Error, Request};
+
+use super::{cascade, read, recognizer_with, tall, texts};
+use crate::Standard;
+
+const RUSSIAN: (&str, f32) = ("Все люди рождаются свободными", 0.93);
+const UKRAINIAN: (&str, f32) = ("Всі люди народжуються вільними", 0.96);
+
+/// Makes the line recognizer: languages with their text and its confidence. `osd` is script detection: the name of the
+/// script, and its score. Returns it with the languages of its runs.
+fn scripts(languages: &[(&'static str, (&'static str, f32))]) -> (FakeModel, Rc<RefCell<Vec<&'static str>>>) {
+    let (own, log) = (languages.to_vec(), Rc::new(RefCell::new(Vec::new())));
+    let runs = Rc::clone(&log);
+    let inputs = [("line", Dtype::F32), ("languages", Dtype::S64)];
+    let model = FakeModel::with_inputs(inputs, ["text", "words"], move |[line, languages]| {
+        assert_eq!((line.shape().len(), line.shape()[0]), (4, 1));
+        let labels = languages.i64s()?;
+        let (name, (text, confidence)) = own[labels[0] as usize];
+        runs.borrow_mut().push(name);
+        let words: Vec<&str> = text.split(' ').collect();
+        let numbers: Vec<f32> = (0..words.len())
+            .flat_map(|at| {
+                let edge = |at: usize| at as f32 / words.len() as f32;
+                [edge(at), 0.0, edge(at + 1), 1.0, confidence]
+            })
+            .collect();
+        let text = format!("{}\n", words.join("\n\n"));
+        Ok(vec![Array::u8([1, text.len()], &text), Array::f32([1, words.len(), 5], numbers)])
+    });
+    (model.labels(languages.iter().map(|(name, _)| *name)), log)
+}
+
+/// Makes a host whose PP-OCR reads every line with this probability.
+fn unsure(certainty: f32) -> FakeHost {
+    let labels = ["", "B", "c", "e", "n"];
+    cascade(recognizer_with(labels, move |_| certainty), recognizer_with(labels, move |_| certainty))
+}
+
+const LINES: [&str; 6] = ["abcdab", "acdcb", "abab", "abcdabcd", "aab", "acb"];
+
+#[test]
+fn a_page_of_another_script_is_read_with_the_best_language_of_it() {
+    let (model, runs) = scripts(&[("osd", ("Cyrillic", 0.2)), ("rus", RUSSIAN), ("ukr", UKRAINIAN)]);
+    let host = unsure(0.6).model("scripts", model);
+    let transcript = read(&host, FakePage::raster(tall(&LINES)), "{}");
+    assert_eq!(texts(&transcript), [UKRAINIAN.0; 6]);
+    assert!(transcript.warnings.is_empty(), "{:?}", transcript.warnings);
+    assert_eq!(
+        runs.borrow()[..7],
+        ["osd", "rus", "rus", "rus", "ukr", "ukr", "ukr"],
+        "a trial of three lines each"
+    );
+    assert!(runs.borrow()[7..].iter().all(|language| *language == "ukr"));
+}
+
+#[test]
+fn a_page_that_is_read_with_confidence_costs_no_run() {
+    let (model, runs) = scripts(&[("osd", ("Cyrillic", 0.2)), ("rus", RUSSIAN)]);
+    let host = unsure(0.95).model("scripts", model);
+    assert_eq!(texts(&read(&host, FakePage::raster(tall(&LINES)), "{}"))[0], "BcenBc");
+    assert!(runs.borrow().is_empty());
+    // So does one whose deployment names its languages, or wants no detection.
+    for settings in [r#"{"languages": ["en"]}"#, r#"{"script_detection": false}"#] {
+        let (model, runs) = scripts(&[("osd", ("Cyrillic", 0.2)), ("rus", RUSSIAN)]);
+        read(&unsure(0.6).model("scripts", model), FakePage::raster(tall(&LINES)), settings);
+        assert!(runs.borrow().is_empty(), "{settings}");
+    }
+}
+
+#[test]
+fn a_doubtful_latin_page_stays_as_it_is() {
+    let (model, runs) = scripts(&[("osd", ("Latin", 0.1)), ("rus", RUSSIAN), ("hye", ("Բոլոր", 0.9))]);
+    let host = unsure(0.7).model("scripts", model);
+    let transcript = read(&host, FakePage::raster(tall(&LINES)), "{}");
+    assert_eq!(texts(&transcript)[2], "BcBc");
+    assert_eq!(runs.borrow()[..], ["osd"]);
+    assert!(transcript.warnings.is_empty());
+}
+
+#[test]
+fn what_detection_does_not_know_is_found_by_trial() {
+    // Detection takes Armenian for Latin, and Hebrew for Thai with a low score.
+    let (model, _) = scripts(&[("hye", ("Բոլոր մարդիկ", 0.9)), ("osd", ("Latin", 0.2)), ("rus", RUSSIAN)]);
+    let transcript = read(&unsure(0.5).model("scripts", model), FakePage::raster(tall(&LINES)), "{}");
+    assert_eq!(texts(&transcript)[0], "Բոլոր մարդիկ");
+    let languages =
+        [("heb", ("כל בני אדם", 0.9)), ("osd", ("Thai", 0.02)), ("rus", ("Все", 0.3)), ("tha", ("เออ", 0.4))];
+    let (model, _) = scripts(&languages);
+    let transcript = read(&unsure(0.7).model("scripts", model), FakePage::raster(tall(&LINES)), "{}");
+    assert_eq!(texts(&transcript)[0], "כל בני אדם");
+}
+
+#[test]
+fn a_script_without_an_installed_language_is_a_warning_with_the_package() {
+    let (model, _) = scripts(&[("ara", ("الناس", 0.9)), ("osd", ("Cyrillic", 0.2))]);
+    let host = unsure(0.6).model("scripts", model);
+    let transcript = read(&host, FakePage::raster(tall(&LINES)), "{}");
+    assert_eq!(texts(&transcript)[2], "BcBc");
+    assert!(transcript.warnings[0].contains("tesseract-ocr-rus"), "{:?}", transcript.warnings);
+}
+
+#[test]
+fn lines_of_latin_on_a_page_of_another_script_stay() {
+    // The line recognizer reads the third line in Latin letters.
+    let (model, _) = scripts(&[("osd", ("Cyrillic", 0.2)), ("rus", ("www.example.org 17", 0.95))]);
+    let transcript = read(&unsure(0.6).model("scripts", model), FakePage::raster(tall(&LINES)), "{}");
+    assert_eq!(texts(&transcript)[2], "BcBc", "a trial without letters of the script fails");
+}
+
+#[test]
+fn a_language_by_name_that_is_not_installed_is_an_error_with_the_package() {
+    let (model, _) = scripts(&[("rus", RUSSIAN)]);
+    let host = unsure(0.9).model("scripts", model);
+    let page = FakePage::raster(tall(&LINES));
+    let error: Error =
+        host.recognize::<Standard>(page, Request::default(), r#"{"languages": ["he"]}"#).unwrap_err();
+    assert_eq!(error.code, "language_not_installed");
+    assert!(error.message.contains("tesseract-ocr-heb"), "{error:?}");
+}
