@@ -10,7 +10,9 @@ use clap::Args;
 
 use crate::places::Places;
 use crate::setup::wasm::PLAIN;
-use crate::{adversary, bench, clients, corpus, deployment, formats, guests, processor, setup, shell, tidy};
+use crate::{
+    adversary, bench, clients, corpus, deployment, formats, guests, languages, processor, setup, shell, tidy,
+};
 
 /// Selection of steps.
 #[derive(Args)]
@@ -58,6 +60,7 @@ const STEPS: &[Step] = &[
     step("doc", "examples in the documentation of both workspaces", doc),
     step("corpus", "the PDFs of the test corpus", |places| passed(corpus::fetch(places, None).map(drop))),
     step("integration", "the real gateway, guests, models and documents", integration),
+    step("languages", "guests in Python and C: new, build, check, test", guest_languages),
     step("formats", "a sample of every output format, read by independent readers", |places| {
         Ok(formats::run(places)?.map_or(Outcome::Passed, Outcome::Skipped))
     }),
@@ -217,6 +220,16 @@ fn integration(places: &Places) -> Result<Outcome> {
             .env("LECTOR_REQUIRE_CORPUS", "1")
             .current_dir(&places.root),
     ))
+}
+
+/// Goes through the commands of an author in each language. Those whose tools cannot be installed are named, and no failure.
+fn guest_languages(places: &Places) -> Result<Outcome> {
+    let skipped = languages::drive(places, |_| true)?;
+    Ok(match skipped.len() {
+        0 => Outcome::Passed,
+        count if count == languages::ALL.len() => Outcome::Skipped(skipped.join("; ")),
+        _ => Outcome::Partly(format!("skipped: {}", skipped.join("; "))),
+    })
 }
 
 /// Runs the clients whose packages are small. Those that the package indexes do not give are named, and no failure.

@@ -1,9 +1,10 @@
 //! `lector guest`, for authors of guests: `new`, `build`, `check`, `test`, `dev`, `vendor`.
 //!
 //! Owns the arguments of the commands. `project.rs` is a project on disk, created from the files of `embedded_sdk.rs`;
-//! `compiler.rs` calls cargo, `python.rs` componentize-py; `pipeline_runner.rs` is the host in this process for `check`, `test` and `dev`;
-//! `golden.rs` owns golden documents. Needs no server, except for `dev --server` (`deployed.rs`).
+//! `compiler.rs` calls cargo, `python.rs` componentize-py, `c.rs` clang; `pipeline_runner.rs` is the host in this process for `check`,
+//! `test` and `dev`; `golden.rs` owns golden documents. Needs no server, except for `dev --server` (`deployed.rs`).
 
+mod c;
 mod changes;
 mod check;
 mod compiler;
@@ -12,6 +13,7 @@ mod dev;
 mod embedded_sdk;
 mod golden;
 mod language;
+mod pip_tool;
 mod pipeline_runner;
 mod project;
 mod python;

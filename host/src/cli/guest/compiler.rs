@@ -1,5 +1,5 @@
 //! Builds the component of a project: one in Rust with cargo and a standard library for the guest's target, one in another
-//! language with its tool (`python.rs`).
+//! language with its tool (`python.rs`, `c.rs`).
 //!
 //! Uses the toolchain's own std if the target is installed, else the one that `cargo xtask setup` built into the cache
 //! (`deploy/xtask/src/setup/wasm.rs` defines its layout). Never downloads a standard library.
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::language::Language;
 use super::project::Project;
-use super::python;
+use super::{c, python};
 use crate::cli::files::write_whole;
 use crate::{app, config};
 
@@ -28,6 +28,7 @@ pub(super) fn build(project: &Project) -> anyhow::Result<PathBuf> {
     let built = match project.language {
         Language::Rust => cargo_build(project, &cache)?,
         Language::Python => python::build(project, &cache)?,
+        Language::C => c::build(project, &cache)?,
     };
     let bytes = fs::metadata(&built).with_context(|| format!("reading {}", built.display()))?.len();
     ensure!(

@@ -23,8 +23,8 @@ use crate::cli::terminal;
 use crate::config::Config;
 
 /// Watched paths of a project; without the output of builds.
-const WATCHED: [&str; 7] =
-    ["Cargo.toml", "src", "pyproject.toml", "app.py", "golden", embedded_sdk::VENDORED, ".cargo"];
+const WATCHED: [&str; 8] =
+    ["Cargo.toml", "src", "pyproject.toml", "app.py", "guest.toml", "golden", embedded_sdk::VENDORED, ".cargo"];
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
