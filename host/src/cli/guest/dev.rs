@@ -14,7 +14,8 @@ use super::deployed::Deployed;
 use super::golden::{Expected, Suite, Tolerance, compare};
 use super::pipeline_runner::{Reading, text_of};
 use super::project::Project;
-use super::{compiler, embedded_sdk};
+use super::compiler::{self, Purpose};
+use super::{embedded_sdk, explained};
 use crate::cli::failure::Failure;
 use crate::cli::runtime::block_on;
 use crate::cli::server_client::Server;
@@ -95,7 +96,7 @@ async fn round(
     before: &mut BTreeMap<PathBuf, Expected>,
     mut deployed: Option<&mut Deployed<'_>>,
 ) -> anyhow::Result<()> {
-    let component = compiler::build(project)?;
+    let component = compiler::build(project, Purpose::Try)?;
     let mut suites = if project.golden().is_dir() { Suite::all(&project.golden())? } else { Vec::new() };
     if !args.files.is_empty() {
         // With the settings of the first set.
@@ -141,7 +142,7 @@ async fn show(
             (None, Ok(result)) => text_of(result)?,
             (None, Err(_)) => String::new(),
         };
-        let fault = answer.as_ref().err().map(|fault| format!("{fault}\n")).unwrap_or_default();
+        let fault = answer.as_ref().err().map(|fault| format!("{}\n", explained::fault(&fault.to_string()))).unwrap_or_default();
         terminal::print(&format!("==> {name} <==\n{report}{fault}"))?;
         before.insert(document.clone(), read);
     }

@@ -50,6 +50,18 @@ impl Language {
         }
     }
 
+    /// Returns what a project of this language lacks if its component exports no pipeline.
+    pub(super) fn how_to_export(self) -> &'static str {
+        match self {
+            Self::Rust => {
+                "write `lector_sdk::export!(YourPipeline);` once at the top level of src/lib.rs, where `YourPipeline` implements \
+                 `lector_sdk::Pipeline`"
+            }
+            Self::Python => "app.py must define the class `Pipeline(exports.Pipeline)`",
+            Self::C => "define the functions `exports_lector_ocr_pipeline_..` that target/bindings/wrapper.h declares",
+        }
+    }
+
     /// Returns the language of the project in `dir`.
     pub(super) fn of(dir: &Path) -> Option<Self> {
         Self::ALL.into_iter().find(|language| dir.join(language.manifest()).is_file())
