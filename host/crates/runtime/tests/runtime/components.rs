@@ -1,5 +1,7 @@
 //! Invalid and incompatible components, and compiled code on disk.
 
+use std::sync::Arc;
+
 use lector_core::{Fault, Kind};
 use lector_runtime::{Runtime, RuntimeConfig};
 
