@@ -97,10 +97,14 @@ fn mistakes_of_an_author_are_named() {
     std::fs::write(&source, text.replace(&export, "")).unwrap();
     let output = author("lector", &project).args(["guest", "build"]).output().unwrap();
     let messages = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && messages.contains("write `lector_sdk::export!(YourPipeline);`"), "{messages}");
+    assert!(
+        !output.status.success() && messages.contains("write `lector_sdk::export!(YourPipeline);`"),
+        "{messages}"
+    );
 
     let begin = "-> Result<Transcript, Error> {";
-    std::fs::write(&source, text.replacen(begin, &format!("{begin}\n        total(page.index());"), 1)).unwrap();
+    std::fs::write(&source, text.replacen(begin, &format!("{begin}\n        total(page.index());"), 1))
+        .unwrap();
     let total = "\n#[inline(never)]\nfn total(index: u32) {\n    assert_eq!(index, 7, \"no total\");\n}\n";
     std::fs::write(&source, std::fs::read_to_string(&source).unwrap() + total).unwrap();
     let output = author("lector", &project).args(["guest", "test"]).output().unwrap();

@@ -84,8 +84,11 @@ fn step(places: &Places, folder: &Path, arguments: &[&str]) -> Result<()> {
 fn shown(command: &mut Command) -> Result<()> {
     const KEPT_BYTES: usize = 4096;
     let line = shell::line(command);
-    let mut child =
-        command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().with_context(|| format!("starting {line}"))?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("starting {line}"))?;
     let mut messages = child.stderr.take().context("a child without standard error")?;
     let mut kept = Vec::new();
     let mut buffer = [0; 4096];

@@ -93,8 +93,9 @@ fn sources(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 /// Reads the contract of a project.
 fn world(contract: &Path) -> anyhow::Result<(Resolve, WorldId)> {
     let mut resolve = Resolve::default();
-    let (package, _) =
-        resolve.push_dir(contract).with_context(|| format!("reading the contract in {}", contract.display()))?;
+    let (package, _) = resolve
+        .push_dir(contract)
+        .with_context(|| format!("reading the contract in {}", contract.display()))?;
     let world = resolve
         .select_world(&[package], Some(WORLD))
         .with_context(|| format!("the contract in {} has no world `{WORLD}`", contract.display()))?;

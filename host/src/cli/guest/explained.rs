@@ -68,7 +68,8 @@ fn linker(message: &str, rendered: &str) -> String {
     let own = plain.lines().map(str::trim).filter_map(|line| line.strip_prefix("= note: ").or(Some(line)));
     let own: Vec<&str> = own
         .filter(|line| {
-            let is_command = line.contains("\"-flavor\"") || line.contains(".rcgu.o") || line.contains("LC_ALL=");
+            let is_command =
+                line.contains("\"-flavor\"") || line.contains(".rcgu.o") || line.contains("LC_ALL=");
             let is_hint = line.starts_with("some arguments are omitted") || line.starts_with('|');
             !line.is_empty() && !is_command && !is_hint && !line.ends_with(message)
         })
@@ -100,11 +101,20 @@ mod tests {
 
     #[test]
     fn a_dependency_for_browsers_is_explained_in_two_lines() {
-        let command = format!("  = note:  \"wasm-component-ld\" \"-flavor\" \"wasm\" {}", "\"/a/b.rcgu.o\" ".repeat(2000));
+        let command = format!(
+            "  = note:  \"wasm-component-ld\" \"-flavor\" \"wasm\" {}",
+            "\"/a/b.rcgu.o\" ".repeat(2000)
+        );
         let cause = "module requires an import interface named `__wbindgen_placeholder__`";
-        let rendered = format!("error: {LINK}\n  |\n{command}\n  = note: error: failed to encode component\n\n{cause}\n");
+        let rendered = format!(
+            "error: {LINK}\n  |\n{command}\n  = note: error: failed to encode component\n\n{cause}\n"
+        );
         let text = show(LINK, &rendered);
-        assert!(text.starts_with("error: a dependency calls JavaScript") && text.contains("--invert wasm-bindgen"), "{text}");
+        assert!(
+            text.starts_with("error: a dependency calls JavaScript")
+                && text.contains("--invert wasm-bindgen"),
+            "{text}"
+        );
         assert_eq!(text.lines().count(), 2, "{text}");
     }
 
@@ -121,7 +131,8 @@ mod tests {
 
     #[test]
     fn another_error_of_the_linker_loses_its_command_line() {
-        let command = format!("  = note:  \"wasm-component-ld\" \"-flavor\" {}", "\"/a/b.rcgu.o\" ".repeat(2000));
+        let command =
+            format!("  = note:  \"wasm-component-ld\" \"-flavor\" {}", "\"/a/b.rcgu.o\" ".repeat(2000));
         let rendered = format!(
             "\u{1b}[1merror\u{1b}[0m: {LINK}\n  |\n{command}\n  = note: some arguments are omitted. use `--verbose`\n  \
              = note: rust-lld: error: undefined symbol: answer\n"
@@ -132,7 +143,9 @@ mod tests {
 
     #[test]
     fn a_missing_export_is_named() {
-        let rendered = format!("error: {LINK}\n  = note: error: module does not export `lector:ocr/pipeline@0.2.0#configure`\n");
+        let rendered = format!(
+            "error: {LINK}\n  = note: error: module does not export `lector:ocr/pipeline@0.2.0#configure`\n"
+        );
         assert!(show(LINK, &rendered).contains("lector_sdk::export!"));
     }
 
@@ -145,7 +158,9 @@ mod tests {
 
     #[test]
     fn other_diagnostics_stay_as_they_are() {
-        for rendered in ["error[E0308]: mismatched types\n --> src/lib.rs:1:1\n", "warning: unused variable: `target`\n"] {
+        for rendered in
+            ["error[E0308]: mismatched types\n --> src/lib.rs:1:1\n", "warning: unused variable: `target`\n"]
+        {
             let message = rendered.lines().next().unwrap_or_default();
             assert_eq!(show(message, rendered), rendered);
         }

@@ -58,7 +58,9 @@ impl Language {
                  `lector_sdk::Pipeline`"
             }
             Self::Python => "app.py must define the class `Pipeline(exports.Pipeline)`",
-            Self::C => "define the functions `exports_lector_ocr_pipeline_..` that target/bindings/wrapper.h declares",
+            Self::C => {
+                "define the functions `exports_lector_ocr_pipeline_..` that target/bindings/wrapper.h declares"
+            }
         }
     }
 

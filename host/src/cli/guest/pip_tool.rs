@@ -33,8 +33,8 @@ impl PipTool {
         let parent = tool.parent().unwrap_or(cache);
         fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
         // Another build may install it at the same time: each installs into a folder of its own.
-        let part =
-            tempfile::tempdir_in(parent).with_context(|| format!("making a folder in {}", parent.display()))?;
+        let part = tempfile::tempdir_in(parent)
+            .with_context(|| format!("making a folder in {}", parent.display()))?;
         let requirements = part.path().join("requirements.txt");
         fs::write(&requirements, &requirement)
             .with_context(|| format!("writing {}", requirements.display()))?;

@@ -72,7 +72,9 @@ pub(super) fn new(path: &Path, language: Language) -> anyhow::Result<()> {
     embedded_sdk::write_project(path, name, language)?;
     let about = match language {
         Language::Rust => "a guest that works like the standard one, and removes lines in capitals",
-        Language::Python | Language::C => "a guest that wraps another deployment, and finds the fields of invoices",
+        Language::Python | Language::C => {
+            "a guest that wraps another deployment, and finds the fields of invoices"
+        }
     };
     terminal::print(&format!(
         "created {0}: {about}\n\n  cd {0}\n  lector guest build\n  lector guest test\n",

@@ -41,9 +41,11 @@ pub(super) fn build(project: &Project, cache: &Path, purpose: Purpose) -> anyhow
         Purpose::Deploy => drop(cargo.arg("--release")),
         Purpose::Try => {
             cargo.args(["--profile", TRY]);
-            cargo.args(TRY_SETTINGS.iter().flat_map(|setting| {
-                ["--config".to_owned(), format!("profile.{TRY}.{setting}")]
-            }));
+            cargo.args(
+                TRY_SETTINGS
+                    .iter()
+                    .flat_map(|setting| ["--config".to_owned(), format!("profile.{TRY}.{setting}")]),
+            );
             // Dependencies of the registry are compiled once for all projects.
             if std::env::var_os("CARGO_TARGET_DIR").is_none() {
                 cargo.env("CARGO_TARGET_DIR", cache.join("guest-target"));

@@ -148,7 +148,8 @@ fn page(expected: &Transcript, read: &Transcript, tolerance: &Tolerance, outcome
         outcome.beyond(format_args!("was read at {} dpi, not at {}", read.dpi, expected.dpi));
     }
     if expected.rotation != read.rotation {
-        outcome.beyond(format_args!("was rotated by {}, not by {}",
+        outcome.beyond(format_args!(
+            "was rotated by {}, not by {}",
             name_of(&read.rotation),
             name_of(&expected.rotation)
         ));
@@ -365,7 +366,10 @@ mod tests {
         check(|page| page.blocks[0].kind = BlockKind::Heading { level: 2 }, Some("+ block 0 heading 2"));
         check(|page| page.blocks[0].quad = quad(0.0), Some("block 0`: a corner"));
         check(|page| page.properties = Some(r#"{"b":2,"a":1}"#.into()), None);
-        check(|page| page.properties = Some(r#"{"a":2}"#.into()), Some("page property /a: 1 -> 2\n  page property /b: 2 -> none"));
+        check(
+            |page| page.properties = Some(r#"{"a":2}"#.into()),
+            Some("page property /a: 1 -> 2\n  page property /b: 2 -> none"),
+        );
         check(|page| page.lines[0].direction = Direction::Rtl, Some("runs rtl, not ltr"));
         check(|page| page.lines[1].text = "an other line".into(), Some("- another line\n  + an other line"));
         check(|page| page.lines.truncate(2), Some("- the last line"));

@@ -53,7 +53,9 @@ fn members(what: &str, path: &str, old: Option<&Value>, new: Option<&Value>, rep
         }
         _ if old == new => {}
         _ => {
-            let shown = |value: Option<&Value>| value.map_or_else(|| "none".to_owned(), |value| short(&value.to_string()));
+            let shown = |value: Option<&Value>| {
+                value.map_or_else(|| "none".to_owned(), |value| short(&value.to_string()))
+            };
             let at = if path.is_empty() { "" } else { " " };
             let _ = writeln!(report, "{what}{at}{path}: {} -> {}", shown(old), shown(new));
         }
@@ -99,7 +101,10 @@ pub(super) fn block(block: &Block) -> Vec<String> {
 pub(super) fn name_of(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(Value::String(name)) => name,
-        Ok(Value::Object(members)) => members.keys().next().cloned().unwrap_or_default(),
+        // An enum with data, by its tag.
+        Ok(Value::Object(members)) => {
+            members.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned()
+        }
         _ => String::new(),
     }
 }
@@ -130,6 +135,6 @@ mod tests {
         let report = difference("finding", &of(&["a", "b", "c"]), &of(&["a", "d", "c", "e"]));
         assert_eq!(report, "- finding b\n+ finding d\n+ finding e\n");
         assert_eq!(name_of(&LineSource::TextLayer), "text-layer");
-        assert_eq!(name_of(&BlockKind::ListItem), "list-item");
+        assert_eq!(name_of(&BlockKind::ListItem), "list_item");
     }
 }
