@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// Embedded paths, relative to the root of the repository.
-const TAKEN: [&str; 10] = [
+const TAKEN: [&str; 11] = [
     "guest/.cargo",
     "guest/Cargo.toml",
     "guest/Cargo.lock",
+    "guest/examples/c",
     "guest/examples/python",
     "guest/find",
     "guest/sdk",

@@ -271,6 +271,8 @@ pub async fn try_render_worker(config: &Config) -> anyhow::Result<(String, Vec<S
 pub struct GuestReport {
     /// Lines to print.
     pub report: String,
+    /// Whether it exports a pipeline, of any version of the contract.
+    pub exports_pipeline: bool,
     /// Whether this server can run it.
     pub check: Result<(), Fault>,
 }
@@ -291,7 +293,7 @@ pub fn inspect_guest(wasm: &[u8]) -> Result<GuestReport, Fault> {
     );
     let bytes_max = RuntimeConfig::default().component_bytes_max;
     let check = inspection.check().and_then(|()| component_within(inspection.bytes, bytes_max));
-    Ok(GuestReport { report, check })
+    Ok(GuestReport { report, exports_pipeline: inspection.world.is_some(), check })
 }
 
 pub use engines::{

@@ -23,6 +23,8 @@ async fn a_panic_of_the_smoke_test_is_in_the_problem_and_in_the_log() {
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("panicked at ") && detail.contains("lib.rs:"), "{problem}");
     assert!(detail.contains("the echo guest panics as configured"), "{problem}");
+    // The function of the author, demangled, and none of the standard library.
+    assert!(detail.contains("(in echo::") && !detail.contains("panicking"), "{problem}");
     let log = lines(&gateway, "broken", "").await;
     let line = log.iter().find(|line| line["level"] == "error").expect("a line of the panic");
     assert_eq!((&line["revision"], &line["request"]), (&Value::Null, &json!("smoke_test")), "{line}");

@@ -85,6 +85,35 @@ fn the_readme_does_what_it_says() {
     dev(&project);
 }
 
+/// What an author sees of the usual mistakes.
+#[test]
+fn mistakes_of_an_author_are_named() {
+    let home = tempfile::tempdir().unwrap();
+    assert!(author("lector", home.path()).args(["guest", "new", "faulty"]).status().unwrap().success());
+    let project = home.path().join("faulty");
+    let source = project.join("src/lib.rs");
+    let text = std::fs::read_to_string(&source).unwrap();
+    let export = text.lines().find(|line| line.starts_with("lector_sdk::export!")).unwrap().to_owned();
+    std::fs::write(&source, text.replace(&export, "")).unwrap();
+    let output = author("lector", &project).args(["guest", "build"]).output().unwrap();
+    let messages = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && messages.contains("write `lector_sdk::export!(YourPipeline);`"),
+        "{messages}"
+    );
+
+    let begin = "-> Result<Transcript, Error> {";
+    std::fs::write(&source, text.replacen(begin, &format!("{begin}\n        total(page.index());"), 1))
+        .unwrap();
+    let total = "\n#[inline(never)]\nfn total(index: u32) {\n    assert_eq!(index, 7, \"no total\");\n}\n";
+    std::fs::write(&source, std::fs::read_to_string(&source).unwrap() + total).unwrap();
+    let output = author("lector", &project).args(["guest", "test"]).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(shown.contains("panicked at src/lib.rs:") && shown.contains("no total"), "{shown}");
+    assert!(shown.contains("(in faulty::total)") && !shown.contains("std::panicking"), "{shown}");
+}
+
 /// Returns an address that no process listens on.
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap()

@@ -24,6 +24,8 @@ struct Component {
     package: String,
     /// Name of cargo's output file.
     file: String,
+    /// Whether it is built for WASI alone: `target` in `[package.metadata.lector]` of its manifest.
+    wasi_only: bool,
 }
 
 /// Builds all components in release and copies them to the output folder, which is returned.
@@ -33,10 +35,18 @@ pub fn build(places: &Places) -> Result<PathBuf> {
         wasm::ensure(places)?
     };
     let components = components(places)?;
+    let (wasi_only, components): (Vec<_>, Vec<_>) =
+        components.into_iter().partition(|component| component.wasi_only);
     compile(places, &rust, PLAIN, &components)?;
-    let proof: Vec<_> = components.into_iter().filter(|component| component.name == WASI_PROOF).collect();
-    compile(places, &rust, WASI, &proof)?;
+    let proof = components.into_iter().filter(|component| component.name == WASI_PROOF);
+    compile(places, &rust, WASI, &proof.chain(wasi_only).collect::<Vec<_>>())?;
     Ok(places.components())
+}
+
+/// Returns the packages that are built for WASI alone.
+pub fn wasi_only(places: &Places) -> Result<Vec<String>> {
+    let found = components(places)?.into_iter().filter(|component| component.wasi_only);
+    Ok(found.map(|component| component.package).collect())
 }
 
 /// Returns the compiler for guests, for a caller that checks guests without building them.
@@ -113,6 +123,7 @@ fn of_metadata(metadata: &Value) -> Vec<Component> {
                     name: folder.to_string_lossy().into_owned(),
                     package: package["name"].as_str().unwrap_or_default().to_owned(),
                     file: format!("{}.wasm", target["name"].as_str().unwrap_or_default().replace('-', "_")),
+                    wasi_only: package["metadata"]["lector"]["target"] == WASI,
                 });
             }
         }
@@ -133,14 +144,25 @@ mod tests {
               "targets": [{ "name": "lector_sdk", "crate_types": ["lib"] }] },
             { "name": "lector-guest-standard", "manifest_path": "/x/guest/components/standard/Cargo.toml",
               "targets": [{ "name": "lector-guest-standard", "crate_types": ["cdylib", "rlib"] }] },
+            { "name": "timed", "manifest_path": "/x/tests/guests/timed/Cargo.toml", "metadata": { "lector": { "target": WASI } },
+              "targets": [{ "name": "timed", "crate_types": ["cdylib"] }] },
         ]});
         assert_eq!(
             of_metadata(&metadata),
-            [Component {
-                name: "standard".into(),
-                package: "lector-guest-standard".into(),
-                file: "lector_guest_standard.wasm".into()
-            }]
+            [
+                Component {
+                    name: "standard".into(),
+                    package: "lector-guest-standard".into(),
+                    file: "lector_guest_standard.wasm".into(),
+                    wasi_only: false,
+                },
+                Component {
+                    name: "timed".into(),
+                    package: "timed".into(),
+                    file: "timed.wasm".into(),
+                    wasi_only: true,
+                },
+            ]
         );
     }
 }

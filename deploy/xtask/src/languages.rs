@@ -1,16 +1,20 @@
-//! Guest projects in other languages than Rust: each is created, built, checked and tested with the commands of an author. Not
-//! part of `test`: the tools are large downloads, and their components compile for long. `bench guests` measures them.
+//! Guest projects in other languages than Rust: each is created, built, checked and tested with the commands of an author.
+//! `bench guests` measures them.
 
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::places::Places;
 use crate::shell::{self, Scratch};
 
 /// The languages, as `lector guest new --lang` takes them.
-pub const ALL: [&str; 1] = ["python"];
+pub const ALL: [&str; 2] = ["python", "c"];
+
+/// Beginning of the error of `lector guest build` where a language's tool cannot be installed.
+const NO_TOOL: &str = "lector: installing ";
 
 /// Arguments of `cargo xtask languages`.
 #[derive(clap::Args)]
@@ -23,12 +27,21 @@ pub struct Arguments {
 /// Goes through the guide of each language in an empty folder, with the built `lector`.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     shell::build_host(&places.root)?;
-    let wanted = |name: &str| arguments.names.is_empty() || arguments.names.iter().any(|n| n == name);
+    let skipped = drive(places, |name| {
+        arguments.names.is_empty() || arguments.names.iter().any(|wanted| wanted == name)
+    })?;
+    ensure!(skipped.is_empty(), "{}", skipped.join("; "));
+    Ok(())
+}
+
+/// Goes through the guide of the wanted languages. Returns a sentence for each whose tool cannot be installed here.
+pub fn drive(places: &Places, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+    let mut skipped = Vec::new();
     for language in ALL.into_iter().filter(|name| wanted(name)) {
         let scratch = Scratch::new(&places.root.join("target"), "languages")?;
-        all_steps(places, language, scratch.path())?;
+        skipped.extend(all_steps(places, language, scratch.path())?);
     }
-    Ok(())
+    Ok(skipped)
 }
 
 /// Creates and builds a project below `folder`; returns its component.
@@ -40,7 +53,7 @@ pub fn build(places: &Places, language: &str, folder: &Path) -> Result<PathBuf> 
     Ok(project.join(component(&name)))
 }
 
-fn all_steps(places: &Places, language: &str, folder: &Path) -> Result<()> {
+fn all_steps(places: &Places, language: &str, folder: &Path) -> Result<Option<String>> {
     let name = name(language);
     step(places, folder, &["guest", "new", &name, "--lang", language])?;
     let project = folder.join(&name);
@@ -48,9 +61,14 @@ fn all_steps(places: &Places, language: &str, folder: &Path) -> Result<()> {
     let steps: [&[&str]; 3] =
         [&["guest", "build"], &["guest", "check", &component, "--wraps", "standard"], &["guest", "test"]];
     for one in steps {
-        step(places, &project, one).with_context(|| format!("a guest in {language} does not work"))?;
+        match step(places, &project, one) {
+            Err(error) if error.to_string().contains(NO_TOOL) => {
+                return Ok(Some(format!("{language}: its tool cannot be installed here, see above")));
+            }
+            outcome => outcome.with_context(|| format!("a guest in {language} does not work"))?,
+        }
     }
-    Ok(())
+    Ok(None)
 }
 
 fn step(places: &Places, folder: &Path, arguments: &[&str]) -> Result<()> {
@@ -59,7 +77,31 @@ fn step(places: &Places, folder: &Path, arguments: &[&str]) -> Result<()> {
     // The project is outside of the checkout, whose models it reads with.
     lector.env("LECTOR__ENGINES__MODELS_DIR", places.repo("models"));
     println!("$ {}", shell::line(&lector));
-    shell::run(&mut lector)
+    shown(&mut lector)
+}
+
+/// Runs a command whose messages appear as they come; the error contains the last of them.
+fn shown(command: &mut Command) -> Result<()> {
+    const KEPT_BYTES: usize = 4096;
+    let line = shell::line(command);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("starting {line}"))?;
+    let mut messages = child.stderr.take().context("a child without standard error")?;
+    let mut kept = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let read = messages.read(&mut buffer).context("reading messages")?;
+        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+        std::io::stderr().write_all(bytes).context("showing messages")?;
+        kept.extend_from_slice(bytes);
+        kept.drain(..kept.len().saturating_sub(KEPT_BYTES));
+    }
+    let status = child.wait().with_context(|| format!("waiting for {line}"))?;
+    ensure!(status.success(), "`{line}` ended with {status}: {}", String::from_utf8_lossy(&kept).trim());
+    Ok(())
 }
 
 fn name(language: &str) -> String {
@@ -68,4 +110,19 @@ fn name(language: &str) -> String {
 
 fn component(name: &str) -> String {
     format!("target/{name}.wasm")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_failed_step_tells_its_last_message() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "seq 9000 >&2; echo 'lector: installing a-tool 1; no index' >&2; exit 1"]);
+        let error = shown(&mut command).unwrap_err().to_string();
+        assert!(error.contains(NO_TOOL) && !error.contains("\n1\n"), "{error}");
+        assert!(shown(Command::new("sh").args(["-c", "echo fine >&2"])).is_ok());
+    }
 }

@@ -11,8 +11,8 @@ use clap::Args;
 use crate::places::Places;
 use crate::setup::wasm::PLAIN;
 use crate::{
-    adversary, bench, clients, contract, corpus, deployment, formats, guests, integration, processor, setup,
-    shell, tidy,
+    adversary, bench, clients, contract, corpus, deployment, formats, guests, integration, languages,
+    processor, setup, shell, tidy,
 };
 
 /// Selection of steps.
@@ -63,6 +63,7 @@ const STEPS: &[Step] = &[
     step("integration", "the real gateway, guests, models and documents", |places| {
         passed(integration::run(places))
     }),
+    step("languages", "guests in Python and C: new, build, check, test", guest_languages),
     step("formats", "a sample of every output format, read by independent readers", |places| {
         Ok(formats::run(places)?.map_or(Outcome::Passed, Outcome::Skipped))
     }),
@@ -214,6 +215,16 @@ fn build_all(places: &Places) -> Result<Outcome> {
     passed(host(places, "build", &[&targets[..], PROGRAMS].concat()))
 }
 
+/// Goes through the commands of an author in each language. Those whose tools cannot be installed are named, and no failure.
+fn guest_languages(places: &Places) -> Result<Outcome> {
+    let skipped = languages::drive(places, |_| true)?;
+    Ok(match skipped.len() {
+        0 => Outcome::Passed,
+        count if count == languages::ALL.len() => Outcome::Skipped(skipped.join("; ")),
+        _ => Outcome::Partly(format!("skipped: {}", skipped.join("; "))),
+    })
+}
+
 /// Runs the clients whose packages are small. Those that the package indexes do not give are named, and no failure.
 fn clients(places: &Places) -> Result<Outcome> {
     let report = clients::drive(places, &[], false)?;
@@ -247,6 +258,9 @@ fn guest_clippy(places: &Places) -> Result<Outcome> {
     }
     let mut cargo = shell::cargo();
     cargo.args(["clippy", "--release", "--locked", "--workspace", "--quiet", "--target", PLAIN]);
+    for package in guests::wasi_only(places)? {
+        cargo.args(["--exclude", &package]);
+    }
     cargo.args(["--", "-D", "warnings"]);
     rust.apply(cargo.current_dir(places.repo("guest")));
     passed(run_printed(&mut cargo))

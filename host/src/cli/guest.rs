@@ -1,20 +1,24 @@
 //! `lector guest`, for authors of guests: `new`, `build`, `check`, `test`, `dev`, `vendor`.
 //!
 //! Owns the arguments of the commands. `project.rs` is a project on disk, created from the files of `embedded_sdk.rs`;
-//! `compiler.rs` calls cargo, `python.rs` componentize-py; `pipeline_runner.rs` is the host in this process for `check`, `test` and `dev`;
-//! `golden.rs` owns golden documents. Needs no server, except for `dev --server` (`deployed.rs`).
+//! `compiler.rs` builds: `rust.rs` with cargo, `python.rs` with componentize-py, `c.rs` with clang; `pipeline_runner.rs` is the host in this process for `check`,
+//! `test` and `dev`; `golden.rs` owns golden documents. Needs no server, except for `dev --server` (`deployed.rs`).
 
+mod c;
 mod changes;
 mod check;
 mod compiler;
 mod deployed;
 mod dev;
 mod embedded_sdk;
+mod explained;
 mod golden;
 mod language;
+mod pip_tool;
 mod pipeline_runner;
 mod project;
 mod python;
+mod rust;
 mod test;
 
 use std::path::PathBuf;
@@ -26,6 +30,7 @@ use super::failure::Failure;
 use super::server_flags::ServerFlags;
 use super::terminal;
 use crate::config::Config;
+use compiler::Purpose;
 use language::Language;
 use project::Project;
 
@@ -86,7 +91,7 @@ pub(super) fn run(command: Command, config: Config) -> Result<ExitCode, Failure>
         Command::New { path, lang } => project::new(&path, lang)?,
         Command::Build { dir } => {
             let project = Project::open(&dir)?;
-            let component = compiler::build(&project)?;
+            let component = compiler::build(&project, Purpose::Deploy)?;
             let bytes = std::fs::metadata(&component).map_or(0, |meta| meta.len());
             terminal::print(&format!("built {} ({} KiB)\n", component.display(), bytes / 1024))?;
         }

@@ -1,33 +1,36 @@
-//! Builds the component of a project: one in Rust with cargo and a standard library for the guest's target, one in another
-//! language with its tool (`python.rs`).
-//!
-//! Uses the toolchain's own std if the target is installed, else the one that `cargo xtask setup` built into the cache
-//! (`deploy/xtask/src/setup/wasm.rs` defines its layout). Never downloads a standard library.
+//! Builds the component of a project, by the tool of its language (`rust.rs`, `python.rs`, `c.rs`), and checks that it is a
+//! guest.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 
-use anyhow::{Context, bail, ensure};
-use serde_json::Value;
+use anyhow::{Context, ensure};
 
 use super::language::Language;
 use super::project::Project;
-use super::python;
+use super::{c, python, rust};
 use crate::cli::files::write_whole;
 use crate::{app, config};
 
-const TARGET: &str = "wasm32-unknown-unknown";
 /// Maximum size of a component; far larger than any guest.
 const COMPONENT_BYTES_MAX: u64 = 1 << 30;
 
+/// What a build is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be deployed: small and fast.
+    Deploy,
+    /// To be tried once: built as fast as possible. Only a build in Rust differs.
+    Try,
+}
+
 /// Builds a project and copies the component to [`Project::component`]. The output of the tools goes to standard error.
-pub(super) fn build(project: &Project) -> anyhow::Result<PathBuf> {
+pub(super) fn build(project: &Project, purpose: Purpose) -> anyhow::Result<PathBuf> {
     let cache = config::cache_root()?;
     let built = match project.language {
-        Language::Rust => cargo_build(project, &cache)?,
+        Language::Rust => rust::build(project, &cache, purpose)?,
         Language::Python => python::build(project, &cache)?,
+        Language::C => c::build(project, &cache)?,
     };
     let bytes = fs::metadata(&built).with_context(|| format!("reading {}", built.display()))?.len();
     ensure!(
@@ -36,169 +39,16 @@ pub(super) fn build(project: &Project) -> anyhow::Result<PathBuf> {
         built.display()
     );
     let component = fs::read(&built).with_context(|| format!("reading {}", built.display()))?;
-    let inspection = app::inspect_guest(&component).and_then(|inspection| inspection.check);
-    inspection.map_err(|fault| anyhow::anyhow!("{}: {fault}", built.display()))?;
+    let inspection =
+        app::inspect_guest(&component).map_err(|fault| anyhow::anyhow!("{}: {fault}", built.display()))?;
+    if !inspection.exports_pipeline {
+        anyhow::bail!("{} exports no pipeline: {}", project.name, project.language.how_to_export());
+    }
+    inspection.check.map_err(|fault| anyhow::anyhow!("{}: {fault}", built.display()))?;
     let to = project.component();
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     }
     write_whole(&to, &component)?;
     Ok(to)
-}
-
-/// Builds a project in Rust; returns the output file of cargo.
-fn cargo_build(project: &Project, cache: &Path) -> anyhow::Result<PathBuf> {
-    let std = GuestStd::find(&project.dir, cache)?;
-    let mut cargo = Command::new("cargo");
-    cargo
-        .args(["build", "--release", "--target", TARGET, "--message-format", "json-render-diagnostics"])
-        .current_dir(&project.dir)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    std.apply(&mut cargo);
-    let mut child = cargo.spawn().map_err(|error| missing("cargo", error))?;
-    let mut built = None;
-    if let Some(stdout) = child.stdout.take() {
-        for line in BufReader::new(stdout).lines() {
-            let line = line.context("reading the output of cargo")?;
-            built = serde_json::from_str(&line)
-                .ok()
-                .and_then(|message| artifact(&message, &project.dir))
-                .or(built);
-        }
-    }
-    let status = child.wait().context("waiting for cargo")?;
-    ensure!(status.success(), "{} does not build: cargo ended with {status}", project.name);
-    let Some(built) = built else {
-        bail!(
-            "cargo built no component of {}: its Cargo.toml needs `crate-type = [\"cdylib\"]` under [lib]",
-            project.name
-        )
-    };
-    Ok(built)
-}
-
-/// Returns the wasm file of the project's own package if this message of cargo names it.
-fn artifact(message: &Value, dir: &Path) -> Option<PathBuf> {
-    let manifest = Path::new(message["manifest_path"].as_str()?);
-    let ours = message["reason"] == "compiler-artifact" && manifest.parent() == Some(dir);
-    let files = message["filenames"].as_array().filter(|_| ours)?;
-    files.iter().filter_map(Value::as_str).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
-}
-
-/// Source of the standard library for guests.
-#[derive(Debug, Default, PartialEq)]
-struct GuestStd {
-    /// Compiler to use instead of the toolchain's, if std is available only for it.
-    rustc: Option<PathBuf>,
-    /// Folder with std, if the compiler itself lacks it.
-    sysroot: Option<PathBuf>,
-}
-
-impl GuestStd {
-    fn find(dir: &Path, cache: &Path) -> anyhow::Result<Self> {
-        let version = rustc(dir, &["--version"])?;
-        let version = version.split_whitespace().nth(1).unwrap_or_default();
-        let sysroot = PathBuf::from(rustc(dir, &["--print", "sysroot"])?.trim());
-        Self::among(&sysroot, version, cache).with_context(|| {
-            format!(
-                "Rust {version} has no standard library for {TARGET}. Install it with `rustup target \
-                 add {TARGET}`; in a checkout of Lector `cargo xtask setup` builds one for the toolchain that is \
-                 pinned there (searched in {})",
-                cache.display()
-            )
-        })
-    }
-
-    /// Returns the first that has std: the toolchain, the std built for it, Debian's compiler for browsers.
-    fn among(toolchain: &Path, version: &str, cache: &Path) -> Option<Self> {
-        if has_std(toolchain) {
-            return Some(Self::default());
-        }
-        let built = cache.join(format!("wasm-std-{version}/sysroot"));
-        if has_std(&built) {
-            return Some(Self { rustc: None, sysroot: Some(built) });
-        }
-        let (rustc, sysroot) = (cache.join("rustc-web/rustc"), cache.join("rustc-web/sysroot"));
-        (rustc.is_file() && has_std(&sysroot)).then_some(Self { rustc: Some(rustc), sysroot: Some(sysroot) })
-    }
-
-    /// Sets the compiler and sysroot. cargo joins the flags of the target's variable with those of
-    /// `.cargo/config.toml`; RUSTFLAGS would replace them, the linker's features included, so that variable is removed.
-    fn apply(&self, cargo: &mut Command) {
-        cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_BUILD_TARGET");
-        if let Some(rustc) = &self.rustc {
-            cargo.env("RUSTC", rustc);
-        }
-        if let Some(sysroot) = &self.sysroot {
-            let flag = format!("--sysroot={}", sysroot.display());
-            cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flag);
-        }
-    }
-}
-
-fn has_std(sysroot: &Path) -> bool {
-    let Ok(entries) = fs::read_dir(sysroot.join("lib/rustlib").join(TARGET).join("lib")) else {
-        return false;
-    };
-    entries.filter_map(Result::ok).any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
-}
-
-/// Runs the rustc that is active in the project.
-fn rustc(dir: &Path, arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new("rustc").args(arguments).current_dir(dir).stdin(Stdio::null()).output();
-    let output = output.map_err(|error| missing("rustc", error))?;
-    if !output.status.success() {
-        bail!("rustc failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn missing(program: &str, error: std::io::Error) -> anyhow::Error {
-    if error.kind() == std::io::ErrorKind::NotFound {
-        return anyhow::anyhow!("{program} is not in the path: install Rust with rustup");
-    }
-    anyhow::Error::new(error).context(format!("starting {program}"))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn std_in(sysroot: &Path) {
-        let lib = sysroot.join("lib/rustlib").join(TARGET).join("lib");
-        fs::create_dir_all(&lib).unwrap();
-        fs::write(lib.join("libstd-0.rlib"), "").unwrap();
-    }
-
-    #[test]
-    fn the_nearest_std_is_taken() {
-        let home = tempfile::tempdir().unwrap();
-        let (toolchain, cache) = (home.path().join("toolchain"), home.path().join("cache"));
-        let found = || GuestStd::among(&toolchain, "1.0.0", &cache);
-        assert_eq!(found(), None);
-        let web = cache.join("rustc-web");
-        std_in(&web.join("sysroot"));
-        assert_eq!(found(), None, "std without its compiler");
-        fs::write(web.join("rustc"), "").unwrap();
-        assert_eq!(found().unwrap().rustc, Some(web.join("rustc")));
-        std_in(&cache.join("wasm-std-0.9.0/sysroot"));
-        assert!(found().unwrap().rustc.is_some(), "std of another version");
-        std_in(&cache.join("wasm-std-1.0.0/sysroot"));
-        let built = GuestStd { rustc: None, sysroot: Some(cache.join("wasm-std-1.0.0/sysroot")) };
-        assert_eq!(found(), Some(built));
-        std_in(&toolchain);
-        assert_eq!(found(), Some(GuestStd::default()));
-    }
-
-    #[test]
-    fn only_the_projects_own_component_counts() {
-        let message = |manifest: &str, file: &str| serde_json::json!({ "reason": "compiler-artifact", "manifest_path": manifest, "filenames": [file] });
-        let dir = Path::new("/p");
-        assert_eq!(artifact(&message("/p/Cargo.toml", "/t/g.wasm"), dir), Some(PathBuf::from("/t/g.wasm")));
-        assert_eq!(artifact(&message("/p/lector/Cargo.toml", "/t/g.wasm"), dir), None);
-        assert_eq!(artifact(&message("/p/Cargo.toml", "/t/g.rlib"), dir), None);
-        assert_eq!(artifact(&serde_json::json!({ "reason": "build-finished" }), dir), None);
-    }
 }

@@ -10,11 +10,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use super::changes::Changes;
+use super::compiler::{self, Purpose};
 use super::deployed::Deployed;
 use super::golden::{Expected, Suite, Tolerance, compare};
 use super::pipeline_runner::{Reading, text_of};
 use super::project::Project;
-use super::{compiler, embedded_sdk};
+use super::{embedded_sdk, explained};
 use crate::cli::failure::Failure;
 use crate::cli::runtime::block_on;
 use crate::cli::server_client::Server;
@@ -23,8 +24,16 @@ use crate::cli::terminal;
 use crate::config::Config;
 
 /// Watched paths of a project; without the output of builds.
-const WATCHED: [&str; 7] =
-    ["Cargo.toml", "src", "pyproject.toml", "app.py", "golden", embedded_sdk::VENDORED, ".cargo"];
+const WATCHED: [&str; 8] = [
+    "Cargo.toml",
+    "src",
+    "pyproject.toml",
+    "app.py",
+    "guest.toml",
+    "golden",
+    embedded_sdk::VENDORED,
+    ".cargo",
+];
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -95,7 +104,7 @@ async fn round(
     before: &mut BTreeMap<PathBuf, Expected>,
     mut deployed: Option<&mut Deployed<'_>>,
 ) -> anyhow::Result<()> {
-    let component = compiler::build(project)?;
+    let component = compiler::build(project, Purpose::Try)?;
     let mut suites = if project.golden().is_dir() { Suite::all(&project.golden())? } else { Vec::new() };
     if !args.files.is_empty() {
         // With the settings of the first set.
@@ -141,7 +150,11 @@ async fn show(
             (None, Ok(result)) => text_of(result)?,
             (None, Err(_)) => String::new(),
         };
-        let fault = answer.as_ref().err().map(|fault| format!("{fault}\n")).unwrap_or_default();
+        let fault = answer
+            .as_ref()
+            .err()
+            .map(|fault| format!("{}\n", explained::fault(&fault.to_string())))
+            .unwrap_or_default();
         terminal::print(&format!("==> {name} <==\n{report}{fault}"))?;
         before.insert(document.clone(), read);
     }

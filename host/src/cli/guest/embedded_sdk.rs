@@ -76,7 +76,7 @@ pub(super) fn vendor(dir: &Path, language: Language) -> anyhow::Result<()> {
     }
     let about = match language {
         Language::Rust => VENDORED_README,
-        Language::Python => VENDORED_CONTRACT,
+        Language::Python | Language::C => VENDORED_CONTRACT,
     };
     let about = about.replace("VERSION", env!("CARGO_PKG_VERSION"));
     write(&fresh.join("README.md"), about.as_bytes())?;
@@ -195,5 +195,30 @@ mod tests {
         assert!(manifest.contains("name = \"bills\"") && !manifest.contains("{{"), "{manifest}");
         assert!(!dir.join("lector/guest").exists() && !dir.join("Cargo.lock").exists());
         assert!(vendored_is_ours(&dir, Language::Python));
+    }
+
+    #[test]
+    fn a_c_project_has_the_contract_and_no_crates() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("bills");
+        write_project(&dir, "bills", Language::C).unwrap();
+        for path in [
+            ".gitignore",
+            "README.md",
+            "compile_flags.txt",
+            "golden/golden.toml",
+            "golden/invoice.pdf",
+            "golden/invoice.pdf.json",
+            "guest.toml",
+            "lector/README.md",
+            "lector/wit/world.wit",
+            "src/invoice.c",
+        ] {
+            assert!(dir.join(path).is_file(), "{path}");
+        }
+        let manifest = fs::read_to_string(dir.join("guest.toml")).unwrap();
+        assert!(manifest.contains("name = \"bills\"") && !manifest.contains("{{"), "{manifest}");
+        assert!(!dir.join("lector/guest").exists() && !dir.join("Cargo.lock").exists());
+        assert!(vendored_is_ours(&dir, Language::C));
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! Owns the layout of a `golden` folder: documents, `DOCUMENT.json` with the expected result of each, and `golden.toml`
 //! with the options. A subfolder with a `golden.toml` is a separate set. `golden/expected.rs` is the form of an
-//! expectation, `golden/compare.rs` compares. Called by `lector guest test` and `dev`.
+//! expectation, `golden/compare.rs` compares, and `golden/records.rs` writes
+//! differences of records and JSON. Called by `lector guest test` and `dev`.
 
 mod compare;
 mod expected;
+mod records;
 
 use std::collections::BTreeMap;
 use std::fs;

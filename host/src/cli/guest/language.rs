@@ -10,18 +10,26 @@ pub(in crate::cli) enum Language {
     Rust,
     /// Built by componentize-py; wraps another deployment
     Python,
+    /// Built by clang; wraps another deployment
+    C,
 }
 
 impl Language {
     /// All languages.
-    pub(super) const ALL: [Self; 2] = [Self::Rust, Self::Python];
+    pub(super) const ALL: [Self; 3] = [Self::Rust, Self::Python, Self::C];
 
     /// Returns the file that names a project of this language.
     pub(super) fn manifest(self) -> &'static str {
         match self {
             Self::Rust => "Cargo.toml",
             Self::Python => "pyproject.toml",
+            Self::C => "guest.toml",
         }
+    }
+
+    /// Returns the names of all manifests, for an error.
+    pub(super) fn manifests() -> String {
+        Self::ALL.map(Self::manifest).join(", ")
     }
 
     /// Returns the table of the manifest with the project's name.
@@ -29,6 +37,7 @@ impl Language {
         match self {
             Self::Rust => "package",
             Self::Python => "project",
+            Self::C => "guest",
         }
     }
 
@@ -37,6 +46,21 @@ impl Language {
         match self {
             Self::Rust => "guest/template/",
             Self::Python => "guest/examples/python/",
+            Self::C => "guest/examples/c/",
+        }
+    }
+
+    /// Returns what a project of this language lacks if its component exports no pipeline.
+    pub(super) fn how_to_export(self) -> &'static str {
+        match self {
+            Self::Rust => {
+                "write `lector_sdk::export!(YourPipeline);` once at the top level of src/lib.rs, where `YourPipeline` implements \
+                 `lector_sdk::Pipeline`"
+            }
+            Self::Python => "app.py must define the class `Pipeline(exports.Pipeline)`",
+            Self::C => {
+                "define the functions `exports_lector_ocr_pipeline_..` that target/bindings/wrapper.h declares"
+            }
         }
     }
 
@@ -62,6 +86,8 @@ mod tests {
     fn a_project_is_recognized_by_its_manifest() {
         let home = tempfile::tempdir().unwrap();
         assert_eq!(Language::of(home.path()), None);
+        std::fs::write(home.path().join("guest.toml"), "").unwrap();
+        assert_eq!(Language::of(home.path()), Some(Language::C));
         std::fs::write(home.path().join("pyproject.toml"), "").unwrap();
         assert_eq!(Language::of(home.path()), Some(Language::Python));
         std::fs::write(home.path().join("Cargo.toml"), "").unwrap();

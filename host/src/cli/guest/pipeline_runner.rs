@@ -80,7 +80,8 @@ impl Reading {
         let bytes = bytes_of(file, self.held_bytes_max).await.with_context(|| file.display().to_string())?;
         let principal = self.host.control.of_this_machine()?;
         let mut request = DocumentRequest::new(RequestId::from("guest"), DOCUMENT_MAX);
-        request.options = self.request;
+        // A fault then has the panic message of the guest and the place in its source.
+        request.options = PageRequest { explain: true, ..self.request };
         Ok(self.host.service.read(&principal, request, bytes).await)
     }
 

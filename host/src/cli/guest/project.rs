@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use super::embedded_sdk;
 use super::language::Language;
@@ -22,7 +22,7 @@ impl Project {
     /// Opens the project in `dir`.
     pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
         let Some(language) = Language::of(dir) else {
-            bail!("{} is not a guest project: it has no Cargo.toml and no pyproject.toml", dir.display())
+            bail!("{} is not a guest project: it has no {}", dir.display(), Language::manifests())
         };
         let manifest = dir.join(language.manifest());
         let text =
@@ -43,6 +43,17 @@ impl Project {
         self.dir.join("target").join(format!("{}.wasm", self.name))
     }
 
+    /// Returns the folder of the contract that the project carries.
+    pub(super) fn contract(&self) -> anyhow::Result<PathBuf> {
+        let contract = self.dir.join(embedded_sdk::VENDORED).join("wit");
+        ensure!(
+            contract.is_dir(),
+            "{} has no contract: `lector guest vendor` writes the one of this program",
+            contract.display()
+        );
+        Ok(contract)
+    }
+
     /// Returns the folder of the golden documents.
     pub(super) fn golden(&self) -> PathBuf {
         self.dir.join("golden")
@@ -61,7 +72,9 @@ pub(super) fn new(path: &Path, language: Language) -> anyhow::Result<()> {
     embedded_sdk::write_project(path, name, language)?;
     let about = match language {
         Language::Rust => "a guest that works like the standard one, and removes lines in capitals",
-        Language::Python => "a guest that wraps another deployment, and finds the fields of invoices",
+        Language::Python | Language::C => {
+            "a guest that wraps another deployment, and finds the fields of invoices"
+        }
     };
     terminal::print(&format!(
         "created {0}: {about}\n\n  cd {0}\n  lector guest build\n  lector guest test\n",

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use super::compiler;
+use super::compiler::{self, Purpose};
+use super::explained;
 use super::golden::{Expected, Suite, compare, expectation_of};
 use super::pipeline_runner::{Reading, text_of};
 use super::project::Project;
@@ -47,7 +48,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
         }
         None => {
             let project = Project::open(&args.dir)?;
-            (compiler::build(&project)?, project.golden())
+            (compiler::build(&project, Purpose::Deploy)?, project.golden())
         }
     };
     let suites = Suite::all(&golden)?;
@@ -103,7 +104,7 @@ async fn through(
                 format!("FAILED   {name}\n  it has no expectation; if this result is right, use --bless\n");
             let text = match &answer {
                 Ok(result) => text_of(result)?,
-                Err(fault) => fault.to_string(),
+                Err(fault) => explained::fault(&fault.to_string()),
             };
             text.lines().for_each(|line| report.extend(["  | ", line, "\n"]));
             terminal::print(&report)?;
@@ -114,7 +115,8 @@ async fn through(
         let mut report = format!("{status} {name}\n");
         outcome.report.lines().for_each(|line| report.extend(["  ", line, "\n"]));
         if let (true, Err(fault)) = (outcome.differs, &answer) {
-            report.extend(["  ", &fault.to_string(), "\n"]);
+            let fault = explained::fault(&fault.to_string());
+            fault.lines().for_each(|line| report.extend(["  ", line, "\n"]));
         }
         terminal::print(&report)?;
         if outcome.differs {

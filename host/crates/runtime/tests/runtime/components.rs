@@ -1,5 +1,7 @@
 //! Invalid and incompatible components, and compiled code on disk.
 
+use std::sync::Arc;
+
 use lector_core::{Fault, Kind};
 use lector_runtime::{Runtime, RuntimeConfig};
 
@@ -185,4 +187,37 @@ async fn a_guest_built_for_wasi_loads_and_answers() {
     assert!(guest.imports().iter().any(|name| name.starts_with("wasi:")), "{:?}", guest.imports());
     let ctx = crate::support::call("{}", lector_core::Budget::default());
     guest.configure(&ctx, "{}").await.unwrap().unwrap();
+}
+
+/// Keeps the lines that a guest logs.
+#[derive(Debug, Default)]
+struct Lines(std::sync::Mutex<Vec<String>>);
+
+impl lector_core::GuestLogSink for Lines {
+    fn write(&self, record: lector_core::GuestLogRecord<'_>) {
+        self.0.lock().unwrap().push(record.message.to_owned());
+    }
+}
+
+#[tokio::test]
+async fn ordinary_crates_have_the_time_random_numbers_and_output() {
+    let Some(wasm) = bytes("ordinary.wasip2") else { return };
+    let runtime = runtime(FakeEngines::new(Mood::Echo));
+    let guest = runtime.load(wasm).await.unwrap();
+    let lines = Arc::new(Lines::default());
+    let ctx = lector_core::CallCtx {
+        guest_log: Some(lines.clone()),
+        ..crate::support::call("{}", lector_core::Budget::default())
+    };
+    let read = async || -> serde_json::Value {
+        let page = guest.recognize(&ctx, crate::support::FakePage::new(0), Default::default()).await.result;
+        serde_json::from_str(page.unwrap().properties.as_deref().unwrap()).unwrap()
+    };
+    let (first, second) = (read().await, read().await);
+    assert!(first["now"].as_str().unwrap() > "2026" && first["now"] != second["now"], "{first} {second}");
+    assert_ne!(first["random"], second["random"]);
+    assert_ne!(first["uuid"], second["uuid"]);
+    assert_eq!(first["uuid"].as_str().unwrap().as_bytes()[14], b'4', "{first}");
+    assert!(first["slept_us"].as_u64().unwrap() >= 2000, "{first}");
+    assert!(lines.0.lock().unwrap().iter().any(|line| line.contains("an ordinary line")), "{lines:?}");
 }

@@ -6,10 +6,11 @@
 use std::fmt::Write as _;
 
 use anyhow::ensure;
-use lector_core::{Block, BlockKind, Cell, Finding, Line, Quad, Transcript};
+use lector_core::{Block, Finding, Line, Quad, Transcript};
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::expected::{Document, Expected, Page};
+use super::records::{self, difference, json_difference, name_of};
 
 /// Above this number of character pairs two texts count as wholly different: the exact distance would take long and is
 /// not needed.
@@ -54,6 +55,11 @@ pub(in crate::cli::guest) struct Comparison {
 }
 
 impl Comparison {
+    /// Adds lines, each a difference.
+    fn beyond_all(&mut self, lines: &str) {
+        lines.lines().for_each(|line| self.beyond(line));
+    }
+
     fn beyond(&mut self, line: impl std::fmt::Display) {
         self.differs = true;
         let _ = writeln!(self.report, "{line}");
@@ -120,7 +126,13 @@ fn documents(expected: &Document, read: &Document, tolerance: &Tolerance, outcom
     properties("summary", of_document(expected).as_deref(), of_document(read).as_deref(), outcome);
     // If characters may differ on pages, the summary, which repeats them, differs too.
     if text(expected) != text(read) && tolerance.characters == 0.0 && !outcome.differs {
-        outcome.beyond(format_args!("summary: its text is {:?}, not {:?}", text(read), text(expected)));
+        let lines = |document| -> Vec<String> {
+            text(document).unwrap_or_default().lines().map(str::to_owned).collect()
+        };
+        let changed = difference("summary:", &lines(expected), &lines(read));
+        // Texts that differ in their line ends alone.
+        let changed = if changed.is_empty() { "summary: its line ends differ".to_owned() } else { changed };
+        outcome.beyond_all(&changed);
     }
 }
 
@@ -136,12 +148,14 @@ fn page(expected: &Transcript, read: &Transcript, tolerance: &Tolerance, outcome
         outcome.beyond(format_args!("was read at {} dpi, not at {}", read.dpi, expected.dpi));
     }
     if expected.rotation != read.rotation {
-        outcome.beyond(format_args!("was rotated by {:?}, not by {:?}", read.rotation, expected.rotation));
+        outcome.beyond(format_args!(
+            "was rotated by {}, not by {}",
+            name_of(&read.rotation),
+            name_of(&expected.rotation)
+        ));
     }
     lines(&expected.lines, &read.lines, tolerance, outcome);
-    if expected.warnings != read.warnings {
-        outcome.beyond(format_args!("warnings are {:?}, not {:?}", read.warnings, expected.warnings));
-    }
+    outcome.beyond_all(&difference("warning", &expected.warnings, &read.warnings));
     blocks(&expected.blocks, &read.blocks, tolerance, outcome);
     findings(&expected.findings, &read.findings, tolerance, outcome);
     properties("page", expected.properties.as_deref(), read.properties.as_deref(), outcome);
@@ -149,22 +163,14 @@ fn page(expected: &Transcript, read: &Transcript, tolerance: &Tolerance, outcome
 
 /// Compares the properties of a guest as JSON values: the order of members is not significant.
 fn properties(of: &str, expected: Option<&str>, read: Option<&str>, outcome: &mut Comparison) {
-    let value = |json: Option<&str>| json.map(|json| serde_json::from_str::<serde_json::Value>(json).ok());
-    if value(expected) != value(read) {
-        let shown = |json: Option<&str>| json.unwrap_or("none").to_owned();
-        outcome.beyond(format_args!("{of}: properties are {}, not {}", shown(read), shown(expected)));
-    }
+    outcome.beyond_all(&json_difference(&format!("{of} property"), expected, read));
 }
 
 fn findings(expected: &[Finding], read: &[Finding], tolerance: &Tolerance, outcome: &mut Comparison) {
-    let shown = |found: &Finding| {
-        let value = found.value.as_ref().map(|value| format!(" = `{value}`")).unwrap_or_default();
-        format!("{} `{}`{value} in lines {:?}", found.kind, found.text, found.lines)
-    };
-    let (old, new): (Vec<_>, Vec<_>) =
-        (expected.iter().map(shown).collect(), read.iter().map(shown).collect());
-    if old != new {
-        outcome.beyond(format_args!("findings are [{}], not [{}]", new.join("; "), old.join("; ")));
+    let shown = |findings: &[Finding]| findings.iter().map(records::finding).collect::<Vec<_>>();
+    let changed = difference("finding", &shown(expected), &shown(read));
+    if !changed.is_empty() {
+        outcome.beyond_all(&changed);
         return;
     }
     for (expected, read) in expected.iter().zip(read) {
@@ -174,26 +180,10 @@ fn findings(expected: &[Finding], read: &[Finding], tolerance: &Tolerance, outco
 }
 
 fn blocks(expected: &[Block], read: &[Block], tolerance: &Tolerance, outcome: &mut Comparison) {
-    let shown = |block: &Block| {
-        let kind = match &block.kind {
-            BlockKind::Heading { level } => format!("Heading {level}"),
-            BlockKind::Other { name } => format!("`{name}`"),
-            kind => format!("{kind:?}"),
-        };
-        let table = block.table.as_ref().map(|table| {
-            let cell = |cell: &Cell| {
-                let Cell { row, column, row_span, column_span, text, .. } = cell;
-                format!("({row}, {column}) {row_span} x {column_span} `{text}`")
-            };
-            let cells: Vec<String> = table.cells.iter().map(cell).collect();
-            format!(" of {} x {}: {}", table.rows, table.columns, cells.join(", "))
-        });
-        format!("{} {kind}{}", block.id, table.unwrap_or_default())
-    };
-    let (old, new): (Vec<_>, Vec<_>) =
-        (expected.iter().map(shown).collect(), read.iter().map(shown).collect());
-    if old != new {
-        outcome.beyond(format_args!("blocks are [{}], not [{}]", new.join("; "), old.join("; ")));
+    let shown = |blocks: &[Block]| blocks.iter().flat_map(records::block).collect::<Vec<_>>();
+    let changed = difference("block", &shown(expected), &shown(read));
+    if !changed.is_empty() {
+        outcome.beyond_all(&changed);
         return;
     }
     for (expected, read) in expected.iter().zip(read) {
@@ -249,12 +239,12 @@ fn line(expected: &Line, read: &Line, tolerance: &Tolerance, outcome: &mut Compa
     place(&expected.quad, &read.quad, &read.text, tolerance, outcome);
     confidence(&read.text, expected.confidence, read.confidence, tolerance, outcome);
     if expected.direction != read.direction {
-        outcome
-            .beyond(format_args!("`{}`: runs {:?}, not {:?}", read.text, read.direction, expected.direction));
+        let (direction, wanted) = (name_of(&read.direction), name_of(&expected.direction));
+        outcome.beyond(format_args!("`{}`: runs {direction}, not {wanted}", read.text));
     }
     if expected.source != read.source {
-        outcome
-            .beyond(format_args!("`{}`: comes from {:?}, not {:?}", read.text, read.source, expected.source));
+        let (source, wanted) = (name_of(&read.source), name_of(&expected.source));
+        outcome.beyond(format_args!("`{}`: comes from {source}, not {wanted}", read.text));
     }
     if expected.block_id != read.block_id {
         outcome.beyond(format_args!(
@@ -264,7 +254,8 @@ fn line(expected: &Line, read: &Line, tolerance: &Tolerance, outcome: &mut Compa
     }
     let words = |line: &Line| -> Vec<String> { line.words.iter().map(|word| word.text.clone()).collect() };
     if words(expected) != words(read) {
-        outcome.beyond(format_args!("`{}`: words {:?}, not {:?}", read.text, words(read), words(expected)));
+        let of_line = format!("word of `{}`:", read.text);
+        outcome.beyond_all(&difference(&of_line, &words(expected), &words(read)));
     } else {
         for (expected, read) in expected.words.iter().zip(&read.words) {
             place(&expected.quad, &read.quad, &read.text, tolerance, outcome);
@@ -288,7 +279,7 @@ fn characters_off(old: &str, new: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use lector_core::{Direction, LineSource, Point, Rotation, Size, Summary, Table, Word};
+    use lector_core::{BlockKind, Cell, Direction, LineSource, Point, Rotation, Size, Summary, Table, Word};
 
     use super::*;
 
@@ -360,23 +351,26 @@ mod tests {
         check(|page| page.lines[0].confidence = 0.86, None);
         check(|page| page.lines[0].confidence = 0.8, Some("confidence 0.800, not 0.900"));
         check(|page| page.lines[0].block_id = 1, Some("block 1"));
-        check(|page| page.lines[0].source = LineSource::TextLayer, Some("TextLayer"));
-        check(|page| page.lines[0].words.clear(), Some("words"));
+        check(|page| page.lines[0].source = LineSource::TextLayer, Some("comes from text-layer, not ocr"));
+        check(|page| page.lines[0].words.clear(), Some("- word of `one line of text`: w"));
         check(|page| page.lines[0].words[0].quad = quad(0.0), Some("`w`: a corner"));
         check(|page| page.size.width = 104, Some("104 x 100 px"));
         check(|page| page.dpi = 144.0, Some("144 dpi"));
-        check(|page| page.rotation = Rotation::Half, Some("Half"));
-        check(|page| page.warnings.push("w".into()), Some("warnings"));
-        check(|page| page.findings.clear(), Some("findings"));
+        check(|page| page.rotation = Rotation::Half, Some("rotated by half, not by none"));
+        check(|page| page.warnings.push("w".into()), Some("+ warning w"));
+        check(|page| page.findings.clear(), Some("- finding k `t` in line 0"));
         check(|page| page.findings[0].quad = quad(0.0), Some("`t`: a corner"));
-        check(|page| page.findings[0].value = Some("v".into()), Some("k `t` = `v` in lines [0]"));
+        check(|page| page.findings[0].value = Some("v".into()), Some("+ finding k `t` = `v` in line 0"));
         check(|page| page.findings[0].confidence = 0.2, Some("`t`: confidence 0.200"));
-        check(|page| page.blocks.clear(), Some("blocks are [], not [0 Table of 1 x 1: (0, 0) 1 x 1 `c`]"));
-        check(|page| page.blocks[0].kind = BlockKind::Heading { level: 2 }, Some("0 Heading 2"));
+        check(|page| page.blocks.clear(), Some("- block 0 cell (0, 0) `c`"));
+        check(|page| page.blocks[0].kind = BlockKind::Heading { level: 2 }, Some("+ block 0 heading 2"));
         check(|page| page.blocks[0].quad = quad(0.0), Some("block 0`: a corner"));
         check(|page| page.properties = Some(r#"{"b":2,"a":1}"#.into()), None);
-        check(|page| page.properties = Some(r#"{"a":2}"#.into()), Some(r#"properties are {"a":2}"#));
-        check(|page| page.lines[0].direction = Direction::Rtl, Some("runs Rtl"));
+        check(
+            |page| page.properties = Some(r#"{"a":2}"#.into()),
+            Some("page property /a: 1 -> 2\n  page property /b: 2 -> none"),
+        );
+        check(|page| page.lines[0].direction = Direction::Rtl, Some("runs rtl, not ltr"));
         check(|page| page.lines[1].text = "an other line".into(), Some("- another line\n  + an other line"));
         check(|page| page.lines.truncate(2), Some("- the last line"));
         check(|page| page.lines.swap(0, 2), Some("+ the last line"));
