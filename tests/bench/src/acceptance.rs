@@ -20,7 +20,7 @@ use xtask::{processor, shell};
 
 use crate::client::settled;
 use crate::pages::{self, Row};
-use crate::peer::{self, Tier, rapidocr};
+use crate::peer::{self, Tier, runner};
 use crate::{example, number, rows, write};
 
 const FOLDER: &str = "target/bench/acceptance";
@@ -97,10 +97,10 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let (folder, listed) = arguments.list.read_at_most(places, PAGES)?;
     let out = places.repo(FOLDER);
     shell::make_folder(&out)?;
-    let python = rapidocr::environment(places)?;
+    let python = runner::environment(places)?;
     let truth = match &arguments.truth {
         Some(truth) => places.root.join(truth),
-        None => rapidocr::truth(places, &python, &folder, &listed, out.join("truth.jsonl"))?,
+        None => runner::truth(places, &python, &folder, &listed, out.join("truth.jsonl"))?,
     };
     let uploads = pages::uploads(&folder, &listed)?;
     let noise = example(places, "noise")?;

@@ -34,6 +34,8 @@ pub struct Pages {
 pub struct Row {
     pub file: String,
     pub pages: String,
+    /// ISO 639-1 code, or an empty string.
+    pub language: String,
 }
 
 impl Pages {
@@ -86,7 +88,8 @@ fn rows(text: &str) -> Result<Vec<Row>> {
             let mut cells = line.split('\t');
             match (cells.next(), cells.next()) {
                 (Some(file), Some(pages)) if !file.contains('/') => {
-                    Ok(Row { file: file.to_owned(), pages: pages.to_owned() })
+                    let language = cells.nth(1).unwrap_or_default().to_owned();
+                    Ok(Row { file: file.to_owned(), pages: pages.to_owned(), language })
                 }
                 _ => Err(anyhow!("not FILE<tab>PAGES: {line}")),
             }

@@ -1,16 +1,17 @@
-//! `bench peer`: compares Lector with RapidOCR on the same pages, at the same dpi, on the same number of cores, without
-//! embedded text, one after another. RapidOCR is installed in a virtual environment in the cache.
+//! `bench peer`: compares Lector with other OCR programs on the same pages, at the same dpi, on the same number of cores,
+//! without embedded text, one after another. RapidOCR and faster-paddle are installed in a virtual environment in the
+//! cache; Tesseract is the machine's own program.
 //!
 //! Time is measured from the request of the first page to the response of the last, rendering included, with models
 //! loaded before. CPU seconds and memory are those of the whole process tree, measured from outside in the same way for
 //! all. Accuracy is scored against the embedded text of the pages by tests/bench/score.py.
 
-pub(super) mod rapidocr;
+pub(super) mod runner;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use xtask::gateway::Gateway;
@@ -42,18 +43,27 @@ pub struct Arguments {
     /// Weights for all sides
     #[arg(long, value_enum, default_value = "small")]
     tier: Tier,
-    /// Sides to compare: `rapidocr-onnxruntime`, `rapidocr-openvino`, and `lector` in its default configuration, also
-    /// with `-onnxruntime` (only that provider) and then `-small` (the accurate recognizer for every line)
+    /// Sides to compare: `rapidocr-onnxruntime`, `rapidocr-openvino`, `faster-paddle`, `tesseract` (skipped if the program
+    /// is not installed), and `lector` in its default configuration, also with
+    /// `-onnxruntime` (only that provider) and then `-small` (the accurate recognizer for every line)
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "rapidocr-onnxruntime,rapidocr-openvino,lector-onnxruntime-small,lector-onnxruntime,lector-small,lector"
+        default_value = "rapidocr-onnxruntime,rapidocr-openvino,faster-paddle,tesseract,lector-onnxruntime-small,lector-onnxruntime,lector-small,lector"
     )]
     sides: Vec<String>,
     /// Number of cores and threads of each side
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
+
+/// Sides that are other programs, with the engine of the runner.
+const OTHER_SIDES: [(&str, &str); 4] = [
+    ("rapidocr-onnxruntime", "onnxruntime"),
+    ("rapidocr-openvino", "openvino"),
+    ("faster-paddle", "faster-paddle"),
+    ("tesseract", "tesseract"),
+];
 
 /// Sides that are Lector.
 const LECTOR_SIDES: [&str; 4] = ["lector", "lector-small", "lector-onnxruntime", "lector-onnxruntime-small"];
@@ -74,22 +84,31 @@ pub struct Measured {
 /// Runs the benchmark.
 pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
     let (folder, rows) = arguments.list.read(places)?;
-    let python = rapidocr::environment(places)?;
+    let python = runner::environment(places)?;
     let out = places.repo(arguments.tier.folder());
     shell::make_folder(&out)?;
+    for side in &arguments.sides {
+        ensure!(
+            OTHER_SIDES.iter().any(|(name, _)| name == side) || LECTOR_SIDES.contains(&side.as_str()),
+            "unknown side `{side}`: use {}, {}",
+            OTHER_SIDES.map(|(name, _)| name).join(", "),
+            LECTOR_SIDES.join(", ")
+        );
+    }
     let mut measured = Vec::new();
     for side in &arguments.sides {
         println!("\n==> {side}");
+        if side == "tesseract" && Command::new(side).arg("--version").output().is_err() {
+            println!(
+                "SKIPPED: the program `tesseract` is not installed: run `apt-get install tesseract-ocr tesseract-ocr-deu \
+                 tesseract-ocr-fra`"
+            );
+            continue;
+        }
         let readings = out.join(format!("{side}.jsonl"));
-        measured.push(match side.strip_prefix("rapidocr-") {
-            Some(engine) => rapidocr::read(places, arguments, &python, engine, &folder, &rows, readings)?,
-            None if LECTOR_SIDES.contains(&side.as_str()) => {
-                lector(places, arguments, side, &folder, &rows, readings)?
-            }
-            None => bail!(
-                "unknown side `{side}`: use rapidocr-onnxruntime, rapidocr-openvino, {}",
-                LECTOR_SIDES.join(", ")
-            ),
+        measured.push(match OTHER_SIDES.iter().find(|(name, _)| name == side) {
+            Some(&other) => runner::read(places, arguments, &python, other, &folder, &rows, readings)?,
+            None => lector(places, arguments, side, &folder, &rows, readings)?,
         });
     }
     let scores = score(places, arguments, &python, &measured)?;
@@ -173,9 +192,11 @@ fn lector(
 /// Returns the error rates by side, over all pages and by class, as score.py prints them.
 fn score(places: &Places, arguments: &Arguments, python: &Path, measured: &[Measured]) -> Result<Value> {
     let given = arguments.truth.as_ref().map(|truth| places.root.join(truth));
-    let peer = measured.iter().find(|side| side.name.starts_with("rapidocr"));
+    let peer = measured.iter().find(|side| !LECTOR_SIDES.contains(&side.name.as_str()));
     let Some(truth) = given.or_else(|| Some(peer?.readings.clone())) else {
-        println!("no peer was run, and its runner extracts the truth: nothing is scored (pass --truth)");
+        println!(
+            "no other program was run, and their runner extracts the truth: nothing is scored (pass --truth)"
+        );
         return Ok(Value::Null);
     };
     let classes = places.root.join(&arguments.list.pages);

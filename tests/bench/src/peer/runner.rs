@@ -1,4 +1,4 @@
-//! The RapidOCR side of `bench peer`: its virtual environment, and its runner as a process that is measured from
+//! The other programs of `bench peer`: their virtual environment, and their runner as a process that is measured from
 //! outside.
 
 use std::fs;
@@ -16,6 +16,7 @@ use crate::{on_cores, rows};
 
 const PACKAGES: &[&str] = &[
     "rapidocr==3.10.0",
+    "faster-paddle==1.0.4",
     "onnxruntime==1.31.1",
     "openvino==2026.4.1",
     "pypdfium2==5.15.2",
@@ -36,7 +37,7 @@ pub fn environment(places: &Places) -> Result<PathBuf> {
     if fs::read_to_string(&stamp).is_ok_and(|text| text == wanted) {
         return Ok(python);
     }
-    println!("installing the peer into {}", folder.display());
+    println!("installing the peers into {}", folder.display());
     let mut install = Command::new(&python);
     install.args(["-m", "pip", "install", "--disable-pip-version-check", "--quiet"]).args(PACKAGES);
     shell::run(&mut install)?;
@@ -44,13 +45,13 @@ pub fn environment(places: &Places) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// Reads the pages with one of its engines. Its runner measures its own time, without the start before the first page
-/// and the extraction of the truth.
-pub fn read(
+/// Reads the pages with one of the programs; `engine` is its name in the runner. The runner measures its own time, without
+/// the start before the first page and the extraction of the truth.
+pub(super) fn read(
     places: &Places,
     arguments: &Arguments,
     python: &Path,
-    engine: &str,
+    (side, engine): (&str, &str),
     folder: &Path,
     listed: &[Row],
     readings: PathBuf,
@@ -58,15 +59,17 @@ pub fn read(
     let mut command: Vec<String> = on_cores(arguments.threads)?;
     command.extend([
         python.display().to_string(),
-        places.repo("tests/bench/rapidocr_runner.py").display().to_string(),
+        places.repo("tests/bench/peer_runner.py").display().to_string(),
         "--engine".into(),
         engine.to_owned(),
         "--dpi".into(),
         arguments.list.dpi.to_string(),
         "--threads".into(),
         arguments.threads.to_string(),
+        "--tier".into(),
+        arguments.tier.name().into(),
     ]);
-    if let Tier::Tiny = arguments.tier {
+    if side.starts_with("rapidocr") && arguments.tier == Tier::Tiny {
         // The package does not contain these weights and downloads some at its first start: it uses the files that
         // Lector uses.
         let file = |path: &str| places.repo("models").join(path).display().to_string();
@@ -86,11 +89,11 @@ pub fn read(
     let watch = Watch::start(child.id());
     let status = child.wait().context("cannot wait for the peer")?;
     let peak = watch.peak();
-    ensure!(status.success(), "RapidOCR ended with {status}");
+    ensure!(status.success(), "{side} ended with {status}");
     let summary = rows(&shell::read(&readings)?)?.pop().context("no summary line")?;
     let number = |key: &str| summary[key].as_f64().with_context(|| format!("the summary has no {key}"));
     Ok(Measured {
-        name: format!("rapidocr-{engine}"),
+        name: side.to_owned(),
         pages: number("pages")? as usize,
         wall_s: number("wall_s")?,
         cpu_s: number("cpu_s")?,
@@ -102,12 +105,12 @@ pub fn read(
 /// Extracts the embedded text of the pages in the form of score.py, without OCR.
 pub fn truth(places: &Places, python: &Path, folder: &Path, rows: &[Row], to: PathBuf) -> Result<PathBuf> {
     let mut command = Command::new(python);
-    command.arg(places.repo("tests/bench/rapidocr_runner.py"));
+    command.arg(places.repo("tests/bench/peer_runner.py"));
     command.args(["--engine", "none", "--dpi", "1", "--threads", "1"]).args(pages(folder, rows));
     shell::write(&to, shell::output(&mut command)?)?;
     Ok(to)
 }
 
 fn pages(folder: &Path, rows: &[Row]) -> impl Iterator<Item = String> {
-    rows.iter().map(move |row| format!("{}:{}", folder.join(&row.file).display(), row.pages))
+    rows.iter().map(move |row| format!("{}:{}:{}", folder.join(&row.file).display(), row.pages, row.language))
 }
