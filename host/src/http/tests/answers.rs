@@ -66,6 +66,10 @@ async fn the_format_is_negotiated() {
 #[tokio::test]
 async fn every_format_is_answered_as_described() {
     let app = TestApp::start().await;
+    let document = app.get("/openapi.json").send().await.ok();
+    let described = document["components"]["parameters"]["format"]["schema"]["enum"].clone();
+    let names: Vec<&str> = lector_export::all().iter().map(|format| format.info().name).collect();
+    assert_eq!(described, json!(names), "the document names every format");
     for format in lector_export::all() {
         let info = format.info();
         let answer = app.ocr(&format!("format={}", info.name), 1).send().await;
