@@ -14,7 +14,7 @@ async fn neighbor(gateway: &Gateway) {
 
 #[tokio::test]
 async fn files_that_are_not_documents() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::builder().with_tiny().start().await;
     gateway.ocr("application/pdf", b"".to_vec(), "").await.problem(422, "document_empty");
     gateway
         .ocr("application/pdf", b"%PDF-1.7\nnothing follows".to_vec(), "")
@@ -38,7 +38,7 @@ async fn files_that_are_not_documents() {
 
 #[tokio::test]
 async fn pages_that_are_too_large() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::builder().with_tiny().start().await;
     for side in [8400.0, 14400.0] {
         let spec = PageSpec { width: side, height: side, ..PageSpec::a4(&["Poster"]) };
         let bytes = pdf::document(&[spec]);
@@ -59,7 +59,7 @@ async fn pages_that_are_too_large() {
 
 #[tokio::test]
 async fn bombs_cost_only_themselves() {
-    let gateway = Gateway::builder().set("documents.render_timeout_s", 5).start().await;
+    let gateway = Gateway::builder().with_tiny().set("documents.render_timeout_s", 5).start().await;
     let bombs = [("picture", pdf::image_bomb(30_000)), ("content", pdf::content_bomb(1 << 30))];
     for (name, bomb) in bombs {
         assert!(bomb.len() < 4 << 20, "{name} is {} bytes", bomb.len());
@@ -79,7 +79,7 @@ async fn bombs_cost_only_themselves() {
 
 #[tokio::test]
 async fn passwords() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::builder().with_tiny().start().await;
     let Some(corpus) = paths::corpus() else { return };
     let bytes = std::fs::read(corpus.join("pikepdf__graph-encrypted.pdf")).unwrap();
     gateway.ocr("application/pdf", bytes.clone(), "").await.problem(422, "pdf_password_required");

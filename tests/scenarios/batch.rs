@@ -13,7 +13,7 @@ fn page(text: &str) -> PageSpec {
 
 #[tokio::test]
 async fn one_bad_file_costs_one_event() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::builder().with_tiny().start().await;
     let files = vec![
         ("good.pdf".to_owned(), pdf::document(&[page("First"), page("Second")])),
         ("bad.pdf".to_owned(), b"%PDF-1.7 this is no document".to_vec()),
@@ -38,7 +38,7 @@ async fn one_bad_file_costs_one_event() {
 
 #[tokio::test]
 async fn a_client_that_leaves_stops_the_work() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::builder().with_tiny().start().await;
     let pages = vec![PageSpec::a4(&["Nobody will read this line of text"; 30]); 60];
     let request = gateway.pdf("/api/v1/ocr/batch?text_layer=never", pdf::document(&pages));
     let mut body = request.send().await.unwrap().bytes_stream();

@@ -6,7 +6,7 @@ use lector_tests::pdf::{self, PageSpec};
 
 #[tokio::test]
 async fn chosen_pages_only() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::builder().with_tiny().start().await;
     let pages: Vec<PageSpec> = (1..=9).map(|i| PageSpec::a4(&[&format!("This is page {i}")])).collect();
     let json = gateway.ocr("application/pdf", pdf::document(&pages), "pages=2-3,7").await.ok();
     let numbers: Vec<u64> =
@@ -18,7 +18,7 @@ async fn chosen_pages_only() {
 
 #[tokio::test]
 async fn a_rotated_page_is_read_as_displayed() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::builder().with_tiny().start().await;
     for rotate in [0, 90, 180, 270] {
         let spec = PageSpec {
             rotate,
@@ -52,7 +52,7 @@ async fn a_tiff_of_several_pages() {
 
 #[tokio::test]
 async fn a_blank_page_is_an_empty_answer() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::builder().with_tiny().start().await;
     let json =
         gateway.ocr("application/pdf", pdf::document(&[PageSpec::a4(&[])]), "text_layer=never").await.ok();
     assert_eq!(json["pages"][0]["lines"].as_array().unwrap().len(), 0, "{json}");

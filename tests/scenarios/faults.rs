@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 #[tokio::test]
 async fn killed_render_workers_are_replaced() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::builder().with_tiny().start().await;
     let before = process::descendants(gateway.pid());
     assert!(!before.is_empty());
     for &pid in &before {
@@ -27,7 +27,7 @@ async fn killed_render_workers_are_replaced() {
 
 #[tokio::test]
 async fn workers_that_die_under_load_cost_only_their_pages() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::builder().with_tiny().start().await;
     let pages = vec![PageSpec::a4(&["Some page of many"; 3]); 30];
     let load = gateway.batch(vec![("a.pdf".into(), pdf::document(&pages))], "text_layer=never");
     let killer = async {
@@ -52,7 +52,7 @@ async fn workers_that_die_under_load_cost_only_their_pages() {
 
 #[tokio::test]
 async fn files_and_memory_stay_flat() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::builder().with_tiny().start().await;
     let bytes = pdf::document(&[PageSpec::a4(&["Round and round it goes"; 4])]);
     let round = async |n: usize| {
         for _ in 0..n {

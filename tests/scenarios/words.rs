@@ -29,6 +29,7 @@ async fn server() -> (Gateway, String, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("admin.key");
     let gateway = Gateway::builder()
+        .with_tiny()
         .set("platform.admin_key_file", file.display())
         .set("platform.tenant_held_bytes_max", TENANT_BYTES)
         .set("platform.document_result_bytes_max", DOCUMENT_BYTES)
@@ -116,6 +117,7 @@ async fn words_take_no_more_memory_than_their_tenant_may_hold() {
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_words_are_an_error_of_the_page_and_too_large_a_result_one_of_the_document() {
     let gateway = Gateway::builder()
+        .with_tiny()
         .set("documents.text_words_max", 1000)
         .set("platform.document_result_bytes_max", 200_000)
         .start()
@@ -135,7 +137,7 @@ async fn too_many_words_are_an_error_of_the_page_and_too_large_a_result_one_of_t
 /// A client that does not read stops its own document, and its results count until it disconnects.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_stops_its_own_pages() {
-    let gateway = Gateway::builder().set("platform.tenant_held_bytes_max", 4 << 20).start().await;
+    let gateway = Gateway::builder().with_tiny().set("platform.tenant_held_bytes_max", 4 << 20).start().await;
     let path = "/api/v1/ocr/batch?text_layer=only&words=true";
     let document = pdf::word_bomb(60, LINES, WORDS);
     let unread = gateway.pdf(path, document).send().await.expect("an answer");

@@ -80,8 +80,7 @@ impl GatewayBuilder {
         self.config(ECHO)
     }
 
-    /// Configures the standard guest with the two smallest models alone: for tests that read pixels or take time, and do not
-    /// look at the text.
+    /// Configures the standard guest with the two smallest models alone: for tests that compare embedded text alone, or none.
     pub fn with_tiny(self) -> Self {
         self.config(TINY)
     }
