@@ -23,6 +23,7 @@ mod manage;
 mod mcp;
 mod models;
 mod ocr;
+mod release;
 mod renamed;
 mod runtime;
 mod serve;
@@ -125,6 +126,9 @@ enum Command {
     /// Write the manual pages into a folder
     #[command(hide = true)]
     Man(documentation::Man),
+    /// Compile guests for the archive of a release
+    #[command(hide = true)]
+    CompileGuests(release::CompileGuests),
     /// Process that opens documents; started by the server
     #[command(hide = true)]
     RenderWorker,
@@ -229,6 +233,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Init(args) => return init::run(args, sources.flags),
         Command::Completions(args) => return documentation::completions(args, &mut Cli::command()),
         Command::Man(args) => return documentation::man(args, Cli::command()),
+        Command::CompileGuests(args) => return release::compile_guests(args),
         Command::Context(command) => return contexts::run(command),
         _ => {}
     }
@@ -267,6 +272,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Config(args) => config::run(args, &config, &effective),
         Command::Completions(args) => documentation::completions(&args, &mut Cli::command()),
         Command::Man(args) => documentation::man(&args, Cli::command()),
+        Command::CompileGuests(args) => release::compile_guests(&args),
         Command::RenderWorker => Ok(crate::app::render_worker()),
         Command::TesseractWorker { arguments } => Ok(crate::app::tesseract_worker(&arguments)),
         Command::EngineBuilder => Ok(crate::app::engine_builder()),

@@ -50,6 +50,8 @@ pub(super) fn lay_out(places: &Places, program: &Path, folder: &Path) -> Result<
         let name = guest.file_name().context("a guest has no name")?;
         copy(guest, &folder.join("guests").join(name))?;
     }
+    // For a baseline of processor features, so that the first start compiles nothing (`host/adr/0155-*.md`).
+    shell::run(Command::new(&lector).arg("compile-guests").arg(folder.join("code")).args(&guests))?;
     for (from, to) in SHIPPED {
         copy(&places.repo(from), &folder.join(to))?;
     }
