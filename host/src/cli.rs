@@ -32,6 +32,7 @@ mod server_flags;
 mod settings;
 mod terminal;
 mod tesseract;
+mod top;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -106,6 +107,8 @@ enum Command {
     Quarantine(OnServer<manage::Quarantine>),
     /// Show the log lines that a deployment's guest wrote, and follow them
     Logs(OnServer<manage::Logs>),
+    /// Show a server live: tenants, queues, lanes, engines, workers, guests, and what waits for what (administrators only)
+    Top(OnServer<top::Args>),
     /// Measure a server with your own documents: pages per second and times at a rising number of clients
     Bench(bench::Args),
     /// Store a server with its key as a context, and make it the one that commands call
@@ -168,6 +171,7 @@ impl Command {
             Self::Audit(on) => Some(&on.flags),
             Self::Quarantine(on) => Some(&on.flags),
             Self::Logs(on) => Some(&on.flags),
+            Self::Top(on) => Some(&on.flags),
             Self::Config(args) => args.server(),
             _ => None,
         }
@@ -267,6 +271,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Bench(args) => bench::run(args, errors_only(config, &effective)),
         Command::Login(args) => contexts::login(&args, &errors_only(config, &effective)),
         Command::Context(command) => contexts::run(&command),
+        Command::Top(on) => top::run(&on.command, &config),
         Command::Backup(args) => backup::backup(&args, &config),
         Command::Restore(args) => backup::restore(&args, &config),
         Command::Config(args) => config::run(args, &config, &effective),
@@ -309,6 +314,7 @@ mod tests {
             "lector revisions watch mine --server http://a",
             "lector engines status --server http://a",
             "lector jobs list --server http://a",
+            "lector top --once --server http://a",
             "lector ocr a.pdf --server http://a",
             "lector guest dev --server http://a",
         ] {
