@@ -8,6 +8,7 @@ mod engines;
 mod models;
 mod status_snapshot;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -19,11 +20,15 @@ use lector_core::Fault;
 use lector_document::{DocumentConfig, DocumentWorkers};
 use lector_inference::Inference;
 use lector_jobs::{Jobs, Parts};
-use lector_runtime::{CompilerConfig, Runtime, RuntimeConfig, component_within};
+use lector_runtime::{
+    CompilerConfig, InstalledCodeConfig, Runtime, RuntimeConfig, component_within, installable_code,
+};
 use lector_sandbox::Policy;
 use lector_serving::{DocumentService, GuestLoader};
 
-use crate::config::{Config, DocumentsConfig, HttpConfig, SandboxPolicy, archive_dir};
+use crate::config::{
+    ARCHIVE_CODE, ARCHIVE_MARKER, Config, DocumentsConfig, HttpConfig, SandboxPolicy, archive_dir,
+};
 use crate::handover::Predecessor;
 use crate::http::AppState;
 use crate::metrics::Metrics;
@@ -58,11 +63,14 @@ impl Host {
         predecessor: Option<Predecessor>,
     ) -> anyhow::Result<Self> {
         let started = Instant::now();
+        // Side by side: the workers are processes, and the engines load their libraries.
         let documents = DocumentWorkers::start(documents(&config.documents)?);
-        let documents = timed("render workers", documents).await.context("starting the render workers")?;
         let engines = engines::config(&config.engines, sandbox(config.documents.sandbox))?;
         let starting = tokio::task::spawn_blocking(move || Inference::start(engines));
-        let inference = timed("engines", starting).await.context("starting the engines")??;
+        let (documents, inference) =
+            tokio::join!(timed("render workers", documents), timed("engines", starting));
+        let documents = documents.context("starting the render workers")?;
+        let inference = inference.context("starting the engines")??;
         let runtime =
             Runtime::new(runtime(config)?, inference.clone()).context("starting the guest runtime")?;
         // Loads the models that a guest's `configure` declares.
@@ -206,10 +214,28 @@ fn runtime(config: &Config) -> anyhow::Result<RuntimeConfig> {
         compiler: Some(compiler),
         code_cache_dir: config.guests.code_cache_dir.clone(),
         code_cache_bytes_max: config.guests.code_cache_bytes_max,
+        installed_code: installed_code()?,
         instances_max: config.guests.instances_max,
         memory_bytes_max: config.guests.memory_bytes_max,
         ..RuntimeConfig::default()
     })
+}
+
+/// Returns the places of the compiled guests of an unpacked archive; `None` for the program of a checkout.
+fn installed_code() -> anyhow::Result<Option<InstalledCodeConfig>> {
+    let Some(archive) = archive_dir() else { return Ok(None) };
+    let program = std::env::current_exe().context("finding this program")?;
+    Ok(Some(InstalledCodeConfig {
+        program,
+        dir: archive.join(ARCHIVE_CODE),
+        digests: archive.join(ARCHIVE_MARKER),
+    }))
+}
+
+/// Compiles a component for the archive that `cargo xtask dist` makes: returns the name of the file, and its content.
+pub fn code_for_archive(component: &Path) -> anyhow::Result<(String, Vec<u8>)> {
+    let wasm = std::fs::read(component).with_context(|| format!("reading {}", component.display()))?;
+    installable_code(&wasm).with_context(|| format!("compiling {}", component.display()))
 }
 
 /// Returns the step that provides missing libraries, models or guests, for messages.

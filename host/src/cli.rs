@@ -23,6 +23,7 @@ mod manage;
 mod mcp;
 mod models;
 mod ocr;
+mod release;
 mod renamed;
 mod runtime;
 mod serve;
@@ -31,6 +32,7 @@ mod server_flags;
 mod settings;
 mod terminal;
 mod tesseract;
+mod top;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -105,6 +107,8 @@ enum Command {
     Quarantine(OnServer<manage::Quarantine>),
     /// Show the log lines that a deployment's guest wrote, and follow them
     Logs(OnServer<manage::Logs>),
+    /// Show a server live: tenants, queues, lanes, engines, workers, guests, and what waits for what (administrators only)
+    Top(OnServer<top::Args>),
     /// Measure a server with your own documents: pages per second and times at a rising number of clients
     Bench(bench::Args),
     /// Store a server with its key as a context, and make it the one that commands call
@@ -125,6 +129,9 @@ enum Command {
     /// Write the manual pages into a folder
     #[command(hide = true)]
     Man(documentation::Man),
+    /// Compile guests for the archive of a release
+    #[command(hide = true)]
+    CompileGuests(release::CompileGuests),
     /// Process that opens documents; started by the server
     #[command(hide = true)]
     RenderWorker,
@@ -164,6 +171,7 @@ impl Command {
             Self::Audit(on) => Some(&on.flags),
             Self::Quarantine(on) => Some(&on.flags),
             Self::Logs(on) => Some(&on.flags),
+            Self::Top(on) => Some(&on.flags),
             Self::Config(args) => args.server(),
             _ => None,
         }
@@ -229,6 +237,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Init(args) => return init::run(args, sources.flags),
         Command::Completions(args) => return documentation::completions(args, &mut Cli::command()),
         Command::Man(args) => return documentation::man(args, Cli::command()),
+        Command::CompileGuests(args) => return release::compile_guests(args),
         Command::Context(command) => return contexts::run(command),
         _ => {}
     }
@@ -262,11 +271,13 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Bench(args) => bench::run(args, errors_only(config, &effective)),
         Command::Login(args) => contexts::login(&args, &errors_only(config, &effective)),
         Command::Context(command) => contexts::run(&command),
+        Command::Top(on) => top::run(&on.command, &config),
         Command::Backup(args) => backup::backup(&args, &config),
         Command::Restore(args) => backup::restore(&args, &config),
         Command::Config(args) => config::run(args, &config, &effective),
         Command::Completions(args) => documentation::completions(&args, &mut Cli::command()),
         Command::Man(args) => documentation::man(&args, Cli::command()),
+        Command::CompileGuests(args) => release::compile_guests(&args),
         Command::RenderWorker => Ok(crate::app::render_worker()),
         Command::TesseractWorker { arguments } => Ok(crate::app::tesseract_worker(&arguments)),
         Command::EngineBuilder => Ok(crate::app::engine_builder()),
@@ -303,6 +314,7 @@ mod tests {
             "lector revisions watch mine --server http://a",
             "lector engines status --server http://a",
             "lector jobs list --server http://a",
+            "lector top --once --server http://a",
             "lector ocr a.pdf --server http://a",
             "lector guest dev --server http://a",
         ] {

@@ -38,6 +38,7 @@ pub use error::ConfigError;
 pub use example::example_with;
 pub use layers::{Effective, Sources};
 pub use origin::Origin;
+pub use paths::{ARCHIVE_CODE, ARCHIVE_MARKER};
 pub use reload::{ConfigChange, Reload};
 pub use validate::machine_memory;
 

@@ -258,3 +258,29 @@ async fn a_server_is_measured() {
     assert!(status["totals"]["pages_ok"].as_u64().unwrap() >= 48, "the pages of the bench: {status}");
     assert_eq!(status["draining"], false, "{status}");
 }
+
+#[tokio::test]
+async fn top_prints_the_state_of_a_server() {
+    let gateway = Gateway::builder().config(ECHO_ONLY).start().await;
+    assert_eq!(gateway.ocr("application/pdf", document(), "").await.status, 200);
+    let output = lector(&gateway, &["top", "--once", "--interval", "0.2"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    let head = format!("lector {} at {}, up ", env!("CARGO_PKG_VERSION"), gateway.base);
+    assert!(text.starts_with(&head), "{text}");
+    assert!(text.contains("pages 0.0/s") && text.contains("Nothing waits."), "{text}");
+    for part in ["Tenants", "Lanes", "Engines", "page slots", "render workers"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+
+    // A view needs a terminal; a server that is not there is named.
+    let output = lector(&gateway, &["top"]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && error.contains("lector top --once"), "{error}");
+    let output = lector(&gateway, &["top", "--once", "--server", "http://127.0.0.1:9"]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.code() == Some(1) && error.contains("http://127.0.0.1:9 (flag --server)"),
+        "{error}"
+    );
+}

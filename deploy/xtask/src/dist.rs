@@ -86,7 +86,7 @@ fn pack(places: &Places, arguments: &Arguments, out: &Path) -> Result<PathBuf> {
     let program = match &arguments.program {
         Some(program) => program.clone(),
         None => {
-            guests::build(places)?;
+            guests::build_some(places, &guests::of_release(places)?)?;
             shell::build_host(&places.root)?;
             places.lector()
         }

@@ -30,10 +30,7 @@ struct Component {
 
 /// Builds all components in release and copies them to the output folder, which is returned.
 pub fn build(places: &Places) -> Result<PathBuf> {
-    let rust = {
-        let _lock = places.lock()?;
-        wasm::ensure(places)?
-    };
+    let rust = rust(places)?;
     let components = components(places)?;
     let (wasi_only, components): (Vec<_>, Vec<_>) =
         components.into_iter().partition(|component| component.wasi_only);
@@ -49,10 +46,33 @@ pub fn wasi_only(places: &Places) -> Result<Vec<String>> {
     Ok(found.map(|component| component.package).collect())
 }
 
+/// Builds the components with these names alone, and only the std that they need.
+pub fn build_some(places: &Places, names: &[String]) -> Result<()> {
+    let rust = rust_for(places, &[PLAIN])?;
+    let mut components = components(places)?;
+    for name in names {
+        let known = components.iter().any(|component| component.name == *name && !component.wasi_only);
+        ensure!(known, "no guest of {PLAIN} has the name {name}");
+    }
+    components.retain(|component| names.contains(&component.name));
+    compile(places, &rust, PLAIN, &components)
+}
+
+/// Returns the names of the components that are part of a release: those in `guest/components`.
+pub fn of_release(places: &Places) -> Result<Vec<String>> {
+    let folders = shell::list(&places.repo("guest/components"))?;
+    let names = folders.iter().filter(|folder| folder.join("Cargo.toml").is_file());
+    Ok(names.filter_map(|folder| Some(folder.file_name()?.to_string_lossy().into_owned())).collect())
+}
+
 /// Returns the compiler for guests, for a caller that checks guests without building them.
 pub fn rust(places: &Places) -> Result<GuestRust> {
+    rust_for(places, &wasm::TARGETS)
+}
+
+fn rust_for(places: &Places, targets: &[&'static str]) -> Result<GuestRust> {
     let _lock = places.lock()?;
-    wasm::ensure(places)
+    wasm::ensure(places, targets)
 }
 
 fn compile(places: &Places, rust: &GuestRust, target: &str, components: &[Component]) -> Result<()> {

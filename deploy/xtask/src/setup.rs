@@ -67,7 +67,7 @@ pub fn everything(places: &Places) -> Result<()> {
     let _lock = places.lock()?;
     println!("cache: {}", places.cache.display());
     files(places)?;
-    wasm::ensure(places)?;
+    wasm::ensure(places, &wasm::TARGETS)?;
     println!("setup: complete");
     Ok(())
 }

@@ -3,9 +3,9 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 
 /// Command that installs each tool, with Debian's package names.
@@ -62,10 +62,39 @@ pub const HOST: [&str; 5] = ["--release", "--locked", "--workspace", "--exclude"
 
 /// Builds the server.
 pub fn build_host(root: &Path) -> Result<()> {
+    start_host(root)?.wait()
+}
+
+/// Starts to build the server.
+pub fn start_host(root: &Path) -> Result<Building> {
     let mut build = cargo();
     build.arg("build").args(HOST).args(["--bin", "lector"]).current_dir(root);
     println!("$ {}", line(&build));
-    run(&mut build)
+    let cargo = build.spawn().map_err(|error| explain(error, "cargo"))?;
+    Ok(Building { cargo, command: line(&build) })
+}
+
+/// A build in progress; it ends when this is dropped.
+pub struct Building {
+    cargo: Child,
+    command: String,
+}
+
+impl Building {
+    /// Waits for its end; an exit status other than zero is an error that names the command.
+    pub fn wait(mut self) -> Result<()> {
+        let status = self.cargo.wait().with_context(|| format!("waiting for `{}`", self.command))?;
+        ensure!(status.success(), "`{}` ended with {status}", self.command);
+        Ok(())
+    }
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        // An error means that it has ended.
+        let _ = self.cargo.kill();
+        let _ = self.cargo.wait();
+    }
 }
 
 /// Removes a folder with its content, if it exists.

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail};
 use lector_core::ModelName;
@@ -25,6 +25,8 @@ use crate::metrics::{EngineSample, GpuSample, VariantSample};
 
 /// Role of this program that builds engines.
 const BUILDER: &str = "engine-builder";
+/// Time after the start in which no better engine is built. A server reads its first pages, and a short command all of them.
+const START_PAUSE: Duration = Duration::from_secs(3);
 /// Role of this program that reads lines with libtesseract.
 const TESSERACT_WORKER: &str = "tesseract-worker";
 
@@ -51,6 +53,7 @@ pub(super) fn config(config: &EnginesConfig, policy: Policy) -> anyhow::Result<I
         cache_bytes_max: config.cache_bytes_max,
         builder_command: if config.build { command_of(BUILDER)? } else { Vec::new() },
         build_timeout: config.build_timeout,
+        start_pause: START_PAUSE,
         gpu_memory_bytes_max: config.gpu_memory_bytes_max,
         queue_items_max: config.queue_items_max,
         tesseract: TesseractConfig {

@@ -21,6 +21,7 @@ use super::failure::Failure;
 use super::files::is_stdin;
 use super::runtime::block_on;
 use super::server_flags::ServerFlags;
+use super::settings::only_used;
 use crate::config::Config;
 use output::Output;
 use progress::Progress;
@@ -135,7 +136,10 @@ pub(super) fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
     let failed = block_on(&config, async {
         match args.remote() {
             Some(_) => remote::read_all(&config.client, &args.files, &request, output, &progress).await,
-            None => local::read_all(&config, &args.files, &request, output, &progress).await,
+            None => {
+                let config = only_used(config.clone(), request.deployment.as_ref());
+                local::read_all(&config, &args.files, &request, output, &progress).await
+            }
         }
     })?;
     Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })

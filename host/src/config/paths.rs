@@ -16,8 +16,10 @@ pub(super) const CODE_DIR: &str = "code";
 /// Folder of built guests in a checkout; in an unpacked archive they are in [`ARCHIVE_GUESTS`].
 const CHECKOUT_GUESTS: &str = "guest/target/components";
 const ARCHIVE_GUESTS: &str = "guests";
-/// File that only an unpacked archive has, beside the program.
-const ARCHIVE_MARKER: &str = "SHA256SUMS";
+/// Folder of the compiled guests in an unpacked archive.
+pub const ARCHIVE_CODE: &str = "code";
+/// File that only an unpacked archive has, beside the program: the digests of its files.
+pub const ARCHIVE_MARKER: &str = "SHA256SUMS";
 
 /// Returns a relative path in the working directory, or else in a folder above the program: the program of a checkout or
 /// of an unpacked archive finds its models and guests from any working directory. A path that does not exist is returned

@@ -10,8 +10,7 @@ use anyhow::{Context, Result, ensure};
 use super::packages::Packages;
 use super::{licenses, sbom};
 use crate::places::Places;
-use crate::setup;
-use crate::shell;
+use crate::{guests, setup, shell};
 
 /// Name of the bill of materials in the archive.
 pub(super) const SBOM: &str = "sbom.cdx.json";
@@ -46,11 +45,13 @@ pub(super) fn lay_out(places: &Places, program: &Path, folder: &Path) -> Result<
         copy(&library.to, &folder.join(inside))?;
     }
     models(places, folder)?;
-    let guests = guests(places)?;
+    let guests = built_guests(places)?;
     for guest in &guests {
         let name = guest.file_name().context("a guest has no name")?;
         copy(guest, &folder.join("guests").join(name))?;
     }
+    // For a baseline of processor features, so that the first start compiles nothing (`host/adr/0155-*.md`).
+    shell::run(Command::new(&lector).arg("compile-guests").arg(folder.join("code")).args(&guests))?;
     for (from, to) in SHIPPED {
         copy(&places.repo(from), &folder.join(to))?;
     }
@@ -86,12 +87,11 @@ fn models(places: &Places, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the built components of the guests that are part of a release: those in `guest/components`.
-fn guests(places: &Places) -> Result<Vec<PathBuf>> {
+/// Returns the built components of the guests that are part of a release.
+fn built_guests(places: &Places) -> Result<Vec<PathBuf>> {
     let mut built = Vec::new();
-    for source in shell::list(&places.repo("guest/components"))? {
-        let Some(name) = source.file_name().filter(|_| source.join("Cargo.toml").is_file()) else { continue };
-        let component = places.components().join(format!("{}.wasm", name.to_string_lossy()));
+    for name in guests::of_release(places)? {
+        let component = places.components().join(format!("{name}.wasm"));
         ensure!(component.is_file(), "{} is not built: run `cargo xtask guests`", places.shown(&component));
         built.push(component);
     }

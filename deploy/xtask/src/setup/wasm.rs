@@ -21,7 +21,8 @@ use build::{Compiler, Source};
 
 /// Target of a guest that imports only the contract.
 pub const PLAIN: &str = "wasm32-unknown-unknown";
-const TARGETS: [&str; 2] = [PLAIN, WASI];
+/// The targets of all guests.
+pub const TARGETS: [&str; 2] = [PLAIN, WASI];
 
 /// Its version must be that of rustc: std and compiler must come from one source tree.
 const RUST_SRC: [(&str, &str, &str); 1] = [(
@@ -70,10 +71,10 @@ impl GuestRust {
     }
 }
 
-/// Finds std for the guests, and builds it if it is missing. The caller holds the cache lock.
-pub fn ensure(places: &Places) -> Result<GuestRust> {
+/// Finds std for guests of these targets, and builds what is missing. The caller holds the cache lock.
+pub fn ensure(places: &Places, targets: &[&'static str]) -> Result<GuestRust> {
     let toolchain = Compiler::of_toolchain()?;
-    find_or_build(places, &toolchain)
+    find_or_build(places, &toolchain, targets)
 }
 
 /// Uses the last resort even if another way would work, to test it.
@@ -84,9 +85,9 @@ pub fn ensure_by_rustc_web(places: &Places) -> Result<GuestRust> {
     }
 }
 
-fn find_or_build(places: &Places, toolchain: &Compiler) -> Result<GuestRust> {
+fn find_or_build(places: &Places, toolchain: &Compiler, targets: &[&'static str]) -> Result<GuestRust> {
     let lacking: Vec<&'static str> =
-        TARGETS.into_iter().filter(|target| !build::has_std(&toolchain.sysroot, target)).collect();
+        targets.iter().copied().filter(|target| !build::has_std(&toolchain.sysroot, target)).collect();
     if lacking.is_empty() {
         println!("  ok       wasm std (installed targets)");
         return Ok(GuestRust { rustc: None, sysroot: None, lacking });
@@ -123,7 +124,7 @@ fn from_rust_src(folder: &Path, toolchain: &Compiler, lacking: &[&'static str]) 
     else {
         bail!("no rust-src is pinned for rustc {}", toolchain.version);
     };
-    println!("  building std for wasm, once: downloads 46 MB, then takes a minute or two");
+    println!("  building std for wasm, once: downloads 46 MB, then takes a minute for each target");
     let work = shell::Scratch::new(folder, "work")?;
     let apt = Apt::open(work.path(), &[(Archive::Main, RUST_SRC_SUITE)])?;
     let file = apt.download(package, Some(sha256), &work.path().join("deb"))?;

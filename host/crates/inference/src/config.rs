@@ -102,6 +102,8 @@ pub struct InferenceConfig {
     pub retry_pause: Duration,
     /// Pause before the first rare retry; each further pause is twice as long, up to a day.
     pub rare_retry_pause: Duration,
+    /// Time after the start in which no open model is upgraded: a build takes processor time from the start and the first pages.
+    pub start_pause: Duration,
     /// Interval of the checks for changed inputs of waiting variants: a description, an engine in the cache.
     pub watch_pause: Duration,
     /// Most device memory of one session, where there is a device; 0: no limit.
@@ -141,6 +143,7 @@ impl InferenceConfig {
             build_timeout: Duration::from_secs(3600),
             retry_pause: Duration::from_secs(60),
             rare_retry_pause: Duration::from_secs(3600),
+            start_pause: Duration::ZERO,
             watch_pause: Duration::from_secs(10),
             gpu_memory_bytes_max: 0,
             threads,

@@ -87,7 +87,7 @@ impl Inference {
             catalog: RwLock::new(Arc::new(catalog)),
             preferences,
         });
-        Upgrader::start(&plane, plane.config.watch_pause)?;
+        Upgrader::start(&plane, plane.config.start_pause, plane.config.watch_pause)?;
         Ok(Arc::new(Self(plane)))
     }
 

@@ -21,6 +21,17 @@ pub struct CompilerConfig {
     pub sandbox: lector_sandbox::Policy,
 }
 
+/// Places of the compiled code that was installed with the program.
+#[derive(Clone, Debug)]
+pub struct InstalledCodeConfig {
+    /// The program: code is used only where no other user may write it than those who may write the program.
+    pub program: PathBuf,
+    /// Folder of the code, below the folder of `digests`.
+    pub dir: PathBuf,
+    /// List of the digests of all installed files, as `sha256sum` prints it.
+    pub digests: PathBuf,
+}
+
 /// Configuration of the runtime.
 #[derive(Clone, Debug)]
 pub struct RuntimeConfig {
@@ -28,6 +39,8 @@ pub struct RuntimeConfig {
     pub code_cache_dir: Option<PathBuf>,
     /// Maximum bytes of the folder, the newest file not counted; 0: no limit.
     pub code_cache_bytes_max: u64,
+    /// Compiled code that was installed with the program, for components that are not in the cache.
+    pub installed_code: Option<InstalledCodeConfig>,
     /// The process that compiles components. `None` compiles them in this process, where a defect of the compiler
     /// affects the host; for tests and for programs that cannot act as a compiler process.
     pub compiler: Option<CompilerConfig>,
@@ -47,6 +60,7 @@ impl Default for RuntimeConfig {
         Self {
             code_cache_dir: None,
             code_cache_bytes_max: 0,
+            installed_code: None,
             compiler: None,
             instances_max: 64,
             memory_bytes_max: 1 << 30,

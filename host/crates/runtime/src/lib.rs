@@ -28,6 +28,7 @@ mod guest;
 mod handles;
 mod imports;
 mod inspect;
+mod installed_code;
 mod invoke;
 mod limits;
 mod log;
@@ -45,9 +46,10 @@ pub use batching_policy::{
     BUDGET as POLICY_BUDGET, BatchingPolicyRunner, FAILURES_MAX as POLICY_FAILURES_MAX,
 };
 pub use compiler::compiler_main;
-pub use config::{CompilerConfig, RuntimeConfig, RuntimeError};
+pub use config::{CompilerConfig, InstalledCodeConfig, RuntimeConfig, RuntimeError};
 pub use guest::Guest;
 pub use inspect::{Inspection, WORLD_VERSION, within as component_within};
+pub use installed_code::installable_code;
 pub use runtime::Runtime;
 pub use status::RuntimeStatus;
 pub use wrapped::{Stage, Wrapped};

@@ -17,6 +17,7 @@ use crate::config::{CompilerConfig, RuntimeConfig, RuntimeError};
 use crate::executor::Executor;
 use crate::guest::Guest;
 use crate::inspect::{Inspection, inspect, within};
+use crate::installed_code::InstalledCode;
 use crate::log::printable;
 use crate::state::HostState;
 use crate::status::RuntimeStatus;
@@ -32,6 +33,7 @@ pub struct Runtime {
     /// Linker of batching policies; it has only the imports that they may call.
     policy_linker: Linker<HostState>,
     cache: Option<CodeCache>,
+    installed_code: Option<InstalledCode>,
     compiler: Option<CompilerConfig>,
     /// Held while a component is compiled, one at a time. A component in the cache does not wait for it.
     compiling: Mutex<()>,
@@ -59,13 +61,14 @@ impl Runtime {
             linker,
             policy_linker,
             cache,
+            installed_code: config.installed_code.map(InstalledCode::new),
             compiler: config.compiler,
             compiling: Mutex::default(),
             component_bytes_max: config.component_bytes_max,
         }))
     }
 
-    /// Validates a component, compiles it or takes its code from the cache, and links it.
+    /// Validates a component, takes its code from the cache or the installation or compiles it, and links it.
     pub async fn load(self: &Arc<Self>, wasm: Vec<u8>) -> Result<Arc<Guest>, Fault> {
         within(wasm.len() as u64, self.component_bytes_max)?;
         let wasm = Arc::new(wasm);
@@ -153,7 +156,7 @@ impl Runtime {
     /// Deserializes compiled code.
     fn deserialize(&self, code: &[u8]) -> wasmtime::Result<Component> {
         // SAFETY: the bytes must be the output of `precompile` for an engine of this configuration, because wasmtime runs
-        // them as they are. They are one of three:
+        // them as they are. They are one of four:
         // - Made in this process by `precompile`.
         // - Received whole (their digest is verified) through a pipe from a process of this program that this one
         //   started. That process reads the client's component, so this relies on wasmtime's compiler, which is safe
@@ -161,7 +164,9 @@ impl Runtime {
         //   process compiles.
         // - Read from a file that only this user and root can have written (`cache.rs` checks the owner and the mode of
         //   the open file, and the digest of the bytes that are returned here), which are trusted.
-        // wasmtime checks its version and the configuration again.
+        // - Read from a file that was installed with this program and that nobody may write who may not write the program,
+        //   with the digest that the installation has for it (`installed_code.rs`).
+        // wasmtime checks its version, the configuration and the features of the processor again.
         unsafe { Component::deserialize(&self.executor.engine, code) }
     }
 
@@ -171,6 +176,28 @@ impl Runtime {
     }
 
     fn cached_now(&self, digest: &str) -> Option<Component> {
+        self.from_cache(digest).or_else(|| self.from_installation(digest))
+    }
+
+    /// Returns a component of the release. Its code is not copied to the cache: it is read as fast where it is.
+    fn from_installation(&self, digest: &str) -> Option<Component> {
+        let code = self.installed_code.as_ref()?.get(digest)?;
+        match self.deserialize(&code) {
+            Ok(component) => {
+                self.executor.counters.cache_hits.fetch_add(1, Ordering::Relaxed);
+                Some(component)
+            }
+            // The processor may lack a feature that the code uses.
+            Err(error) => {
+                let error = chain(&error);
+                warn!(%error, component = digest, "installed code does not fit this machine; compiling instead"
+                );
+                None
+            }
+        }
+    }
+
+    fn from_cache(&self, digest: &str) -> Option<Component> {
         let cache = self.cache.as_ref()?;
         let code = match cache.get(digest) {
             Found::Code(code) => code,

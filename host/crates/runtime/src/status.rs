@@ -85,7 +85,7 @@ pub struct RuntimeStatus {
     pub idle_memories: u64,
     /// Bytes that these keep.
     pub idle_memory_bytes: u64,
-    /// Components whose code came from the cache.
+    /// Components whose code came from the cache or the installation.
     pub cache_hits: u64,
     /// Components that had to be compiled.
     pub cache_misses: u64,

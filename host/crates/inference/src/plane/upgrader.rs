@@ -42,6 +42,8 @@ struct Queue {
     better: VecDeque<ModelName>,
     /// Models with a failed variant, and the time of its next attempt.
     again: BTreeMap<ModelName, Instant>,
+    /// Time from which models are upgraded; `None`: at once.
+    upgrades_from: Option<Instant>,
     /// Time of the next check for changed inputs, and the interval of the checks; `None`: no checks.
     watch: Option<(Instant, Duration)>,
     stopped: bool,
@@ -68,25 +70,36 @@ impl Queue {
             self.again.remove(&model);
             return Some(Work::Better(model));
         }
+        if self.upgrades_from.is_some_and(|from| from > now) {
+            return None;
+        }
         self.better.pop_front().map(Work::Better)
     }
 
     /// Returns the time until the next planned work; `None`: no work is planned.
     fn idle_for(&self, now: Instant) -> Option<Duration> {
         let watch = self.watch.iter().map(|(at, _)| at);
-        self.again.values().chain(watch).min().map(|at| at.saturating_duration_since(now))
+        let upgrades = self.upgrades_from.iter().filter(|from| !self.better.is_empty() && **from > now);
+        self.again.values().chain(watch).chain(upgrades).min().map(|at| at.saturating_duration_since(now))
     }
 }
 
 impl Upgrader {
     /// Starts the thread. It ends with [`stop`](Self::stop), or when the plane is dropped.
-    /// `watch_pause`: interval of the checks for changed inputs.
+    /// `start_pause`: time without upgrades from now on, for the start of the host and its first pages. `watch_pause`: interval
+    /// of the checks for changed inputs.
     pub(super) fn start<T: UpgradeWork>(
         upgrades: &Arc<T>,
+        start_pause: Duration,
         watch_pause: Duration,
     ) -> Result<(), InferenceError> {
         let upgrader = upgrades.upgrader();
-        upgrader.lock().watch = Some((Instant::now() + watch_pause, watch_pause));
+        let now = Instant::now();
+        {
+            let mut queue = upgrader.lock();
+            queue.upgrades_from = Some(now + start_pause);
+            queue.watch = Some((now + watch_pause, watch_pause));
+        }
         let weak = Arc::downgrade(upgrades);
         let thread = std::thread::Builder::new()
             .name("engine-upgrader".to_owned())
@@ -222,6 +235,20 @@ mod tests {
         assert_eq!(names(&mut queue, now + Duration::from_secs(3600)), ["watch", "better later"]);
         queue.watch = None;
         assert_eq!(queue.idle_for(now), None);
+    }
+
+    #[test]
+    fn upgrades_wait_for_the_start_of_the_host_and_openings_do_not() {
+        let (done, _wait) = oneshot::channel();
+        let (now, pause) = (Instant::now(), Duration::from_secs(3));
+        let mut queue = Queue { upgrades_from: Some(now + pause), ..Queue::default() };
+        assert_eq!(queue.idle_for(now), None);
+        queue.better.push_back("b".into());
+        queue.first.push_back(("a".into(), done));
+        assert_eq!(names(&mut queue, now), ["first a"]);
+        assert_eq!(queue.idle_for(now), Some(pause));
+        assert_eq!(names(&mut queue, now + pause), ["better b"]);
+        assert_eq!(queue.idle_for(now + pause), None);
     }
 
     /// A variant that fails for ever, on a simulated clock.
