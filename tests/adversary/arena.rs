@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use lector_tests::pdf::{self, PageSpec};
@@ -53,6 +53,8 @@ pub struct Arena {
     pub client: reqwest::Client,
     over: AtomicBool,
     kills: AtomicU64,
+    /// Times of the victim's pages alone, sorted.
+    quiet: OnceLock<Vec<f64>>,
     _folder: TempDir,
 }
 
@@ -96,6 +98,7 @@ impl Arena {
             client,
             over: AtomicBool::new(false),
             kills: AtomicU64::new(0),
+            quiet: OnceLock::new(),
             _folder: folder,
         };
         arena.victim = arena.tenant("victim").await;
@@ -208,6 +211,18 @@ impl Arena {
         took
     }
 
+    /// Returns the times of the victim's pages alone. The short form measures them once: its bounds are loose.
+    async fn quiet(&self) -> Vec<f64> {
+        match self.quiet.get() {
+            Some(quiet) if minutes().is_none() => quiet.clone(),
+            _ => {
+                let quiet = self.victim().await;
+                self.quiet.get_or_init(|| quiet.clone());
+                quiet
+            }
+        }
+    }
+
     /// Measures the victim alone, then beside the attack, which runs until [`is_over`](Self::is_over) and returns the
     /// number of its attempts. No page of the victim may fail or be late.
     pub async fn beside(self: &Arc<Self>, name: &str, attack: impl Future<Output = u64> + Send + 'static) {
@@ -227,7 +242,7 @@ impl Arena {
         most: impl FnOnce(f64) -> f64,
     ) {
         self.begin();
-        let quiet = self.victim().await;
+        let quiet = self.quiet().await;
         let (alone, median_alone) = (quantile(&quiet, 0.99), quantile(&quiet, 0.5));
         // A task of its own, so that the work of the attacker does not delay the victim's client.
         let attack = tokio::spawn(attack);
