@@ -26,7 +26,7 @@ mod integration;
 pub mod languages;
 pub mod places;
 pub mod processor;
-mod python;
+pub mod python;
 pub mod setup;
 pub mod shell;
 pub mod test;
