@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use lector_core::{Clock, DeploymentName, Engines, Fault, Kind, ModelName, TenantName};
+use lector_core::{Clock, DeploymentName, Engines, Fault, Kind, TenantName};
 use tokio::sync::Mutex;
 
 use crate::digest::Digest;
