@@ -37,8 +37,8 @@ impl Figure {
     /// Returns whether it is not what was asked; a figure that is missing is missed.
     pub fn is_missed(&self) -> bool {
         match self.asked {
-            Asked::Least(wanted) => !(self.got >= wanted),
-            Asked::Most(wanted) => !(self.got <= wanted),
+            Asked::Least(wanted) => self.got.is_nan() || self.got < wanted,
+            Asked::Most(wanted) => self.got.is_nan() || self.got > wanted,
             Asked::Nothing => self.got.is_nan(),
         }
     }
