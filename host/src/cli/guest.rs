@@ -1,8 +1,8 @@
 //! `lector guest`, for authors of guests: `new`, `build`, `check`, `test`, `dev`, `vendor`.
 //!
 //! Owns the arguments of the commands. `project.rs` is a project on disk, created from the files of `embedded_sdk.rs`;
-//! `compiler.rs` builds: `rust.rs` with cargo, `python.rs` with componentize-py, `c.rs` with clang; `pipeline_runner.rs` is the host in this process for `check`,
-//! `test` and `dev`; `golden.rs` owns golden documents. Needs no server, except for `dev --server` (`deployed.rs`).
+//! `compiler.rs` builds: `rust.rs` with cargo, `python.rs` with componentize-py, `c.rs` with clang; `pipeline_runner.rs` is
+//! the host in this process for `check`, `test` and `dev`; `golden.rs` owns golden documents. Needs no server, except for `dev --server` (`deployed.rs`).
 
 mod c;
 mod changes;

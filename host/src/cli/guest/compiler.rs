@@ -8,21 +8,13 @@ use anyhow::{Context, ensure};
 
 use super::language::Language;
 use super::project::Project;
+pub(super) use super::rust::Purpose;
 use super::{c, python, rust};
 use crate::cli::files::write_whole;
 use crate::{app, config};
 
 /// Maximum size of a component; far larger than any guest.
 const COMPONENT_BYTES_MAX: u64 = 1 << 30;
-
-/// What a build is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// To be deployed: small and fast.
-    Deploy,
-    /// To be tried once: built as fast as possible. Only a build in Rust differs.
-    Try,
-}
 
 /// Builds a project and copies the component to [`Project::component`]. The output of the tools goes to standard error.
 pub(super) fn build(project: &Project, purpose: Purpose) -> anyhow::Result<PathBuf> {

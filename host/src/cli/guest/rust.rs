@@ -13,7 +13,6 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-use super::compiler::Purpose;
 use super::explained::{self, Shown};
 use super::project::Project;
 
@@ -31,6 +30,15 @@ const TRY_SETTINGS: [&str; 7] = [
     "debug=false",
     "package.\"*\".opt-level=3",
 ];
+
+/// What a build is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be deployed: small and fast.
+    Deploy,
+    /// To be tried once: built as fast as possible. Builds in other languages do not differ.
+    Try,
+}
 
 /// Builds a project; returns the output file of cargo.
 pub(super) fn build(project: &Project, cache: &Path, purpose: Purpose) -> anyhow::Result<PathBuf> {
