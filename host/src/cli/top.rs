@@ -4,6 +4,7 @@
 //! `top/screen.rs` makes a picture of them (`top/tables.rs`, `top/frame.rs`), `top/view.rs` owns the terminal, and
 //! `top/keys.rs` reads its keys. A server that goes away is shown as such and asked again.
 
+mod figures;
 mod frame;
 mod keys;
 mod sample;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::tables::seconds;
+use super::figures::seconds;
 use crate::http::server_status::{LaneStatus, ServerStatus, TenantStatus};
 
 /// The state of the server, and the time of its arrival.

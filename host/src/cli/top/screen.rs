@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::figures::{bytes, seconds};
 use super::frame::{Frame, Style};
 use super::keys::Key;
 use super::sample::{Rates, Sample, waits};
-use super::tables::{self, Table, bytes, seconds};
+use super::tables::{self, Table};
 use crate::http::server_status::{ServerStatus, Used};
 
 /// Most rates of the past that are kept for the curve: one for each column of a wide terminal.
