@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 use lector_sdk::{Error, Image, debug};
 use lector_vision::ctc::Reading;
-use lector_vision::geometry::Quad;
+use lector_vision::geometry::{Quad, Rotation};
 
 use crate::languages;
 use crate::recognition::Recognizer;
@@ -53,6 +53,15 @@ struct Tiered {
     accurate: Recognizer,
     fast: Option<Recognizer>,
     accepted: Accepted,
+}
+
+/// What was found out about the script of a page.
+#[derive(Default)]
+pub(crate) struct Routing {
+    /// The warning for the page, where the recognizer of its script is missing.
+    pub(crate) warning: Option<String>,
+    /// Whether the lines are upside down; their quads were turned.
+    pub(crate) on_their_heads: bool,
 }
 
 /// What a reading of the fast recognizer must have to be accepted.
@@ -137,40 +146,49 @@ impl Cascade {
 
 impl Cascade {
     /// Finds the script of the lines that were read, where the readings are doubtful and nobody named the languages; reads
-    /// them again with the recognizer of the script, where PP-OCR lacks it, and keeps that recognizer for the page. Returns a
-    /// warning for the page where that recognizer is missing.
+    /// them again with the recognizer of the script, where PP-OCR lacks it, and keeps that recognizer for the page. Turns the
+    /// quads where the lines are upside down.
     pub(crate) async fn route(
         &self,
         image: &Image,
-        quads: &[Quad],
+        quads: &mut [Quad],
         readings: &mut Vec<Option<Reading>>,
-    ) -> Result<Option<String>, Error> {
+    ) -> Result<Routing, Error> {
         match &self.0 {
             Readers::Tier(tier) if self.late().is_none() => tier.route(image, quads, readings).await,
-            _ => Ok(None),
+            _ => Ok(Routing::default()),
         }
     }
 }
 
 impl Tiered {
-    /// Reads the lines again with the recognizer of their script, where PP-OCR lacks it; returns the warning for the page
-    /// where that recognizer is missing.
+    /// Reads the lines again with the recognizer of their script, where PP-OCR lacks it.
     async fn route(
         &self,
         image: &Image,
-        quads: &[Quad],
+        quads: &mut [Quad],
         readings: &mut Vec<Option<Reading>>,
-    ) -> Result<Option<String>, Error> {
-        let Some(settings) = &self.detection else { return Ok(None) };
-        match routing::route(&Lines { image, quads, readings: readings.as_slice() }, settings).await? {
-            Route::Stays => Ok(None),
-            Route::Missing(warning) => Ok(Some(warning)),
-            Route::Script(found) => {
-                let routed = self.routed.get_or_init(|| *found);
-                *readings = routed.read(image, quads, std::mem::take(readings)).await?;
-                Ok(None)
+    ) -> Result<Routing, Error> {
+        let Some(settings) = &self.detection else { return Ok(Routing::default()) };
+        let found = match routing::route(&Lines { image, quads, readings: readings.as_slice() }, settings)
+            .await?
+        {
+            Route::Stays => return Ok(Routing::default()),
+            Route::Missing(warning) => return Ok(Routing { warning: Some(warning), ..Routing::default() }),
+            Route::Script(found) => found,
+        };
+        let on_their_heads = found.on_their_heads;
+        let mut before = std::mem::take(readings);
+        if on_their_heads {
+            for quad in quads.iter_mut() {
+                *quad = quad.rotated_corners(Rotation::Half);
             }
+            // What PP-OCR has read the wrong way up says nothing.
+            before = self.accurate.read(image, quads).await?;
         }
+        let routed = self.routed.get_or_init(|| *found);
+        *readings = routed.read(image, quads, before).await?;
+        Ok(Routing { warning: None, on_their_heads })
     }
 
     async fn read(&self, image: &Image, quads: &[Quad]) -> Result<Vec<Option<Reading>>, Error> {

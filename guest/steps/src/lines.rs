@@ -46,7 +46,7 @@ pub(crate) struct Line {
     /// Quad in reading direction.
     pub(crate) quad: Quad,
     pub(crate) reading: Reading,
-    /// Whether it was found to be upside down.
+    /// Whether it was found to be upside down: its quad is turned.
     pub(crate) flipped: bool,
 }
 
@@ -80,7 +80,7 @@ pub(crate) async fn upright(image: &Image, lines: &mut [Line], recognizer: &Casc
         let Some((line, reading)) = lines.get_mut(index).zip(reading) else { continue };
         let lead = if reading.text().chars().count() <= SHORT { CLEARLY_BETTER } else { 0.0 };
         if reading.confidence() > line.reading.confidence() + lead {
-            (line.quad, line.reading, line.flipped) = (quad, reading, true);
+            (line.quad, line.reading, line.flipped) = (quad, reading, !line.flipped);
         }
     }
     Ok(())

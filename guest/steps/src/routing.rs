@@ -4,13 +4,14 @@
 //!
 //! Script detection proposes, a trial decides: a few lines are read with the data of each installed language of the script,
 //! and the one that reads its own letters with confidence has the page. Detection alone takes Hebrew for Thai at times, and
-//! knows neither Armenian nor Georgian.
+//! knows neither Armenian nor Georgian. A trial reads the lines both ways up: before this step PP-OCR has judged which way the
+//! page lies, and of letters that it lacks it reads some better upside down.
 
 use std::rc::Rc;
 
 use lector_sdk::{Channels, Error, ErrorKind, Filter, Image, Model, Normalization, Size, span};
 use lector_vision::ctc::Reading;
-use lector_vision::geometry::{Quad, Rect};
+use lector_vision::geometry::{Quad, Rect, Rotation};
 
 use crate::convert::to_sdk_quad;
 use crate::languages;
@@ -62,6 +63,8 @@ pub(crate) enum Route {
 pub(crate) struct Routed {
     pub(crate) transcriber: Transcriber,
     script: &'static Script,
+    /// Whether the lines are read upside down, as the quads of the trial were.
+    pub(crate) on_their_heads: bool,
 }
 
 /// The lines of a page and what PP-OCR has read.
@@ -150,10 +153,11 @@ async fn find(
         let more: Vec<&'static Script> = SCRIPTS.iter().filter(is_new).collect();
         tried.extend(more);
     }
-    let sample = sample(lines, page);
+    let upright = sample(lines, page);
+    let on_their_heads: Vec<Quad> = upright.iter().map(|quad| quad.rotated_corners(Rotation::Half)).collect();
     let mut trials = 0;
     for script in tried {
-        let mut best: Option<(f32, Transcriber)> = None;
+        let mut best: Option<(f32, Routed)> = None;
         let own = script.languages.iter().filter(|language| is_installed(language));
         for language in own.take(TRIALS_OF_A_SCRIPT) {
             if trials == TRIALS_MAX {
@@ -161,13 +165,17 @@ async fn find(
             }
             trials += 1;
             let transcriber = Transcriber::of(&model, &installed, &[*language], settings)?;
-            let certainty = trial(lines.image, &sample, &transcriber, script).await?;
-            if certainty.is_some_and(|own| best.as_ref().is_none_or(|(most, _)| own > *most)) {
-                best = certainty.map(|own| (own, transcriber));
+            let mut outcome = trial(lines.image, &upright, &transcriber, script).await?;
+            let is_turned = outcome.is_none();
+            if is_turned {
+                outcome = trial(lines.image, &on_their_heads, &transcriber, script).await?;
+            }
+            if let Some(own) = outcome.filter(|own| best.as_ref().is_none_or(|(most, _)| own > most)) {
+                best = Some((own, Routed { transcriber, script, on_their_heads: is_turned }));
             }
         }
-        if let Some((_, transcriber)) = best {
-            return Ok(Route::Script(Box::new(Routed { transcriber, script })));
+        if let Some((_, routed)) = best {
+            return Ok(Route::Script(Box::new(routed)));
         }
     }
     Ok(match detected {

@@ -272,7 +272,11 @@ mod tests {
         assert_eq!(pipeline_info.models, expected);
         let batched: Vec<&str> = pipeline_info.batching.iter().map(|config| config.model.as_str()).collect();
         assert_eq!(batched, ["recognition-tiny", "recognition"]);
-        assert_eq!(pipeline_info.features, ["lines", "blocks", "tables"]);
+        assert_eq!(
+            pipeline_info.features,
+            ["lines", "blocks", "tables", "languages", "optional-model:scripts"],
+            "the model is opened where a page needs it"
+        );
     }
 
     #[test]
@@ -281,7 +285,7 @@ mod tests {
             "structure": "off"}"#;
         let pipeline_info = FakeHost::new().configure::<Standard>(json).unwrap();
         assert_eq!(pipeline_info.models, ["detection-tiny", "recognition-tiny"]);
-        assert_eq!(pipeline_info.features, ["lines", "words"]);
+        assert_eq!(pipeline_info.features, ["lines", "words", "languages", "optional-model:scripts"]);
         assert_eq!(pipeline_info.batching[0].model, "recognition-tiny");
     }
 

@@ -334,18 +334,19 @@ impl Walk<'_> {
         recognizer: &Cascade,
         transcript: &mut Transcript,
     ) -> Result<Vec<Line>, Error> {
-        let quads: Vec<Quad> = boxes.iter().map(|text| recognizer.reading_quad(&text.quad)).collect();
+        let mut quads: Vec<Quad> = boxes.iter().map(|text| recognizer.reading_quad(&text.quad)).collect();
         let mut readings = {
             let _span = span("recognition");
             recognizer.read(image, &quads).await?
         };
-        transcript.warnings.extend(recognizer.route(image, &quads, &mut readings).await?);
+        let routing = recognizer.route(image, &mut quads, &mut readings).await?;
+        transcript.warnings.extend(routing.warning);
         let mut read: Vec<Line> = boxes
             .iter()
             .zip(quads)
             .zip(readings)
             .filter_map(|((text, quad), reading)| {
-                Some(Line { detected: text.quad, quad, reading: reading?, flipped: false })
+                Some(Line { detected: text.quad, quad, reading: reading?, flipped: routing.on_their_heads })
             })
             .collect();
         if self.settings.line_orientation && recognizer.late().is_none() {

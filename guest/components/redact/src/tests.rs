@@ -98,7 +98,10 @@ fn settings_that_do_not_hold_are_pointed_at() {
         assert_eq!(config_error.pointer, pointer, "{json}: {}", config_error.message);
     }
     let pipeline_info = host().configure::<Redact>("{}").unwrap();
-    assert_eq!(pipeline_info.features, ["lines", "blocks", "tables", "findings"]);
+    assert_eq!(
+        pipeline_info.features,
+        ["lines", "blocks", "tables", "languages", "optional-model:scripts", "findings"]
+    );
     assert!(pipeline_info.models.is_empty(), "the wrapped pipeline opens the models");
     let error = FakeHost::new().configure::<Redact>("{}").expect_err("nothing is wrapped");
     assert!(error.message.contains("wraps"), "{}", error.message);

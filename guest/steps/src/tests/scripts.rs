@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use lector_sdk::fake::{Array, FakeHost, FakeModel, FakePage};
-use lector_sdk::{Dtype, Error, Request};
+use lector_sdk::{Dtype, Error, Request, Rotation};
 
-use super::{cascade, read, recognizer_with, tall, texts};
+use super::{cascade, page_classifier, read, recognizer_with, tall, texts, turned};
 use crate::Standard;
 
 const RUSSIAN: (&str, f32) = ("Все люди рождаются свободными", 0.93);
@@ -122,4 +122,48 @@ fn a_language_by_name_that_is_not_installed_is_an_error_with_the_package() {
         host.recognize::<Standard>(page, Request::default(), r#"{"languages": ["he"]}"#).unwrap_err();
     assert_eq!(error.code, "language_not_installed");
     assert!(error.message.contains("tesseract-ocr-heb"), "{error:?}");
+}
+
+/// Makes the line recognizer of Russian that reads a line only if it is upright: if it begins with an `a`, which is red.
+fn upright_alone() -> FakeModel {
+    let inputs = [("line", Dtype::F32), ("languages", Dtype::S64)];
+    let model = FakeModel::with_inputs(inputs, ["text", "words"], |[line, languages]| {
+        let &[_, _, height, width] = line.shape() else { return Err(Error::invalid("shape", "shape")) };
+        let (values, plane) = (line.f32s()?, height * width);
+        let row = |color: usize, column: usize| values[color * plane + height / 2 * width + column];
+        let first = (0..width).find(|&column| row(1, column).min(row(2, column)) < 0.3);
+        let is_upright = first.is_some_and(|column| row(0, column + 2) > 0.7 && row(1, column + 2) < 0.3);
+        let (text, confidence) = match (languages.i64s()?[0], is_upright) {
+            (0, _) => ("Cyrillic", 0.2),
+            (_, true) => ("Все", 0.9),
+            _ => ("ээ", 0.4),
+        };
+        let word = Array::f32([1, 1, 5], [0.0, 0.0, 1.0, 1.0, confidence]);
+        Ok(vec![Array::u8([1, text.len() + 1], format!("{text}\n")), word])
+    });
+    model.labels(["osd", "rus"])
+}
+
+#[test]
+fn a_page_that_pp_ocr_reads_better_upside_down_is_turned_back_by_the_trial() {
+    // PP-OCR doubts lines that begin with an `a`, more than those that end with one.
+    let doubts = |row: &[i64]| if row.iter().find(|&&id| id != 0) == Some(&1) { 0.5 } else { 0.7 };
+    let host = || {
+        let labels = ["", "B", "c", "e", "n"];
+        cascade(recognizer_with(labels, doubts), recognizer_with(labels, doubts))
+            .model("scripts", upright_alone())
+    };
+    let lines = ["abcdb", "acdcb", "abcb", "abcdabcd", "aab", "acb"];
+    // The page classifier takes the upright page for one on its head, and a page on its head for an upright one.
+    for (lies, class) in [(Rotation::None, 2), (Rotation::None, 0), (Rotation::Half, 0), (Rotation::Half, 2)]
+    {
+        let host = host().model("page-orientation", page_classifier(class));
+        let transcript = read(&host, FakePage::raster(turned(&tall(&lines), lies)), "{}");
+        assert_eq!(texts(&transcript), ["Все"; 6], "{lies:?} {class}");
+        assert_eq!(transcript.rotation, lies, "{lies:?} {class}");
+        let corner = transcript.lines[0].quad.top_left;
+        let size = transcript.size;
+        let is_high = corner.y < size.height as f32 / 2.0;
+        assert_eq!(is_high, lies == Rotation::None, "{lies:?} {class}: {corner:?}");
+    }
 }
