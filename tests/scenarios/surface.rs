@@ -7,7 +7,7 @@ use lector_tests::pdf::{self, PageSpec};
 
 #[tokio::test]
 async fn curl_and_python_are_served() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::builder().with_tiny().start().await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("letter.pdf");
     std::fs::write(&file, pdf::document(&[PageSpec::a4(&["Dear Sir or Madam"])])).unwrap();
