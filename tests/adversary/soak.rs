@@ -32,7 +32,8 @@ const KILL_EVERY: Duration = Duration::from_secs(1);
 /// needed.
 const GROWTH_MAX: u64 = 128 << 20;
 
-/// `echo` for letters, `tiny` with models, `drawn` and the deployments of guests that misbehave for the attackers.
+/// `tiny` for the victim: letters by their embedded text, pages by models; `echo`, `drawn` and the deployments of guests that
+/// misbehave for the attackers.
 const CONFIG: &str = r#"
 [http]
 connections_max = 256
@@ -159,7 +160,7 @@ async fn jobs(arena: &Arena, running: impl Fn() -> bool, tally: &Mutex<Tally>) {
         let title = |page: usize| format!("Job {number} sheet {page}");
         let pages: Vec<PageSpec> =
             (1..=JOB_PAGES).map(|page| PageSpec::a4(&[title(page).as_str()])).collect();
-        let request = arena.gateway.pdf("/api/v1/jobs?deployment=echo", pdf::document(&pages));
+        let request = arena.gateway.pdf("/api/v1/jobs?deployment=tiny&text_layer=only", pdf::document(&pages));
         let submitted = match request.bearer_auth(&arena.victim).send().await {
             Ok(response) => Answer::read(response).await,
             Err(error) => {
@@ -200,7 +201,7 @@ async fn jobs(arena: &Arena, running: impl Fn() -> bool, tally: &Mutex<Tally>) {
 /// Runs the victim until `running` is false.
 async fn victim(arena: &Arena, running: impl Fn() -> bool) -> Tally {
     let letter = Reading {
-        path: "/api/v1/deployments/echo/ocr",
+        path: "/api/v1/deployments/tiny/ocr?text_layer=only",
         body: pdf::document(&[PageSpec::a4(&["A letter like any other"])]),
         text: "A letter like any other",
     };
