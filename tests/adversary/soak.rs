@@ -160,7 +160,8 @@ async fn jobs(arena: &Arena, running: impl Fn() -> bool, tally: &Mutex<Tally>) {
         let title = |page: usize| format!("Job {number} sheet {page}");
         let pages: Vec<PageSpec> =
             (1..=JOB_PAGES).map(|page| PageSpec::a4(&[title(page).as_str()])).collect();
-        let request = arena.gateway.pdf("/api/v1/jobs?deployment=tiny&text_layer=only", pdf::document(&pages));
+        let request =
+            arena.gateway.pdf("/api/v1/jobs?deployment=tiny&text_layer=only", pdf::document(&pages));
         let submitted = match request.bearer_auth(&arena.victim).send().await {
             Ok(response) => Answer::read(response).await,
             Err(error) => {
