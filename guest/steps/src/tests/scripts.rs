@@ -134,7 +134,7 @@ fn upright_alone() -> FakeModel {
         let first = (0..width).find(|&column| row(1, column).min(row(2, column)) < 0.3);
         let is_upright = first.is_some_and(|column| row(0, column + 2) > 0.7 && row(1, column + 2) < 0.3);
         let (text, confidence) = match (languages.i64s()?[0], is_upright) {
-            (0, _) => ("Cyrillic", 0.2),
+            (0, _) => ("Cyrillic", 0.2_f32),
             (_, true) => ("Все", 0.9),
             _ => ("ээ", 0.4),
         };
