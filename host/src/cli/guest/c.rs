@@ -26,6 +26,8 @@ const TOOL: PipTool = PipTool {
 };
 /// The world with every import; those that the guest does not call are not part of its component.
 const WORLD: &str = "wrapper";
+/// Start of the name of the function in the object file that names the world.
+const LINKED: &str = "__component_type_object_force_link";
 /// SIMD as in the guests in Rust. Warnings of the author's own code only: the bindings are compiled without.
 const FLAGS: [&str; 6] = ["-target", "wasm32-wasi", "-O2", "-msimd128", "-std=gnu17", "-mexec-model=reactor"];
 const WARNINGS: [&str; 2] = ["-Wall", "-Wextra"];
@@ -105,7 +107,7 @@ fn world(contract: &Path) -> anyhow::Result<(Resolve, WorldId)> {
 /// Returns the header and the source of the bindings.
 fn generate(mut resolve: Resolve, world: WorldId) -> anyhow::Result<Files> {
     let options = wit_bindgen_c::Opts {
-        // The type is put into the linked module instead.
+        // The type is put into the linked module instead: the linker would strip it.
         no_object_file: true,
         // Functions that wait: C has no `await`.
         async_: AsyncFilterSet::all(false),
@@ -113,6 +115,8 @@ fn generate(mut resolve: Resolve, world: WorldId) -> anyhow::Result<Files> {
     };
     let mut files = Files::default();
     options.build().generate(&mut resolve, world, &mut files).context("writing the bindings")?;
+    // The source calls a function of the object file in any case. `push` appends.
+    files.push(&format!("{WORLD}.c"), format!("\nvoid {LINKED}_{WORLD}(void) {{}}\n").as_bytes());
     Ok(files)
 }
 
@@ -152,8 +156,11 @@ mod tests {
     fn the_bindings_of_the_contract_wait() {
         let (resolve, world) = world(&contract()).unwrap();
         let files = generate(resolve, world).unwrap();
-        let header = files.iter().find(|(name, _)| *name == "wrapper.h").map(|(_, bytes)| bytes).unwrap();
-        let header = std::str::from_utf8(header).unwrap();
+        let file = |wanted: &str| {
+            let (_, bytes) = files.iter().find(|(name, _)| *name == wanted).unwrap();
+            std::str::from_utf8(bytes).unwrap()
+        };
+        let header = file("wrapper.h");
         for function in [
             "bool exports_lector_ocr_pipeline_configure(",
             "bool exports_lector_ocr_pipeline_recognize(",
@@ -162,6 +169,10 @@ mod tests {
             assert!(header.contains(function), "{function}");
         }
         assert!(!header.contains("subtask"), "functions that wait have no subtasks");
+        let source = file("wrapper.c");
+        let called = format!("extern void {LINKED}_wrapper(void);");
+        let defined = format!("void {LINKED}_wrapper(void) {{}}");
+        assert!(source.contains(&called) && source.contains(&defined), "every function is defined");
     }
 
     #[test]
