@@ -28,7 +28,9 @@ export type Format =
   | "csv"
   | "xlsx"
   | "pdf"
+  | "pdf-a"
   | "docling"
+  | "doctags"
   | "chunks"
   | "ndjson";
 
@@ -140,6 +142,7 @@ export type Code =
   | "guest_result_too_large"
   | "guest_answer_invalid"
   | "guest_error_invalid"
+  | "language_not_installed"
   | "guest_error_unreadable"
   | "guest_error_too_large"
   | "guest_error_denied"
@@ -911,6 +914,14 @@ export interface OcrOptions {
   /** Whether lines include their words with boxes. */
   words?: boolean;
   /**
+   * Languages of the documents: at most 4 tags such as `ru` or `zh-Hant`, separated by commas, in place
+   * of those of the deployment's settings. Without any, the pipeline finds the script of a page itself
+   * where it is unsure. A language that is not installed on the server is the error
+   * `language_not_installed`, which names the package; a deployment that reads by no languages is
+   * `option_invalid`.
+   */
+  languages?: string;
+  /**
    * Whether each page includes `explain`: the revision, the time and memory of the guest, and every model
    * run with its wait, the composition of its batch, its bucket, padding, provider and precision.
    */
@@ -946,6 +957,7 @@ export const OCR_OPTIONS: Readonly<Record<string, readonly [string, string]>> = 
   dpi: ["query", "dpi"],
   text_layer: ["query", "text_layer"],
   words: ["query", "words"],
+  languages: ["query", "languages"],
   explain: ["query", "explain"],
   deployment: ["query", "deployment"],
   timeout: ["query", "timeout"],
@@ -974,6 +986,14 @@ export interface BatchOptions {
   text_layer?: "auto" | "never" | "only";
   /** Whether lines include their words with boxes. */
   words?: boolean;
+  /**
+   * Languages of the documents: at most 4 tags such as `ru` or `zh-Hant`, separated by commas, in place
+   * of those of the deployment's settings. Without any, the pipeline finds the script of a page itself
+   * where it is unsure. A language that is not installed on the server is the error
+   * `language_not_installed`, which names the package; a deployment that reads by no languages is
+   * `option_invalid`.
+   */
+  languages?: string;
   /**
    * Whether each page includes `explain`: the revision, the time and memory of the guest, and every model
    * run with its wait, the composition of its batch, its bucket, padding, provider and precision.
@@ -1007,6 +1027,7 @@ export const BATCH_OPTIONS: Readonly<Record<string, readonly [string, string]>> 
   dpi: ["query", "dpi"],
   text_layer: ["query", "text_layer"],
   words: ["query", "words"],
+  languages: ["query", "languages"],
   explain: ["query", "explain"],
   deployment: ["query", "deployment"],
   timeout: ["query", "timeout"],
@@ -1035,6 +1056,14 @@ export interface JobOptions {
   text_layer?: "auto" | "never" | "only";
   /** Whether lines include their words with boxes. */
   words?: boolean;
+  /**
+   * Languages of the documents: at most 4 tags such as `ru` or `zh-Hant`, separated by commas, in place
+   * of those of the deployment's settings. Without any, the pipeline finds the script of a page itself
+   * where it is unsure. A language that is not installed on the server is the error
+   * `language_not_installed`, which names the package; a deployment that reads by no languages is
+   * `option_invalid`.
+   */
+  languages?: string;
   /** Name of the deployment. The header `X-Lector-Deployment` and the path are equivalent. */
   deployment?: string;
   /**
@@ -1064,6 +1093,7 @@ export const JOB_OPTIONS: Readonly<Record<string, readonly [string, string]>> = 
   dpi: ["query", "dpi"],
   text_layer: ["query", "text_layer"],
   words: ["query", "words"],
+  languages: ["query", "languages"],
   deployment: ["query", "deployment"],
   webhook: ["query", "webhook"],
   retention: ["query", "retention"],

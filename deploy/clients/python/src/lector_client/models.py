@@ -31,7 +31,9 @@ Format = Literal[
     "csv",
     "xlsx",
     "pdf",
+    "pdf-a",
     "docling",
+    "doctags",
     "chunks",
     "ndjson",
 ]
@@ -145,6 +147,7 @@ Code = Literal[
     "guest_result_too_large",
     "guest_answer_invalid",
     "guest_error_invalid",
+    "language_not_installed",
     "guest_error_unreadable",
     "guest_error_too_large",
     "guest_error_denied",
@@ -1626,6 +1629,13 @@ class OcrOptions(TypedDict, total=False):
     """
     words: bool
     """Whether lines include their words with boxes."""
+    languages: str
+    """Languages of the documents: at most 4 tags such as `ru` or `zh-Hant`, separated by commas, in place
+    of those of the deployment's settings. Without any, the pipeline finds the script of a page itself
+    where it is unsure. A language that is not installed on the server is the error
+    `language_not_installed`, which names the package; a deployment that reads by no languages is
+    `option_invalid`.
+    """
     explain: bool
     """Whether each page includes `explain`: the revision, the time and memory of the guest, and every
     model run with its wait, the composition of its batch, its bucket, padding, provider and precision.
@@ -1656,6 +1666,7 @@ OCR_OPTIONS: dict[str, tuple[str, str]] = {
     "dpi": ("query", "dpi"),
     "text_layer": ("query", "text_layer"),
     "words": ("query", "words"),
+    "languages": ("query", "languages"),
     "explain": ("query", "explain"),
     "deployment": ("query", "deployment"),
     "timeout": ("query", "timeout"),
@@ -1684,6 +1695,13 @@ class BatchOptions(TypedDict, total=False):
     """
     words: bool
     """Whether lines include their words with boxes."""
+    languages: str
+    """Languages of the documents: at most 4 tags such as `ru` or `zh-Hant`, separated by commas, in place
+    of those of the deployment's settings. Without any, the pipeline finds the script of a page itself
+    where it is unsure. A language that is not installed on the server is the error
+    `language_not_installed`, which names the package; a deployment that reads by no languages is
+    `option_invalid`.
+    """
     explain: bool
     """Whether each page includes `explain`: the revision, the time and memory of the guest, and every
     model run with its wait, the composition of its batch, its bucket, padding, provider and precision.
@@ -1712,6 +1730,7 @@ BATCH_OPTIONS: dict[str, tuple[str, str]] = {
     "dpi": ("query", "dpi"),
     "text_layer": ("query", "text_layer"),
     "words": ("query", "words"),
+    "languages": ("query", "languages"),
     "explain": ("query", "explain"),
     "deployment": ("query", "deployment"),
     "timeout": ("query", "timeout"),
@@ -1740,6 +1759,13 @@ class JobOptions(TypedDict, total=False):
     """
     words: bool
     """Whether lines include their words with boxes."""
+    languages: str
+    """Languages of the documents: at most 4 tags such as `ru` or `zh-Hant`, separated by commas, in place
+    of those of the deployment's settings. Without any, the pipeline finds the script of a page itself
+    where it is unsure. A language that is not installed on the server is the error
+    `language_not_installed`, which names the package; a deployment that reads by no languages is
+    `option_invalid`.
+    """
     deployment: str
     """Name of the deployment. The header `X-Lector-Deployment` and the path are equivalent."""
     webhook: str
@@ -1765,6 +1791,7 @@ JOB_OPTIONS: dict[str, tuple[str, str]] = {
     "dpi": ("query", "dpi"),
     "text_layer": ("query", "text_layer"),
     "words": ("query", "words"),
+    "languages": ("query", "languages"),
     "deployment": ("query", "deployment"),
     "webhook": ("query", "webhook"),
     "retention": ("query", "retention"),
