@@ -12,10 +12,10 @@ use std::time::Instant;
 use super::changes::Changes;
 use super::compiler::{self, Purpose};
 use super::deployed::Deployed;
+use super::embedded_sdk;
 use super::golden::{Expected, Suite, Tolerance, compare};
-use super::pipeline_runner::{Reading, text_of};
+use super::pipeline_runner::{Reading, faults_of, text_of};
 use super::project::Project;
-use super::{embedded_sdk, explained};
 use crate::cli::failure::Failure;
 use crate::cli::runtime::block_on;
 use crate::cli::server_client::Server;
@@ -150,11 +150,7 @@ async fn show(
             (None, Ok(result)) => text_of(result)?,
             (None, Err(_)) => String::new(),
         };
-        let fault = answer
-            .as_ref()
-            .err()
-            .map(|fault| format!("{}\n", explained::fault(&fault.to_string())))
-            .unwrap_or_default();
+        let fault = faults_of(&answer);
         terminal::print(&format!("==> {name} <==\n{report}{fault}"))?;
         before.insert(document.clone(), read);
     }

@@ -1,5 +1,6 @@
 //! A host in this process with one guest, for `guest check`, `test` and `dev`. Needs no server and no GPU.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use lector_control::DeploymentConfig;
 use lector_core::{DeploymentName, Fault, PageRequest, RequestId};
 use lector_serving::{DocumentRequest, DocumentResult};
 
+use super::explained;
 use super::golden::Suite;
 use crate::app::{self, Host};
 use crate::cli::files::bytes_of;
@@ -89,6 +91,26 @@ impl Reading {
     pub(super) async fn stop(self) {
         self.host.stop().await;
     }
+}
+
+/// Returns what failed, with explanations: the fault of the document, or those of its pages and of its summary. Empty for a
+/// document that was read.
+pub(super) fn faults_of(answer: &Result<Box<DocumentResult>, Fault>) -> String {
+    let shown = |fault: &Fault| explained::fault(&fault.to_string());
+    let result = match answer {
+        Ok(result) => result,
+        Err(fault) => return format!("{}\n", shown(fault)),
+    };
+    let mut report = String::new();
+    for page in &result.pages {
+        if let Err(fault) = &page.outcome {
+            let _ = writeln!(report, "page {}: {}", page.index + 1, shown(fault));
+        }
+    }
+    if let Some(fault) = &result.summary_fault {
+        let _ = writeln!(report, "summary: {}", shown(fault));
+    }
+    report
 }
 
 /// Returns the text of a document.

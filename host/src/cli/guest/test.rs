@@ -7,9 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use super::compiler::{self, Purpose};
-use super::explained;
 use super::golden::{Expected, Suite, compare, expectation_of};
-use super::pipeline_runner::{Reading, text_of};
+use super::pipeline_runner::{Reading, faults_of, text_of};
 use super::project::Project;
 use crate::cli::failure::Failure;
 use crate::cli::runtime::block_on;
@@ -104,9 +103,11 @@ async fn through(
                 format!("FAILED   {name}\n  it has no expectation; if this result is right, use --bless\n");
             let text = match &answer {
                 Ok(result) => text_of(result)?,
-                Err(fault) => explained::fault(&fault.to_string()),
+                Err(_) => String::new(),
             };
-            text.lines().for_each(|line| report.extend(["  | ", line, "\n"]));
+            text.lines()
+                .chain(faults_of(&answer).lines())
+                .for_each(|line| report.extend(["  | ", line, "\n"]));
             terminal::print(&report)?;
             continue;
         };
@@ -114,9 +115,8 @@ async fn through(
         let status = if outcome.differs { "FAILED  " } else { "ok      " };
         let mut report = format!("{status} {name}\n");
         outcome.report.lines().for_each(|line| report.extend(["  ", line, "\n"]));
-        if let (true, Err(fault)) = (outcome.differs, &answer) {
-            let fault = explained::fault(&fault.to_string());
-            fault.lines().for_each(|line| report.extend(["  ", line, "\n"]));
+        if outcome.differs {
+            faults_of(&answer).lines().for_each(|line| report.extend(["  ", line, "\n"]));
         }
         terminal::print(&report)?;
         if outcome.differs {
