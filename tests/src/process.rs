@@ -36,6 +36,15 @@ pub fn descendants(root: u32) -> Vec<u32> {
     found
 }
 
+/// Returns those of the descendants that were started with this argument.
+pub fn descendants_named(root: u32, argument: &str) -> Vec<u32> {
+    let started_so = |pid: &u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|&byte| byte == 0).any(|part| part == argument.as_bytes())
+    };
+    descendants(root).into_iter().filter(started_so).collect()
+}
+
 /// Returns whether the process exists and is not a zombie.
 pub fn alive(pid: u32) -> bool {
     stat(pid).is_some_and(|(_, state)| state != 'Z')
