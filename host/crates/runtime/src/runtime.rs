@@ -176,11 +176,11 @@ impl Runtime {
     }
 
     fn cached_now(&self, digest: &str) -> Option<Component> {
-        self.from_cache(digest).or_else(|| self.from_installation(digest))
+        self.cached_component(digest).or_else(|| self.installed_component(digest))
     }
 
     /// Returns a component of the release. Its code is not copied to the cache: it is read as fast where it is.
-    fn from_installation(&self, digest: &str) -> Option<Component> {
+    fn installed_component(&self, digest: &str) -> Option<Component> {
         let code = self.installed_code.as_ref()?.get(digest)?;
         match self.deserialize(&code) {
             Ok(component) => {
@@ -197,7 +197,7 @@ impl Runtime {
         }
     }
 
-    fn from_cache(&self, digest: &str) -> Option<Component> {
+    fn cached_component(&self, digest: &str) -> Option<Component> {
         let cache = self.cache.as_ref()?;
         let code = match cache.get(digest) {
             Found::Code(code) => code,
