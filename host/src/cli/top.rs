@@ -71,7 +71,8 @@ impl Args {
             "--interval {}: write seconds, from 0.1 to 3600",
             self.interval
         );
-        if !self.once && !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
+        let on_a_terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
+        if !self.once && !on_a_terminal {
             bail!("lector top needs a terminal: use `lector top --once` to print one frame");
         }
         Ok(Duration::from_secs_f64(self.interval))
