@@ -19,9 +19,9 @@ const WARM_UP_SHORT: usize = 3;
 const WARM_UP: usize = 100;
 /// Builds of a guest that a long run deploys in turn: more than the revisions that a deployment keeps, so that each deploy
 /// stores a component and deletes another one.
-const BUILDS: usize = 60;
-/// Revisions that a deployment keeps beside those of its route.
-const REVISIONS_KEPT: usize = 50;
+const BUILDS: usize = 80;
+/// Revisions that a deployment keeps: 50, those of the last 16 routes, and the live one.
+const REVISIONS_KEPT: usize = 67;
 /// Deploys between two lines of a long run.
 const LINE_EVERY: usize = 50;
 /// Largest slope of the memory of a long run after its warm-up: a twentieth of the machine code of an example guest for each
