@@ -114,15 +114,16 @@ fn keep_rows(frame: &Frame<'_>, rows: &mut [Row]) {
     let em = frame.em;
     let kinds: Vec<Option<Entry>> = rows.iter().map(|row| entry(frame, row)).collect();
     let of = |at: usize| Some((rows.get(at)?, kinds.get(at)?.as_ref()?));
-    let like = |at: usize, other: Option<usize>| {
-        let (Some((own, kind)), Some((near, near_kind))) = (of(at), other.and_then(of)) else { return false };
+    // Whether a row and the next one are of a kind, at a common edge.
+    let alike = |at: usize| {
+        let (Some((row, kind)), Some((next, next_kind))) = (of(at), of(at + 1)) else { return false };
         let edge = |row: &Row| if *kind == Entry::Label { row.area.x } else { row.area.right() };
-        kind == near_kind && (edge(own) - edge(near)).abs() < 0.7 * em && !starts_anew(near, own, em)
+        kind == next_kind && (edge(row) - edge(next)).abs() < 0.7 * em && !starts_anew(row, next, em)
     };
     let is_row: Vec<bool> = (0..rows.len())
         .map(|at| match of(at) {
             Some((_, Entry::Apart)) => true,
-            Some(_) => like(at, at.checked_sub(1)) || like(at, Some(at + 1)),
+            Some(_) => at.checked_sub(1).is_some_and(alike) || alike(at),
             None => false,
         })
         .collect();

@@ -194,15 +194,22 @@ fn rows_that_were_read_as_one_line_stay_rows() {
         let blocks = blocks_of(sets, &[]);
         blocks.into_iter().filter(|(block, _)| block.rowed).map(|(_, rows)| rows).collect()
     };
-    // Amounts at a common edge, with lines at the top and the end that are no rows by themselves.
-    let texts =
-        ["Corner Shop", "Main Road 12", "Bread 2.49", "Milk 2 l 1.19", "Apples 3.05 A", "Total EUR 6.73"];
+    // Amounts at a common edge, with lines at the top and the end that are no rows by themselves. One article is as wide as
+    // the block, so that the layout does not part the lines at the top from the others.
+    let texts = [
+        "Corner Shop",
+        "Main Road 12",
+        "Wholemeal bread with seeds 2.49",
+        "Milk 2 l 1.19",
+        "Apples 3.05 A",
+        "Total EUR 6.73",
+    ];
     let right = 400.0;
     let receipt: Vec<Set> = (0..)
         .zip(texts)
         .map(|(at, text)| {
             let width = text.chars().count() as f32 * ADVANCE * 10.0;
-            line(if at < 2 { 120.0 } else { right - width }, 100.0 + 14.0 * at as f32, 10.0, text)
+            line(if at < 2 { 260.0 } else { right - width }, 100.0 + 14.0 * at as f32, 10.0, text)
         })
         .collect();
     assert_eq!(rows_of(&receipt).concat(), texts);
