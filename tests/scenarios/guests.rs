@@ -101,6 +101,17 @@ fn mistakes_of_an_author_are_named() {
         !output.status.success() && messages.contains("write `lector_sdk::export!(YourPipeline);`"),
         "{messages}"
     );
+
+    let begin = "-> Result<Transcript, Error> {";
+    std::fs::write(&source, text.replacen(begin, &format!("{begin}\n        total(page.index());"), 1))
+        .unwrap();
+    let total = "\n#[inline(never)]\nfn total(index: u32) {\n    assert_eq!(index, 7, \"no total\");\n}\n";
+    std::fs::write(&source, std::fs::read_to_string(&source).unwrap() + total).unwrap();
+    let output = author("lector", &project).args(["guest", "test"]).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(shown.contains("panicked at src/lib.rs:") && shown.contains("no total"), "{shown}");
+    assert!(shown.contains("(in faulty::total)") && !shown.contains("std::panicking"), "{shown}");
 }
 
 /// Returns an address that no process listens on.

@@ -106,19 +106,13 @@ impl Page {
     fn of(lines: &Lines<'_>) -> Self {
         let readings = || lines.readings.iter().map(Option::as_ref);
         let texts: Vec<String> = readings().flatten().map(Reading::text).collect();
-        let (mut sum, mut count) = (0.0, 0.0);
-        for (reading, text) in readings().flatten().zip(&texts) {
-            let letters = text.chars().count() as f32;
-            sum += reading.confidence() * letters;
-            count += letters;
-        }
         let is_doubtful = |reading: Option<&Reading>| reading.is_none_or(|own| own.confidence() < DOUBTFUL);
         let mut doubtful: Vec<usize> =
             readings().enumerate().filter(|(_, own)| is_doubtful(*own)).map(|(line, _)| line).collect();
         if doubtful.is_empty() {
             doubtful = (0..lines.quads.len()).collect();
         }
-        Self { text: texts.join(" "), mean: if count > 0.0 { sum / count } else { 0.0 }, doubtful }
+        Self { text: texts.join(" "), mean: mean(readings().flatten()).unwrap_or(0.0), doubtful }
     }
 }
 
@@ -258,6 +252,17 @@ fn sample(lines: &Lines<'_>, page: &Page) -> Vec<Quad> {
     quads
 }
 
+/// Returns the mean probability of the characters; `None` without any.
+fn mean<'a>(readings: impl IntoIterator<Item = &'a Reading>) -> Option<f32> {
+    let (mut sum, mut count) = (0.0, 0.0);
+    for reading in readings {
+        let letters = reading.text().chars().count() as f32;
+        sum += reading.confidence() * letters;
+        count += letters;
+    }
+    (count > 0.0).then(|| sum / count)
+}
+
 /// Reads the sample; returns the mean probability of the characters where it suffices.
 async fn trial(
     image: &Image,
@@ -267,13 +272,7 @@ async fn trial(
 ) -> Result<Option<f32>, Error> {
     let readings: Vec<Reading> = transcriber.read(image, sample).await?.into_iter().flatten().collect();
     let text: String = readings.iter().map(Reading::text).collect();
-    let letters = |reading: &Reading| reading.text().chars().count() as f32;
-    let all: f32 = readings.iter().map(letters).sum();
-    if all == 0.0 {
-        return Ok(None);
-    }
-    let mean = readings.iter().map(|reading| reading.confidence() * letters(reading)).sum::<f32>() / all;
-    Ok(Some(mean).filter(|mean| *mean >= TRIAL_SURE && script.share(&text) >= TRIAL_SHARE))
+    Ok(mean(&readings).filter(|mean| *mean >= TRIAL_SURE && script.share(&text) >= TRIAL_SHARE))
 }
 
 impl Routed {

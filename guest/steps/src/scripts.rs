@@ -91,7 +91,7 @@ pub(crate) fn detected(name: &str) -> Detected {
         return Detected::OfPpOcr;
     }
     let name = if name == "Korean" { "Hangul" } else { name };
-    SCRIPTS.iter().find(|script| script.name == name).map_or(Detected::Nothing, Detected::Other)
+    named(name).map_or(Detected::Nothing, Detected::Other)
 }
 
 /// Returns the script of this name of the table.

@@ -71,10 +71,10 @@ impl RevisionCache {
     /// Loads the engines of a revision's models, and returns references that keep them loaded. A model that the guest can do
     /// without is loaded where the host has it.
     pub(crate) async fn prepare(&self, record: &RevisionRecord) -> Result<ModelReference, Fault> {
-        let (models, mut all) = (record.models(), record.models());
+        let models = record.models();
         let mut optional = record.optional_models();
         optional.retain(|model| !models.contains(model));
-        all.extend(optional.iter().cloned());
+        let all = models.iter().chain(&optional).cloned().collect();
         let reference = self.model_references.reference(all).await;
         self.engines.prepare(models).await?;
         for model in optional {

@@ -12,6 +12,7 @@ use lector_core::{BlockKind, BlockView, DocumentView, Line, PageView, Point, Siz
 
 use crate::grid::{Grid, Slot};
 use crate::joined::{joined, joined_or_rows, spaced};
+use crate::layout::{corners, edges};
 use crate::list::{Marker, split};
 use crate::xml::one_line;
 use crate::{ExportError, Format, Info, Several, Writer};
@@ -99,10 +100,7 @@ fn of_page(transcript: &Transcript) -> String {
 impl Page {
     fn block(&mut self, view: &BlockView<'_>) {
         let kind = view.block.map_or(&BlockKind::Text, |block| &block.kind);
-        let points: Vec<Point> = match view.block {
-            Some(block) => block.quad.0.to_vec(),
-            None => view.lines.iter().flat_map(|(_, line)| line.quad.0).collect(),
-        };
+        let points = corners(view);
         if *kind == BlockKind::ListItem {
             return self.list_item(&points, &joined(view));
         }
@@ -184,19 +182,14 @@ impl Page {
             let at = (value / extent.max(1) as f32 * GRID).round();
             if at.is_finite() { at.clamp(0.0, GRID - 1.0) as u32 } else { 0 }
         };
-        let Some(first) = points.first() else { return String::new() };
-        let (mut low, mut high) = (*first, *first);
-        for point in points {
-            low = Point { x: low.x.min(point.x), y: low.y.min(point.y) };
-            high = Point { x: high.x.max(point.x), y: high.y.max(point.y) };
-        }
+        let Some([left, top, right, bottom]) = edges(points.iter().copied()) else { return String::new() };
         let Size { width, height } = self.size;
         format!(
             "<loc_{}><loc_{}><loc_{}><loc_{}>",
-            step(low.x, width),
-            step(low.y, height),
-            step(high.x, width),
-            step(high.y, height)
+            step(left, width),
+            step(top, height),
+            step(right, width),
+            step(bottom, height)
         )
     }
 }

@@ -86,6 +86,15 @@ pub(crate) fn corners(view: &BlockView<'_>) -> Vec<Point> {
     }
 }
 
+/// Returns the left, top, right and bottom edge of the smallest box around the points; `None` without points.
+pub(crate) fn edges(points: impl IntoIterator<Item = Point>) -> Option<[f32; 4]> {
+    let start = [f32::INFINITY, f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY];
+    let [x0, y0, x1, y1] = points
+        .into_iter()
+        .fold(start, |[x0, y0, x1, y1], p| [x0.min(p.x), y0.min(p.y), x1.max(p.x), y1.max(p.y)]);
+    (x0 <= x1).then_some([x0, y0, x1, y1])
+}
+
 /// Returns the name of a kind, as in JSON.
 pub(crate) fn kind_name(view: &BlockView<'_>) -> &'static str {
     match view.block.map(|block| &block.kind) {
@@ -120,13 +129,9 @@ pub(crate) struct Bounds {
 impl Bounds {
     /// Returns the smallest box around the points; an empty box at the origin without points.
     pub(crate) fn of(points: impl IntoIterator<Item = Point>) -> Self {
-        let start = (f32::INFINITY, f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY);
-        let (x0, y0, x1, y1) = points
-            .into_iter()
-            .fold(start, |(x0, y0, x1, y1), p| (x0.min(p.x), y0.min(p.y), x1.max(p.x), y1.max(p.y)));
-        if x0 > x1 {
+        let Some([x0, y0, x1, y1]) = edges(points) else {
             return Self { x0: 0, y0: 0, x1: 0, y1: 0 };
-        }
+        };
         // `as` saturates a float at the range of the integer.
         Self { x0: x0.floor() as u32, y0: y0.floor() as u32, x1: x1.ceil() as u32, y1: y1.ceil() as u32 }
     }
