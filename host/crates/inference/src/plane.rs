@@ -5,6 +5,7 @@ mod changes;
 mod engine_states;
 mod input_fingerprint;
 mod open;
+mod openings;
 mod provider_preferences;
 mod retry_backoff;
 mod upgrade;
@@ -37,6 +38,7 @@ use crate::lane_counters::LaneStatus;
 use crate::provider::EngineVariant;
 use crate::provider_preference::ProviderPreference;
 pub use engine_states::{BuiltStatus, EngineStatus, ServingStatus, VariantState, VariantStatus};
+use openings::{Openings, SIDE_BY_SIDE_MAX, side_by_side};
 use provider_preferences::ProviderPreferences;
 use upgrader::{UpgradeWork, Upgrader};
 
@@ -58,8 +60,10 @@ struct Plane {
     cores: Arc<Cores>,
     /// An immutable snapshot: a request reads it once, an opening or closing replaces it.
     lanes: RwLock<Arc<Lanes>>,
-    /// Held while lanes are opened or closed, which is slow; `true` after the shutdown.
-    changing: Mutex<bool>,
+    /// Held shared while a lane is opened, and exclusively while lanes are closed, which are slow; `true` after the shutdown.
+    changing: RwLock<bool>,
+    /// Taken before `changing`, so that who waits here does not keep a closing waiting, which would keep the other waiting.
+    openings: Openings,
 }
 
 /// Most builds that one opening starts: a built engine may not load, and is then built again.
@@ -81,7 +85,8 @@ impl Inference {
             engine_states: engine_states::EngineStates::default(),
             upgrader: Upgrader::default(),
             lanes: RwLock::default(),
-            changing: Mutex::default(),
+            changing: RwLock::default(),
+            openings: Openings::default(),
             catalog_error: Mutex::default(),
             config,
             catalog: RwLock::new(Arc::new(catalog)),
@@ -167,7 +172,7 @@ impl Inference {
     pub fn shutdown(&self) {
         // Stopped first, because an opening that waits for a build would block the lock below.
         self.0.upgrader.stop();
-        let mut ended = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ended = self.0.changing.write().unwrap_or_else(PoisonError::into_inner);
         *ended = true;
         let lanes = self.0.now();
         lanes.values().for_each(|lane| lane.close());
@@ -184,11 +189,18 @@ impl Plane {
         *self.lanes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(lanes);
     }
 
+    /// Adds a lane to a new snapshot, under the lock: other lanes may be added at the same time.
+    fn insert(&self, model: &ModelName, lane: Lane) {
+        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut lanes).insert(model.clone(), Arc::new(lane));
+    }
+
     fn preference(&self, model: &ModelName) -> &ProviderPreference {
         self.preferences.of(model)
     }
 
     fn open(&self, models: &[ModelName]) -> Result<(), InferenceError> {
+        self.open_available(models)?;
         for model in models {
             let mut round = 0;
             while let Some(built) = self.open_or_build(model, round)? {
@@ -197,6 +209,15 @@ impl Plane {
             }
         }
         Ok(())
+    }
+
+    /// Opens the lanes of those models that have an engine, several side by side. The others stay closed.
+    fn open_available(&self, models: &[ModelName]) -> Result<(), InferenceError> {
+        let lanes = self.now();
+        let closed: Vec<&ModelName> = models.iter().filter(|model| !lanes.contains_key(*model)).collect();
+        // More than there are cores would only hold more memory at once.
+        let at_once = self.config.threads.min(SIDE_BY_SIDE_MAX);
+        side_by_side(&closed, at_once, |model| self.open_without_build(model).map(drop))
     }
 
     /// Opens a lane; where no engine is available, starts the build of one and returns the receiver of its end. `round`:
@@ -218,15 +239,16 @@ impl Plane {
     /// Opens a lane without a build. Returns false where no available engine is on the model's provider preference
     /// list.
     fn open_without_build(&self, model: &ModelName) -> Result<bool, InferenceError> {
-        // Checked before the lock is taken: most models are open already.
+        // Checked before any lock is taken: most models are open already.
         if self.now().contains_key(model) {
             return Ok(true);
         }
-        let ended = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _opening = self.openings.begin(model);
+        let ended = self.changing.read().unwrap_or_else(PoisonError::into_inner);
         if *ended {
             return Err(InferenceError::Stopped);
         }
-        // Another caller may have opened it while this call waited for the lock.
+        // Another caller may have opened it while this call waited.
         if self.now().contains_key(model) {
             return Ok(true);
         }
@@ -239,9 +261,7 @@ impl Plane {
             %model, entry, variant = %lane.variant(), preference = %self.preference(model), sessions = status.sessions,
             threads = status.threads_per_session, ms = started.elapsed().as_millis(), "lane open"
         );
-        let mut lanes = Lanes::clone(&self.now());
-        lanes.insert(model.clone(), Arc::new(lane));
-        self.replace(lanes);
+        self.insert(model, lane);
         self.enqueue_upgrade(model);
         Ok(true)
     }
@@ -270,7 +290,7 @@ impl Plane {
     }
 
     fn retain(&self, models: &[ModelName]) -> Vec<ModelName> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.write().unwrap_or_else(PoisonError::into_inner);
         let (kept, closed): (Lanes, Lanes) =
             Lanes::clone(&self.now()).into_iter().partition(|(name, _)| models.contains(name));
         if closed.is_empty() {
@@ -323,8 +343,14 @@ impl Engines for Inference {
             if plane.are_open(&models) {
                 return Ok(());
             }
+            let (opener, asked) = (plane.clone(), models.clone());
+            let opening = tokio::task::spawn_blocking(move || opener.open_available(&asked));
+            opening.await.map_err(|error| defect(&error))?.map_err(|error| error.fault())?;
             for model in models {
                 for round in 0.. {
+                    if plane.are_open(std::slice::from_ref(&model)) {
+                        break;
+                    }
                     let (plane, model) = (plane.clone(), model.clone());
                     let opening = tokio::task::spawn_blocking(move || plane.open_or_build(&model, round));
                     let opened = opening.await.map_err(|error| defect(&error))?;

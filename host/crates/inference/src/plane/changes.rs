@@ -103,14 +103,14 @@ impl Plane {
 
     /// Reads the catalog again; after an error the previous catalog stays in use.
     pub(super) fn reread(&self) -> Result<(), CatalogError> {
+        // Taken before the read, so that an earlier read does not replace a later one.
+        let mut before = self.catalog_error.lock().unwrap_or_else(PoisonError::into_inner);
         let read = self.config.catalog();
         let catalog_error = read.as_ref().err().map(|error| chain(error));
-        let mut before = self.catalog_error.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = catalog_error.as_ref().filter(|_| *before != catalog_error) {
             tracing::warn!(error, "the catalog cannot be read again; the previous one stays in use");
         }
         *before = catalog_error;
-        drop(before);
         *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(read?);
         Ok(())
     }
