@@ -4,6 +4,9 @@
 //! The sources are included by path: they name their locks as `crate::sync`, which is this crate's. Nothing else differs,
 //! except that a wait with a timeout ends only with a notification: a wake-up that is lost is a deadlock here, also where a
 //! timeout would hide it.
+//!
+//! The directory of tenants and deployments (`lector_control`) is not here: a request reads an immutable snapshot with one
+//! atomic load, a lease is a reference that is never refused, and no reader waits for a writer.
 // Empty as a test program: the unit tests of the included sources belong to their own crates.
 #![cfg(not(test))]
 #![allow(dead_code, unreachable_pub, missing_docs)]

@@ -76,13 +76,14 @@ impl RevisionCache {
         optional.retain(|model| !models.contains(model));
         let all = models.iter().chain(&optional).cloned().collect();
         let reference = self.model_references.reference(all).await;
-        self.engines.prepare(models).await?;
-        for model in optional {
+        let optional = optional.into_iter().map(|model| async move {
             if let Err(fault) = self.engines.prepare(vec![model.clone()]).await {
                 tracing::info!(%model, %fault, "an optional model is not to be had on this host");
             }
-        }
-        Ok(reference)
+        });
+        // Side by side: each opens engines of its own.
+        let (prepared, _) = futures::join!(self.engines.prepare(models), futures::future::join_all(optional));
+        prepared.map(|()| reference)
     }
 
     /// Returns the compiled component. The caller holds no lock, so that other callers do not wait for the compilation.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use api::Api;
 pub(crate) use compiled::Compiled;
-use core::Core;
+use core::{Core, OptionsInUse, Use};
 use ffi::{check, cstring};
 
 /// The only device in use; OpenVINO on Intel GPUs would be another provider.
@@ -100,7 +100,7 @@ impl OpenVino {
         // SAFETY: the library is loaded; the output pointer is valid.
         check(api, unsafe { (api.ov_core_create)(&mut core) }).map_err(unusable)?;
         let ptr = NonNull::new(core).ok_or_else(|| unusable("it returned no core".to_owned()))?;
-        let openvino = Self(Arc::new(Core { api, ptr, version, compile_options: Mutex::default() }));
+        let openvino = Self(Arc::new(Core { api, ptr, version, in_use: OptionsInUse::default() }));
         tracing::info!(library = %path.display(), version = openvino.version(), "OpenVINO loaded");
         *loaded = Some((path, openvino.clone()));
         Ok(openvino)
@@ -126,9 +126,8 @@ impl OpenVino {
             )
         })?;
         let mut compiled = null_mut();
-        let _making = self.0.compile_options.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = self.set(compile_options).and_then(|()| {
-            // SAFETY: core and model are alive; no properties are given beside those just set.
+        let outcome = self.with(compile_options).and_then(|_in_use| {
+            // SAFETY: core and model are alive; no properties are given beside those of the device.
             check(api, unsafe {
                 (api.ov_core_compile_model_props)(
                     core,
@@ -149,8 +148,7 @@ impl OpenVino {
     pub(crate) fn import(&self, blob: Vec<u8>, compile_options: CompileOptions) -> Result<Compiled, String> {
         let api = self.0.api;
         let mut compiled = null_mut();
-        let _making = self.0.compile_options.lock().unwrap_or_else(PoisonError::into_inner);
-        self.set(compile_options)?;
+        let _in_use = self.with(compile_options)?;
         // SAFETY: core and bytes are alive through the call; the model keeps the bytes.
         check(api, unsafe {
             (api.ov_core_import_model)(
@@ -164,7 +162,12 @@ impl OpenVino {
         Compiled::new(self.0.clone(), compiled, blob)
     }
 
-    /// Sets the device's properties for the next model: an import uses no others.
+    /// Gives the device the properties for a model until the result is dropped: an import uses no others.
+    fn with(&self, compile_options: CompileOptions) -> Result<Use<'_>, String> {
+        self.0.in_use.begin(compile_options, || self.set(compile_options))
+    }
+
+    /// Sets the device's properties.
     fn set(&self, compile_options: CompileOptions) -> Result<(), String> {
         let pairs = [
             ("INFERENCE_PRECISION_HINT", if compile_options.bf16 { "bf16" } else { "f32" }.to_owned()),
