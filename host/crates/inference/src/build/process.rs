@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,6 +45,11 @@ impl Running {
         }
     }
 
+    /// Returns whether builders are ended.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.lock().stopped
+    }
+
     /// No code panics while it holds the lock, so the state of a poisoned lock is consistent.
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -64,6 +70,8 @@ pub(crate) fn carry_out(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        // Not ended by Ctrl-C in the host's terminal: the host ends it, or its closed standard input.
+        .process_group(0)
         .spawn()
         .map_err(|e| format!("cannot start the builder {}: {e}", program.to_string_lossy()))?;
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());

@@ -249,6 +249,10 @@ impl Plane {
                 );
                 accepted
             }
+            Err(_) if self.upgrader.running.is_stopped() => {
+                tracing::info!(%model, %variant, "the build of an engine ends with the host; the next start begins it again");
+                false
+            }
             Err(why) => {
                 tracing::warn!(%model, %variant, why, "an engine could not be built");
                 self.fail(model, variant, why, Failure::Building);
