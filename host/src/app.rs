@@ -310,8 +310,9 @@ pub fn inspect_guest(wasm: &[u8]) -> Result<GuestReport, Fault> {
         inspection.world.as_deref().map_or("none".to_owned(), |version| format!("lector:ocr@{version}"));
     let imports: Vec<String> = inspection.imports.iter().map(|name| format!("          {name}\n")).collect();
     let batching = if inspection.has_batching_policy() { "exported policy" } else { "declarative" };
+    let options = if inspection.has_options() { "options   described by the guest\n" } else { "" };
     let report = format!(
-        "world     {world}\nbatching  {batching}\nbytes     {}\nsha256    {}\nimports   {}\n{}",
+        "world     {world}\nbatching  {batching}\n{options}bytes     {}\nsha256    {}\nimports   {}\n{}",
         inspection.bytes,
         inspection.sha256,
         inspection.imports.len(),

@@ -14,6 +14,7 @@ mod engines;
 mod failure;
 mod files;
 mod guest;
+mod guest_options;
 mod healthcheck;
 mod init;
 mod jobs;

@@ -22,6 +22,7 @@ mod lifecycle;
 mod models;
 mod observed;
 mod operations;
+mod options;
 mod plans;
 mod redact;
 mod resident;

@@ -9,7 +9,7 @@ use crate::places::Places;
 use crate::shell;
 
 /// Targets and the input that each covers. A test compares the list with the sources.
-const TARGETS: [(&str, &str); 20] = [
+const TARGETS: [(&str, &str); 21] = [
     ("archives", "exported engines and backups of models"),
     ("claims", "sizes and numbers that a render worker claims"),
     ("component", "inspection of wasm components"),
@@ -18,6 +18,7 @@ const TARGETS: [(&str, &str); 20] = [
     ("deploys", "bodies of deploys: forms, JSON, components"),
     ("formats", "responses with arbitrary text"),
     ("frames", "messages from a render worker"),
+    ("guest_options", "schemas of guests' options, options of requests"),
     ("headers", "keys, origins, request ids and trace contexts of requests"),
     ("image_arguments", "arguments of image operations of guests"),
     ("json", "JSON bodies of management requests"),

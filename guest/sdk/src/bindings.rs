@@ -28,6 +28,17 @@ pub mod policy {
     });
 }
 
+/// The options of a request and their schema. Behind a feature, because a component that links this imports the interface.
+#[cfg(all(feature = "options", target_family = "wasm"))]
+pub mod options {
+    wit_bindgen::generate!({
+        path: "../../wit/deps/options",
+        world: "guest-options",
+        pub_export_macro: true,
+        export_macro_name: "export_options",
+    });
+}
+
 /// The import of a guest that wraps another pipeline. Behind a feature, because a component that links this imports the
 /// interface even if it never calls it.
 #[cfg(all(feature = "wrapper", target_family = "wasm"))]

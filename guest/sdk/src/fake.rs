@@ -73,6 +73,12 @@ pub(crate) struct State {
     logs: RefCell<Vec<(Level, String)>>,
     spans: RefCell<BTreeMap<String, u32>>,
     pixels_read: Cell<u64>,
+    /// Options of the request; `None`: `{}`.
+    #[cfg(feature = "options")]
+    options: RefCell<Option<Rc<str>>>,
+    /// Options that the guest passed to the pipeline that it wraps.
+    #[cfg(all(feature = "options", feature = "wrapper"))]
+    passed_options: RefCell<Option<Rc<str>>>,
     #[cfg(feature = "wrapper")]
     wrapped: Option<Rc<dyn wrapped::Wrapped>>,
 }
@@ -102,6 +108,15 @@ impl FakeHost {
     #[must_use]
     pub fn wraps<P: Pipeline>(mut self, settings: &str) -> Self {
         self.state.wrapped = Some(wrapped::wrapped::<P>(settings));
+        self
+    }
+
+    /// Makes requests on this host carry these options (a JSON object), as the host gives them to a guest: they satisfy the
+    /// schema, and its defaults are filled in. The fake host checks neither. Call it before anything runs.
+    #[cfg(feature = "options")]
+    #[must_use]
+    pub fn options(mut self, options: &str) -> Self {
+        self.state.options = RefCell::new(Some(options.into()));
         self
     }
 
@@ -180,6 +195,8 @@ impl FakeHost {
         let state = shared.get_or_insert_with(|| {
             Rc::new(State {
                 models: self.state.models.clone(),
+                #[cfg(feature = "options")]
+                options: self.state.options.clone(),
                 #[cfg(feature = "wrapper")]
                 wrapped: self.state.wrapped.clone(),
                 ..State::default()

@@ -52,3 +52,20 @@ pub async fn recognize(page: Page, request: &Request) -> Result<Transcript, Erro
 pub async fn assemble(pages: Pages) -> Result<Summary, Error> {
     host::inner_assemble(pages.0).await
 }
+
+/// Sets the options of later calls of the wrapped pipeline by this call, in place of those that were set before. Until then it
+/// gets the defaults of its own schema. The client's options are this guest's, and are passed only by this function.
+///
+/// # Errors
+///
+/// The schema of the wrapped pipeline refuses them, or the deployment wraps no pipeline.
+#[cfg(feature = "options")]
+pub fn pass_options(options: &impl serde::Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string(options).map_err(|error| {
+        Error::invalid("options_not_passed", format!("the options are not JSON: {error}"))
+    })?;
+    host::options_pass(&text).map_err(|ConfigError { pointer, message }| {
+        let message = format!("the wrapped pipeline refuses the options: at \"{pointer}\": {message}");
+        Error::invalid("options_not_passed", message)
+    })
+}

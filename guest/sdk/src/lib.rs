@@ -53,6 +53,8 @@ mod image;
 pub mod inner;
 mod log;
 mod model;
+#[cfg(feature = "options")]
+pub mod options;
 mod page;
 mod pages;
 mod pipeline;

@@ -136,12 +136,12 @@ pub(crate) use exports::tell_panics;
 
 /// Makes a component of a [`Pipeline`]: write it once, at the top level of the crate.
 ///
-/// `export!(Mine, batching)` also exports its [`BatchingPolicy`](crate::batching::BatchingPolicy). Outside WebAssembly
-/// the macro only checks that the type implements the traits.
+/// `export!(Mine, batching)` also exports its [`BatchingPolicy`](crate::batching::BatchingPolicy), and `export!(Mine, options)`
+/// the schema of its options (`GuestOptions`, feature `options`); `export!(Mine, batching, options)` exports both. Outside
+/// WebAssembly the macro only checks that the type implements the traits.
 #[macro_export]
 macro_rules! export {
-    ($pipeline:ty, batching) => {
-        $crate::export!($pipeline);
+    (@batching $pipeline:ty) => {
         #[allow(unsafe_code)]
         const _: () = {
             type Programmed = $crate::Component<$pipeline>;
@@ -155,6 +155,20 @@ macro_rules! export {
                 &<$pipeline as $crate::Pipeline>::Settings,
             ) -> $crate::batching::Decision = <$pipeline as $crate::batching::BatchingPolicy>::plan;
         };
+    };
+    (@options $pipeline:ty) => {
+        #[allow(unsafe_code)]
+        const _: () = {
+            type Described = $crate::Component<$pipeline>;
+            #[cfg(target_family = "wasm")]
+    $crate::bindings::options::export_options!(Described with_types_in $crate::bindings::options);
+            #[cfg(not(target_family = "wasm"))]
+            const _: &str = <$pipeline as $crate::options::GuestOptions>::SCHEMA;
+        };
+    };
+    ($pipeline:ty, $($extra:ident),+) => {
+        $crate::export!($pipeline);
+        $($crate::export!(@$extra $pipeline);)+
     };
     ($pipeline:ty) => {
         #[allow(unsafe_code)]

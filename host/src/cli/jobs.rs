@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::failure::Failure;
 use super::files::{bytes_of, name_of};
+use super::guest_options::{self, GuestOptions};
 use super::manage::{ApiCommand, run as run_request};
 use super::runtime::block_on;
 use super::server_client::Server;
@@ -56,6 +57,8 @@ pub(super) struct Submit {
     /// Include the words of each line
     #[arg(long)]
     words: bool,
+    #[command(flatten)]
+    guest_options: GuestOptions,
     /// Deployment that reads the documents
     #[arg(long)]
     deployment: Option<String>,
@@ -90,6 +93,7 @@ impl Submit {
             ("formats", (!self.formats.is_empty()).then(|| self.formats.join(","))),
             ("pages", self.pages.clone()),
             ("words", self.words.then(|| "true".to_owned())),
+            ("guest_options", guest_options::query(&self.guest_options.object())),
             ("deployment", self.deployment.clone()),
             ("webhook", self.webhook.clone()),
             ("retention", self.retention.map(|seconds| seconds.to_string())),

@@ -19,6 +19,7 @@ use lector_serving::{PageSelection, languages};
 
 use super::failure::Failure;
 use super::files::is_stdin;
+use super::guest_options::GuestOptions;
 use super::runtime::block_on;
 use super::server_flags::ServerFlags;
 use super::settings::only_used;
@@ -51,6 +52,8 @@ pub(super) struct Args {
     /// Languages of the documents, at most 4 tags such as `ru,en` (default: those of the deployment)
     #[arg(long, value_name = "TAG,..")]
     languages: Option<String>,
+    #[command(flatten)]
+    guest_options: GuestOptions,
     /// Deployment that reads the documents
     #[arg(long)]
     deployment: Option<String>,
@@ -117,6 +120,7 @@ fn request(args: &Args) -> Result<Request, Fault> {
             ..PageRequest::default()
         },
         languages: args.languages.as_deref().map_or_else(|| Ok(Vec::new()), languages)?,
+        guest_options: args.guest_options.object(),
         deployment: args.deployment.as_deref().map(DeploymentName::from),
         password: args.password.clone(),
     })

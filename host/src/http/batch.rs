@@ -50,8 +50,8 @@ const DOCUMENTS_AT_ONCE_MAX: usize = 4;
     tag = "OCR",
     responses((status = 200, description = "The stream of events.", content((ref("#/components/schemas/Event") = "application/x-ndjson"), (String = "text/event-stream")))),
     extensions(
-        ("x-problems" = json!(["tenant", "options", "upload", "no_body", "admission"])),
-        ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "languages", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "order"])),
+        ("x-problems" = json!(["tenant", "options", "guest_options", "upload", "no_body", "admission"])),
+        ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "languages", "guest_options", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "order"])),
         ("x-body" = json!("Documents"))
     )
 )]
@@ -100,8 +100,8 @@ pub(super) async fn batch(
     tag = "OCR",
     responses((status = 200, description = "The stream of events.", content((ref("#/components/schemas/Event") = "application/x-ndjson"), (String = "text/event-stream")))),
     extensions(
-        ("x-problems" = json!(["tenant", "options", "upload", "no_body", "admission"])),
-        ("x-parameters" = json!(["name", "pages", "dpi", "text_layer", "words", "languages", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "order"])),
+        ("x-problems" = json!(["tenant", "options", "guest_options", "upload", "no_body", "admission"])),
+        ("x-parameters" = json!(["name", "pages", "dpi", "text_layer", "words", "languages", "guest_options", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "order"])),
         ("x-body" = json!("Documents"))
     )
 )]

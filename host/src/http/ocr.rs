@@ -96,6 +96,7 @@ pub(super) fn session(
         pages: options.pages.clone(),
         options: options.request,
         languages: options.languages.clone(),
+        guest_options: options.guest_options.clone(),
         timeout: options.timeout,
         order: options.order,
         background: false,
@@ -124,8 +125,8 @@ pub(super) fn count(metrics: &Metrics, event: &Event) {
     tag = "OCR",
     responses((status = 200, description = "The result of the document.", content((ref("#/components/schemas/DocumentResult") = "application/json"), (String = "text/plain"), (String = "text/markdown"), (String = "text/html"), (String = "text/vnd.hocr+html"), (String = "application/alto+xml"), (String = "application/vnd.prima.page+xml"), (String = "text/tab-separated-values"), (String = "text/csv"), (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), (Vec<u8> = "application/pdf"), (String = "application/x-ndjson")), headers(("Server-Timing" = String, description = "Work in milliseconds, summed over the pages, which overlap: render, text-layer, image, queue, inference-<model>, guest; and total, the elapsed time."), ("X-Lector-Pages-Failed" = u32, description = "Number of pages that failed.")))),
     extensions(
-        ("x-problems" = json!(["tenant", "options", "upload", "admission", "document", "guest", "engine", "whole"])),
-        ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "languages", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "format", "partial"])),
+        ("x-problems" = json!(["tenant", "options", "guest_options", "upload", "admission", "document", "guest", "engine", "whole"])),
+        ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "languages", "guest_options", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "format", "partial"])),
         ("x-body" = json!("Document"))
     )
 )]
@@ -175,8 +176,8 @@ pub(super) async fn ocr(
     tag = "OCR",
     responses((status = 200, description = "The result of the document.", content((ref("#/components/schemas/DocumentResult") = "application/json"), (String = "text/plain"), (String = "text/markdown"), (String = "text/html"), (String = "text/vnd.hocr+html"), (String = "application/alto+xml"), (String = "application/vnd.prima.page+xml"), (String = "text/tab-separated-values"), (String = "text/csv"), (Vec<u8> = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), (Vec<u8> = "application/pdf"), (String = "application/x-ndjson")), headers(("Server-Timing" = String, description = "Work in milliseconds, summed over the pages, which overlap: render, text-layer, image, queue, inference-<model>, guest; and total, the elapsed time."), ("X-Lector-Pages-Failed" = u32, description = "Number of pages that failed.")))),
     extensions(
-        ("x-problems" = json!(["tenant", "options", "upload", "admission", "document", "guest", "engine", "whole"])),
-        ("x-parameters" = json!(["name", "pages", "dpi", "text_layer", "words", "languages", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "format", "partial"])),
+        ("x-problems" = json!(["tenant", "options", "guest_options", "upload", "admission", "document", "guest", "engine", "whole"])),
+        ("x-parameters" = json!(["name", "pages", "dpi", "text_layer", "words", "languages", "guest_options", "explain", "deployment", "timeout", "request_timeout", "password", "deployment_header", "routing_key", "format", "partial"])),
         ("x-body" = json!("Document"))
     )
 )]

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use axum::extract::Query;
 use axum::http::{HeaderMap, HeaderName, Uri, header};
+use lector_core::options::{OptionError, parse_options};
 use lector_core::{DeploymentName, Fault, Kind, PageRequest, TextLayerPolicy};
 use lector_export::Format;
 use lector_serving::{Order, PageSelection, languages};
+use serde_json::{Map, Value};
 
 use super::problem::option_invalid;
 
@@ -32,7 +34,7 @@ static DEPLOYMENT: HeaderName = HeaderName::from_static("x-lector-deployment");
 static REQUEST_TIMEOUT: HeaderName = HeaderName::from_static("request-timeout");
 static PASSWORD: HeaderName = HeaderName::from_static("x-document-password");
 
-const SHARED: [&str; 6] = ["pages", "dpi", "text_layer", "words", "languages", "deployment"];
+const SHARED: [&str; 7] = ["pages", "dpi", "text_layer", "words", "languages", "guest_options", "deployment"];
 
 /// The endpoint of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,8 @@ pub(crate) struct Options {
     pub(crate) request: PageRequest,
     /// Languages of the documents; empty: those of the deployment.
     pub(crate) languages: Vec<String>,
+    /// Options for the guest; the schema of the revision describes them.
+    pub(crate) guest_options: Map<String, Value>,
     pub(crate) password: Option<String>,
     /// Timeout of the request, or of each document of a batch.
     pub(crate) timeout: Duration,
@@ -122,6 +126,7 @@ impl Options {
             pages: PageSelection::All,
             request: PageRequest::default(),
             languages: Vec::new(),
+            guest_options: Map::new(),
             password: password(headers)?,
             timeout: timeouts.otherwise.min(timeouts.most),
             format: lector_export::DEFAULT,
@@ -146,6 +151,7 @@ impl Options {
                 ("text_layer", _) => options.request.text_layer = Some(text_layer(value)?),
                 ("words", _) => options.request.words = switch("words", value)?,
                 ("languages", _) => options.languages = languages(value)?,
+                ("guest_options", _) => options.guest_options = guest_options(value)?,
                 ("explain", Endpoint::Whole | Endpoint::Batch) => {
                     options.request.explain = switch("explain", value)?
                 }
@@ -241,6 +247,15 @@ fn text_layer(value: &str) -> Result<TextLayerPolicy, Fault> {
         "only" => Ok(TextLayerPolicy::Only),
         _ => Err(option_invalid(format!("`text_layer` is `{}`: use auto, never or only.", excerpt(value)))),
     }
+}
+
+/// Reads the options for the guest. Whether the guest has them is checked where the revision is known.
+fn guest_options(value: &str) -> Result<Map<String, Value>, Fault> {
+    parse_options(value).map_err(|OptionError { message, .. }| {
+        option_invalid(format!(
+            "`guest_options` is refused: {message}. Send a JSON object such as `{{\"currency\":\"EUR\"}}`."
+        ))
+    })
 }
 
 fn switch(name: &str, value: &str) -> Result<bool, Fault> {
@@ -385,6 +400,10 @@ mod tests {
             "languages=a,en",
             "languages=ru,en,de,fr,it",
             "languages=../x",
+            "guest_options=",
+            "guest_options=[]",
+            "guest_options=%7B",
+            "guest_options=EUR",
             "timeout=0",
             "timeout=nan",
             "timeout=-1",
@@ -424,7 +443,12 @@ mod tests {
             }
         );
         assert_eq!(options.timeout, Duration::from_millis(2500));
-        assert!(options.languages.is_empty());
+        assert!(options.languages.is_empty() && options.guest_options.is_empty());
+        for endpoint in [Endpoint::Whole, Endpoint::Batch, Endpoint::Job] {
+            let query = "guest_options=%7B%22currency%22:%22EUR%22,%22digits%22:2%7D";
+            let given = parse(endpoint, query, &[]).unwrap().guest_options;
+            assert_eq!(Value::from(given), serde_json::json!({ "currency": "EUR", "digits": 2 }));
+        }
         let named = parse(Endpoint::Job, "languages=ru,%20zh-Hant,chi_sim", &[]).unwrap().languages;
         assert_eq!(named, ["ru", "zh-Hant", "chi_sim"]);
         assert_eq!(options.deployment.unwrap().as_str(), "a");

@@ -11,6 +11,7 @@ mod compat;
 mod conformance;
 mod files;
 mod gateway;
+mod guest_options;
 mod hostile;
 mod jobs;
 mod limits;

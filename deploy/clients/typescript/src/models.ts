@@ -55,6 +55,7 @@ export type Code =
   | "config_invalid"
   | "config_not_reloadable"
   | "option_invalid"
+  | "guest_option_invalid"
   | "unknown_option"
   | "multipart_invalid"
   | "file_missing"
@@ -841,6 +842,8 @@ export interface Revision {
   budget?: Budget;
   /** Returned by the guest's `configure`. */
   pipeline_info?: Record<string, unknown>;
+  /** JSON Schema of the options that a request may send as `guest_options`; absent if the guest has none. */
+  options_schema?: Record<string, unknown> | null;
   wraps?: Wrapped | null;
   /** Creation time. */
   created_at?: string;
@@ -922,6 +925,13 @@ export interface OcrOptions {
    */
   languages?: string;
   /**
+   * Options of the deployment's own, as the text of a JSON object of at most 16384 bytes.
+   * `options_schema` of the revision that serves the request describes them, and its defaults stand for
+   * options that are left out. Options that do not satisfy the schema, and any options for a deployment
+   * that has none, are `guest_option_invalid`.
+   */
+  guest_options?: string;
+  /**
    * Whether each page includes `explain`: the revision, the time and memory of the guest, and every model
    * run with its wait, the composition of its batch, its bucket, padding, provider and precision.
    */
@@ -958,6 +968,7 @@ export const OCR_OPTIONS: Readonly<Record<string, readonly [string, string]>> = 
   text_layer: ["query", "text_layer"],
   words: ["query", "words"],
   languages: ["query", "languages"],
+  guest_options: ["query", "guest_options"],
   explain: ["query", "explain"],
   deployment: ["query", "deployment"],
   timeout: ["query", "timeout"],
@@ -995,6 +1006,13 @@ export interface BatchOptions {
    */
   languages?: string;
   /**
+   * Options of the deployment's own, as the text of a JSON object of at most 16384 bytes.
+   * `options_schema` of the revision that serves the request describes them, and its defaults stand for
+   * options that are left out. Options that do not satisfy the schema, and any options for a deployment
+   * that has none, are `guest_option_invalid`.
+   */
+  guest_options?: string;
+  /**
    * Whether each page includes `explain`: the revision, the time and memory of the guest, and every model
    * run with its wait, the composition of its batch, its bucket, padding, provider and precision.
    */
@@ -1028,6 +1046,7 @@ export const BATCH_OPTIONS: Readonly<Record<string, readonly [string, string]>> 
   text_layer: ["query", "text_layer"],
   words: ["query", "words"],
   languages: ["query", "languages"],
+  guest_options: ["query", "guest_options"],
   explain: ["query", "explain"],
   deployment: ["query", "deployment"],
   timeout: ["query", "timeout"],
@@ -1064,6 +1083,13 @@ export interface JobOptions {
    * `option_invalid`.
    */
   languages?: string;
+  /**
+   * Options of the deployment's own, as the text of a JSON object of at most 16384 bytes.
+   * `options_schema` of the revision that serves the request describes them, and its defaults stand for
+   * options that are left out. Options that do not satisfy the schema, and any options for a deployment
+   * that has none, are `guest_option_invalid`.
+   */
+  guest_options?: string;
   /** Name of the deployment. The header `X-Lector-Deployment` and the path are equivalent. */
   deployment?: string;
   /**
@@ -1094,6 +1120,7 @@ export const JOB_OPTIONS: Readonly<Record<string, readonly [string, string]>> = 
   text_layer: ["query", "text_layer"],
   words: ["query", "words"],
   languages: ["query", "languages"],
+  guest_options: ["query", "guest_options"],
   deployment: ["query", "deployment"],
   webhook: ["query", "webhook"],
   retention: ["query", "retention"],

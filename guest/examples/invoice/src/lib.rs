@@ -1,7 +1,9 @@
-//! An example: finds number, date, total and IBAN of invoices in the pages that another deployment reads. The same guest in
-//! Python is `examples/python`.
+//! An example: finds number, date, total and IBAN of invoices in the pages that another deployment reads. A client may name the
+//! currency of the total (`guest_options={"currency":"EUR"}`). The same guest in Python, without the option, is
+//! `examples/python`.
 
 use lector_find::{Found, Kind, find, labeled};
+use lector_sdk::options::{self, GuestOptions};
 use lector_sdk::{
     ConfigError, Error, Finding, Page, Pages, Pipeline, PipelineInfo, Request, Summary, Transcript, inner,
 };
@@ -13,6 +15,28 @@ use serde_json::{Map, Value};
 struct Settings {
     /// Fields to find.
     fields: Vec<Field>,
+}
+
+/// Options of a request.
+#[derive(serde::Deserialize)]
+struct Options {
+    /// Currency of the total; without it, any.
+    currency: Option<String>,
+}
+
+impl GuestOptions for Invoice {
+    const SCHEMA: &'static str = r#"{
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "currency": {
+                "type": "string",
+                "enum": ["CHF", "EUR", "GBP", "USD"],
+                "title": "Currency of the total",
+                "description": "Amounts in another currency, or without one, are no total. Without it, every amount is."
+            }
+        }
+    }"#;
 }
 
 /// A field of an invoice.
@@ -43,10 +67,11 @@ impl Pipeline for Invoice {
     }
 
     async fn recognize(page: &Page, request: &Request, settings: &Settings) -> Result<Transcript, Error> {
+        let options: Options = options::get()?;
         let mut transcript = inner::recognize(page.share(), request).await?;
         let mut fields = Map::new();
         for field in &settings.fields {
-            if let Some(finding) = field.found(&transcript) {
+            if let Some(finding) = field.found(&transcript, &options) {
                 fields.insert(finding.kind.clone(), finding.value.clone().into());
                 transcript.findings.push(finding);
             }
@@ -60,11 +85,11 @@ impl Pipeline for Invoice {
     }
 }
 
-lector_sdk::export!(Invoice);
+lector_sdk::export!(Invoice, options);
 
 impl Field {
     /// Returns the field on a page.
-    fn found(self, page: &Transcript) -> Option<Finding> {
+    fn found(self, page: &Transcript, options: &Options) -> Option<Finding> {
         match self {
             Self::Number => {
                 let number =
@@ -72,22 +97,32 @@ impl Field {
                 let line = *number.lines.first()?;
                 Some(Finding::new("number", number.text.clone(), line, number.quad).with_value(number.text))
             }
-            Self::Date => value("date", Kind::Date, page, |_| true),
-            Self::Iban => value("iban", Kind::Iban, page, |_| true),
+            Self::Date => value("date", Kind::Date, page, |_, _| true),
+            Self::Iban => value("iban", Kind::Iban, page, |_, _| true),
             Self::Total => {
                 let totals = labeled(page, &["total", "total due", "amount due"]);
-                value("total", Kind::Amount, page, |line| {
-                    totals.iter().any(|total| total.lines.contains(&line))
+                let is_in_currency = |amount: &str| match &options.currency {
+                    Some(currency) => amount.ends_with(currency),
+                    None => true,
+                };
+                value("total", Kind::Amount, page, |line, amount| {
+                    totals.iter().any(|total| total.lines.contains(&line)) && is_in_currency(amount)
                 })
             }
         }
     }
 }
 
-/// Returns the first value of a kind in the lines for which `within` is true.
-fn value(name: &str, kind: Kind, page: &Transcript, within: impl Fn(u32) -> bool) -> Option<Finding> {
-    (0..).zip(&page.lines).filter(|(index, _)| within(*index)).find_map(|(index, line)| {
-        let Found { range, value, .. } = find(&line.text, &[kind]).into_iter().next()?;
+/// Returns the first value of a kind for which `is_wanted`, called with its line, is true.
+fn value(
+    name: &str,
+    kind: Kind,
+    page: &Transcript,
+    is_wanted: impl Fn(u32, &str) -> bool,
+) -> Option<Finding> {
+    (0..).zip(&page.lines).find_map(|(index, line)| {
+        let found = find(&line.text, &[kind]).into_iter().find(|found| is_wanted(index, &found.value));
+        let Found { range, value, .. } = found?;
         let shown: String = line.text.chars().skip(range.start).take(range.len()).collect();
         let finding = Finding::new(name, shown, index, line.quad_of(range)).with_value(value);
         Some(finding.with_confidence(line.confidence))
@@ -146,6 +181,18 @@ mod tests {
         assert_eq!(found, expected);
         assert!(page.properties.unwrap().contains(r#""total":"1234.50 EUR""#));
         assert_eq!(read(r#"{"fields": ["iban"]}"#).findings.len(), 1);
+        let total = |options: &str| {
+            let host = FakeHost::new().wraps::<Inner>("{}").options(options);
+            let settings = r#"{"fields": ["total"]}"#;
+            host.recognize::<Invoice>(FakePage::white(300, 200), Request::default(), settings)
+                .unwrap()
+                .findings
+                .len()
+        };
+        assert_eq!(
+            [r#"{"currency": "EUR"}"#, r#"{"currency": "USD"}"#, r#"{"currency": null}"#].map(total),
+            [1, 0, 1]
+        );
         assert_eq!(host.configure::<Invoice>(r#"{"fields": ["tax"]}"#).unwrap_err().pointer, "/fields/0");
     }
 }

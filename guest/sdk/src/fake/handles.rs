@@ -375,6 +375,18 @@ pub(crate) async fn inner_assemble(pages: Transcripts) -> Result<Summary, Error>
     wrapped()?.assemble(pages).await
 }
 
+#[cfg(feature = "options")]
+pub(crate) fn options_get() -> String {
+    current(|state| state.options.borrow().as_deref().map(str::to_owned)).unwrap_or_else(|| "{}".to_owned())
+}
+
+#[cfg(all(feature = "options", feature = "wrapper"))]
+pub(crate) fn options_pass(options: &str) -> Result<(), ConfigError> {
+    wrapped().map_err(|error| ConfigError::at("", error.message))?;
+    current(|state| *state.passed_options.borrow_mut() = Some(options.into()));
+    Ok(())
+}
+
 /// The budget of a generous deployment; the fake host has no clock.
 pub(crate) fn budget_remaining() -> Allowance {
     Allowance {

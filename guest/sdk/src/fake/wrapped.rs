@@ -34,11 +34,33 @@ impl<P: Pipeline> Wrapped for Inner<P> {
 
     fn recognize(&self, page: Page, request: Request) -> Answer<Transcript> {
         let settings = Rc::clone(&self.settings);
-        Box::pin(async move { Component::<P>::recognize(crate::Page(page), request, &settings).await })
+        with_passed_options(
+            async move { Component::<P>::recognize(crate::Page(page), request, &settings).await },
+        )
     }
 
     fn assemble(&self, pages: Transcripts) -> Answer<Summary> {
         let settings = Rc::clone(&self.settings);
-        Box::pin(async move { Component::<P>::assemble(Pages(pages), &settings).await })
+        with_passed_options(async move { Component::<P>::assemble(Pages(pages), &settings).await })
     }
+}
+
+/// Runs a call of the wrapped pipeline, which gets the options that were passed to it, in place of the client's.
+#[cfg(feature = "options")]
+fn with_passed_options<T: 'static>(call: impl Future<Output = Result<T, Error>> + 'static) -> Answer<T> {
+    use crate::fake::current;
+
+    let passed = current(|state| state.passed_options.borrow().clone());
+    let mut call = Box::pin(call);
+    Box::pin(std::future::poll_fn(move |cx| {
+        let own = current(|state| state.options.replace(passed.clone()));
+        let polled = call.as_mut().poll(cx);
+        current(|state| *state.options.borrow_mut() = own);
+        polled
+    }))
+}
+
+#[cfg(not(feature = "options"))]
+fn with_passed_options<T: 'static>(call: impl Future<Output = Result<T, Error>> + 'static) -> Answer<T> {
+    Box::pin(call)
 }

@@ -7,6 +7,8 @@ use crate::bindings::lector::inference::{models, tensors};
 use crate::bindings::lector::ocr::pipeline_types;
 use crate::bindings::lector::ocr::{budget, document, log, model, settings, trace};
 use crate::bindings::lector::types::{errors::Error, geometry};
+#[cfg(feature = "options")]
+use crate::bindings::options::lector::options::options;
 #[cfg(feature = "wrapper")]
 use crate::bindings::wrapped::lector::ocr::pipeline;
 use geometry::{Quad, Rotation, Size};
@@ -103,6 +105,17 @@ pub(crate) fn log_write(level: log::Level, message: &str) {
 
 pub(crate) fn settings_get() -> String {
     settings::get()
+}
+
+#[cfg(feature = "options")]
+pub(crate) fn options_get() -> String {
+    options::get()
+}
+
+#[cfg(all(feature = "options", feature = "wrapper"))]
+pub(crate) fn options_pass(options: &str) -> Result<(), pipeline_types::ConfigError> {
+    options::pass(options)
+        .map_err(|options::Refusal { pointer, message }| pipeline_types::ConfigError { pointer, message })
 }
 
 pub(crate) fn budget_remaining() -> budget::Allowance {

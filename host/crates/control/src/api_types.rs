@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::Offset;
 use lector_core::batching::plan::BatchingPolicyStatus;
-use lector_core::{DeploymentName, Fault, Kind, ModelName, PipelineInfo, TenantName};
+use lector_core::{DeploymentName, Fault, Kind, ModelName, OptionsSchema, PipelineInfo, TenantName};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder, Schema, Type};
@@ -125,6 +125,10 @@ pub struct RevisionParts {
     /// Returned by the guest's `configure`.
     #[schema(value_type = Object)]
     pub pipeline_info: PipelineInfo,
+    /// JSON Schema of the options that a request may send as `guest_options`; absent if the guest has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub options_schema: Option<OptionsSchema>,
     /// The revision that it wraps; absent if it wraps none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wraps: Option<WrappedView>,
@@ -263,6 +267,7 @@ fn revision(deployment: &Deployment, record: &RevisionRecord) -> RevisionView {
             grants: record.grants.clone(),
             budget: record.budget,
             pipeline_info: record.pipeline_info.clone(),
+            options_schema: record.options_schema.clone(),
             wraps: record.wraps.as_deref().map(WrappedView::of),
             created_at: timestamp(record.created_at_ms),
             created_by: record.created_by.clone(),

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use lector_core::batching::plan;
 use lector_core::port::DocumentHint;
 use lector_core::{
-    Blame, DeploymentName, Documents, Fault, Kind, ModelName, PageRequest, PipelineInfo, RequestId,
-    TenantName,
+    Blame, DeploymentName, Documents, Fault, Kind, ModelName, OptionsSchema, PageRequest, PipelineInfo,
+    RequestId, TenantName,
 };
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ use crate::smoke_test::SMOKE_TEST_PNG;
 use crate::tenant::{BudgetSpec, Capability, Tenant};
 use crate::wrapping;
 
-/// Longest time of `configure`, which reads no page.
+/// Longest time of `configure` and of `describe`, which read no page.
 const CONFIGURE_MAX: Duration = Duration::from_secs(30);
 /// Longest time for the smoke-test page, on engines that may just have been loaded.
 const SMOKE_TEST_MAX: Duration = Duration::from_secs(60);
@@ -42,7 +42,7 @@ pub enum Stage {
     Validated,
     /// The component is machine code.
     Compiled,
-    /// The guest accepts its settings, and every model that it opens is granted.
+    /// The guest accepts its settings, every model that it opens is granted, and the schema of its options is supported.
     Configured,
     /// The engines of these models are loaded.
     Prepared,
@@ -137,6 +137,7 @@ pub(crate) async fn stage(
         grants: plan.grants,
         budget: plan.budget,
         pipeline_info: PipelineInfo { models: vec![], batching: vec![], features: vec![] },
+        options_schema: None,
         wraps: plan.wraps.map(Box::new),
         created_at_ms: plan.created_at_ms,
         created_by: plan.created_by,
@@ -150,6 +151,7 @@ pub(crate) async fn stage(
         Revision::new(Arc::new(record.clone()), pipeline.clone(), wrapped.clone(), log, None)
     };
     record.pipeline_info = configured(&trial(&record), tenant).await.map_err(at(Stage::Configured))?;
+    record.options_schema = described(&trial(&record), tenant).await.map_err(at(Stage::Configured))?;
     clock.reached(Stage::Configured);
 
     let reference = revision_cache.prepare(&record).await.map_err(at(Stage::Prepared))?;
@@ -256,6 +258,12 @@ async fn configured(trial: &Revision, tenant: &Tenant) -> Result<PipelineInfo, F
         missing.join(", ")
     );
     Err(Fault::new(Kind::Denied, "grant_missing", message))
+}
+
+/// Asks the guest for the schema of its options.
+async fn described(trial: &Revision, tenant: &Tenant) -> Result<Option<OptionsSchema>, Fault> {
+    let ctx = trial.ctx(tenant, RequestId::from("describe"), Instant::now() + CONFIGURE_MAX);
+    trial.pipeline.options_schema(&ctx).await
 }
 
 async fn smoke_tested(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lector_core::{Budget, PipelineInfo};
+use lector_core::{Budget, OptionsSchema, PipelineInfo};
 
 use crate::digest::Digest;
 use crate::revision::RevisionRecord;
@@ -20,6 +20,7 @@ pub(crate) fn revision_record(tenant: &str, deployment: &str, number: u32) -> Re
         grants: BTreeMap::from([("detection".to_owned(), "model".into())]),
         budget: Budget::default().into(),
         pipeline_info: PipelineInfo { models: vec!["detection".into()], batching: vec![], features: vec![] },
+        options_schema: OptionsSchema::parse(r#"{"type":"object","properties":{"currency":{}}}"#).ok(),
         wraps: None,
         created_at_ms: 3,
         created_by: "k1".into(),

@@ -11,8 +11,8 @@ use futures::future::BoxFuture;
 use lector_core::batching::Planner;
 use lector_core::batching::plan::BatchingPolicyStatus;
 use lector_core::{
-    CallCtx, ConfigError, DeploymentName, Fault, ModelName, OpenDocument, PageRequest, PageRun, PageSource,
-    PipelineInfo, SharedTranscript, Summary, Timing, WrappedPipeline,
+    CallCtx, ConfigError, DeploymentName, Fault, ModelName, OpenDocument, OptionsSchema, PageRequest,
+    PageRun, PageSource, PipelineInfo, SharedTranscript, Summary, Timing, WrappedPipeline,
 };
 
 /// The imports of a component, read before it is compiled.
@@ -42,6 +42,8 @@ pub trait Pipeline: Send + Sync + 'static {
         ctx: &'a CallCtx,
         settings: &'a str,
     ) -> BoxFuture<'a, Result<Result<PipelineInfo, ConfigError>, Fault>>;
+    /// Calls `describe`; `None` if the guest has no options of its own. Fault: `guest_answer_invalid`.
+    fn options_schema<'a>(&'a self, ctx: &'a CallCtx) -> BoxFuture<'a, Result<Option<OptionsSchema>, Fault>>;
     /// Makes the pipeline that another guest calls as its wrapped pipeline. Fault: `pipeline_too_deep`.
     fn wrapped(&self, parts: StageParts) -> Result<Arc<dyn WrappedPipeline>, Fault>;
     /// Reads one page.
@@ -70,6 +72,8 @@ pub struct StageParts {
     pub grants: Arc<BTreeMap<String, ModelName>>,
     /// Returned by its guest's `configure`.
     pub pipeline_info: PipelineInfo,
+    /// Returned by its guest's `describe`.
+    pub options_schema: Option<OptionsSchema>,
     /// The pipeline that it wraps itself.
     pub wrapped: Option<Arc<dyn WrappedPipeline>>,
 }

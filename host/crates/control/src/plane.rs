@@ -126,6 +126,17 @@ impl ControlPlane {
         Ok(self.directory.load().lease(&principal.tenant, deployment, "look", "look")?.lease)
     }
 
+    /// Returns a lease on the revision that serves a request of the principal with the routing key `key`. Faults as
+    /// [`lease`](Self::lease).
+    pub fn lease_for(
+        &self,
+        principal: &Principal,
+        deployment: Option<&DeploymentName>,
+        key: &str,
+    ) -> Result<Lease, Fault> {
+        Ok(self.directory.load().lease(&principal.tenant, deployment, key, "look")?.lease)
+    }
+
     /// Returns a lease on the revision that serves a request of `tenant` with the routing key `key`, and its shadow.
     pub fn find(
         &self,

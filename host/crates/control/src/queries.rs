@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use lector_core::{DeploymentName, Fault, TenantName};
+use lector_core::{DeploymentName, Fault, OptionsSchema, TenantName};
 
 use crate::access::{Admin, Principal};
 use crate::api_types::{DeploymentView, TenantView};
@@ -35,6 +35,8 @@ pub struct DeploymentStatus {
     pub models: Vec<String>,
     /// Result features beyond plain lines.
     pub features: Vec<String>,
+    /// Schema of the guest's own options, if it has any.
+    pub options_schema: Option<OptionsSchema>,
 }
 
 impl ControlPlane {
@@ -198,6 +200,7 @@ fn deployment_status(directory: &Directory, deployment: &Deployment) -> Option<D
         leases: in_memory.chain(draining).map(|revision| revision.gate.count()).sum(),
         models: record.pipeline_info.models.clone(),
         features: record.pipeline_info.features.clone(),
+        options_schema: record.options_schema.clone(),
     })
 }
 

@@ -13,7 +13,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use lector_core::options;
 use lector_core::{CallCtx, DeploymentName, Fault, GuestLogSink, Kind, ModelName, PipelineInfo, RequestId};
+use serde_json::{Map, Value};
 
 use crate::drain_gate::{DrainGate, DrainGuard};
 use crate::model_references::ModelReference;
@@ -94,12 +96,33 @@ impl Revision {
             file_name: None,
             languages: Arc::default(),
             takes_languages: self.record.wraps.is_none() && self.record.pipeline_info.takes_languages(),
+            options: options::defaults(self.record.options_schema.as_ref()),
+            passed_options: None,
             wrapped: self.wrapped.outermost(),
             depth: 0,
             guest_log: Some(self.guest_log.clone()),
         };
         ctx.planner = self.batching_policy.as_ref().map(|batching_policy| batching_policy.planner(&ctx));
         ctx
+    }
+
+    /// Checks the options that a client sends for the guest, and returns them as JSON text with the defaults filled in. Fault:
+    /// `guest_option_invalid`.
+    pub fn options(&self, given: Map<String, Value>) -> Result<Arc<str>, Fault> {
+        let RevisionRecord { deployment, number, options_schema, .. } = &*self.record;
+        options::check(options_schema.as_ref(), given).map_err(|error| {
+            let message = match options_schema {
+                Some(_) => format!(
+                    "The option of the deployment `{deployment}` (revision {number}) {error}. Its `options_schema` describes \
+                     all of them."
+                ),
+                None => format!(
+                    "The deployment `{deployment}` (revision {number}) has no options of its own: leave `guest_options` out, or \
+                     name a deployment that has some."
+                ),
+            };
+            Fault::new(Kind::Invalid, "guest_option_invalid", message)
+        })
     }
 
     /// Returns a lease; `holder` names the holder.

@@ -133,6 +133,7 @@ impl RevisionCache {
                 settings: stage.settings.text(),
                 grants: Arc::new(stage.grants.clone()),
                 pipeline_info: stage.pipeline_info.clone(),
+                options_schema: stage.options_schema.clone(),
                 wrapped: None,
             };
             wrapped.push(pipeline, parts)?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::batching::Planner;
 use crate::budget::Budget;
@@ -14,6 +15,7 @@ use crate::cost::PageSize;
 use crate::declared::Batching;
 use crate::fault::Fault;
 use crate::id::{DeploymentName, ModelName, RequestId, TenantName};
+use crate::options::{NO_OPTIONS, OptionError};
 use crate::port::PageSource;
 use crate::text::{SharedTranscript, Summary, Transcript};
 
@@ -52,6 +54,10 @@ pub struct CallCtx {
     pub languages: Arc<[String]>,
     /// Whether the guest takes these languages as the member `languages` of its settings.
     pub takes_languages: bool,
+    /// The guest's own options (a JSON object), as its schema accepted them.
+    pub options: Arc<str>,
+    /// Options for the wrapped pipeline that is called with this context, as its schema accepted them; `None`: its defaults.
+    pub passed_options: Option<Arc<str>>,
     /// The pipeline that the guest wraps; a guest that imports `pipeline` calls it.
     pub wrapped: Option<Arc<dyn WrappedPipeline>>,
     /// Number of guests that wrap this one and wait for this call; 0 for the call of a request.
@@ -81,6 +87,8 @@ impl CallCtx {
             file_name: None,
             languages: Arc::default(),
             takes_languages: false,
+            options: NO_OPTIONS.into(),
+            passed_options: None,
             wrapped: None,
             depth: 0,
             guest_log: None,
@@ -94,12 +102,14 @@ pub const WRAP_DEPTH_MAX: u8 = 4;
 /// A configured pipeline that another one wraps: a guest with its own settings, grants and batching.
 ///
 /// `outer` is the call of the wrapping guest. The implementation keeps its tenant, request, weight, deadline and
-/// budget, and replaces its settings, grants and batching by those of the wrapped revision.
+/// budget, and replaces its settings, grants and batching by those of the wrapped revision, and its options by the passed ones.
 pub trait WrappedPipeline: std::fmt::Debug + Send + Sync {
     /// Returns the number of nested pipelines, this one included: 1 where it wraps none.
     fn depth(&self) -> u8;
     /// Returns the pipeline info from the wrapped pipeline's `configure`.
     fn pipeline_info(&self) -> PipelineInfo;
+    /// Checks options for its guest, and returns them as JSON text with the defaults filled in.
+    fn check_options(&self, options: Map<String, Value>) -> Result<Arc<str>, OptionError>;
     /// Reads one page in a separate instance.
     fn recognize(
         &self,

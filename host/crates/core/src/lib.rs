@@ -1,9 +1,9 @@
 //! The domain types of Lector and the interfaces between its crates.
 //!
 //! Owns geometry, text, tensors, images, faults, budgets, the port traits that `inference` and `document` implement and
-//! `runtime` calls, the pure decisions of the lanes ([`batching`], [`fair`]) and the predicted cost of a page
-//! ([`cost`]). Contains no engine, no sandbox, no transport and no async runtime. Every other crate of the host depends
-//! on this one; it depends on none of them.
+//! `runtime` calls, the pure decisions of the lanes ([`batching`], [`fair`]), the predicted cost of a page ([`cost`])
+//! and the schemas of guests' own options ([`options`]). Contains no engine, no sandbox, no transport and no async
+//! runtime. Every other crate of the host depends on this one; it depends on none of them.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -22,6 +22,7 @@ pub mod geometry;
 pub mod id;
 pub mod image;
 pub mod model;
+pub mod options;
 pub mod port;
 mod sync;
 pub mod tensor;
@@ -41,6 +42,7 @@ pub use geometry::{Point, Quad, Rect, Rotation, Size};
 pub use id::{DeploymentName, ModelName, RequestId, TenantName};
 pub use image::{Image, PixelFormat};
 pub use model::ModelInfo;
+pub use options::OptionsSchema;
 pub use port::{Documents, Engines, OpenDocument, PageSource};
 pub use tensor::{Dtype, Tensor, TensorData};
 pub use text::{

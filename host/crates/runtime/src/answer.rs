@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use lector_core::{BlockKind, ConfigError, Fault, Kind, PipelineInfo, Quad, Summary, Table, Transcript};
+use lector_core::{
+    BlockKind, ConfigError, Fault, Kind, OptionsSchema, PipelineInfo, Quad, Summary, Table, Transcript,
+};
 
 use crate::log::printable;
 
@@ -59,6 +61,13 @@ impl Size {
         self.bytes = self.bytes.saturating_add(text.len() as u64).saturating_add(RECORD_BYTES);
         if self.bytes > self.max { Err(too_large(self.bytes, self.max)) } else { Ok(()) }
     }
+}
+
+/// Reads the schema of the guest's options.
+pub fn options_schema(text: &str) -> Result<OptionsSchema, Fault> {
+    OptionsSchema::parse(text).map_err(|error| {
+        invalid(format!("the schema of its options is refused {}", message(&error.to_string())))
+    })
 }
 
 /// Validates a page. Confidences outside of their range by a rounding error are clamped.

@@ -26,6 +26,16 @@ pub mod policy {
     });
 }
 
+/// The options of a request, and the schema that a guest may export for them.
+pub mod options {
+    wasmtime::component::bindgen!({
+        world: "guest-options",
+        path: "../../../wit/deps/options",
+        imports: { default: trappable },
+        exports: { default: async },
+    });
+}
+
 /// The import of a guest that wraps another pipeline.
 pub mod wrapper {
     wasmtime::component::bindgen!({

@@ -1,6 +1,7 @@
-//! Fuzz targets of guest input: answers, pipeline infos, config errors, and components.
+//! Fuzz targets of guest input: answers, pipeline infos, config errors, schemas of options, and components.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use lector_core::options::{FILLED_BYTES_MAX, OPTIONS_BYTES_MAX, parse_options};
 use lector_core::{
     Direction, Finding, Line, LineSource, Point, Quad, Rotation, Size, Summary, Transcript, Word,
 };
@@ -204,5 +205,63 @@ fn fuzz_component() {
         assert!(inspection.unknown_imports.len() <= inspection.imports.len());
         let error_mapping = inspection.check().map_err(|fault| fault.code);
         Ok::<_, &'static str>((error_mapping, inspection.imports.len(), inspection.exports.len()))
+    });
+}
+
+/// Accepted options satisfy the schema as they were filled in.
+#[test]
+fn fuzz_guest_options() {
+    let seeds = [
+        br#"{"type":"object","properties":{"a":{"enum":["x",1],"default":"x"}}}
+{"a":1.0}"#
+            .to_vec(),
+        br#"{"type":"object","additionalProperties":{"items":{"type":"integer","minimum":-1,"exclusiveMaximum":9}}}
+{"b":[1,2]}"#
+            .to_vec(),
+        br#"{"type":"object","required":["c"],"properties":{"c":{"type":"object","default":{},"properties":{"d":{"maxLength":3}}}}}
+{}"#
+            .to_vec(),
+    ];
+    let words: [&[u8]; 12] = [
+        br#""type":"#,
+        br#""default":"#,
+        br#""properties":{"#,
+        br#""items":{"#,
+        br#""enum":["#,
+        br#""const":"#,
+        br#""minimum":"#,
+        br#""required":["#,
+        b"-0.0",
+        b"1e308",
+        b"18446744073709551615",
+        b"null",
+    ];
+    lector_fuzz::target("guest_options", &seeds, &words, |input| {
+        let text = String::from_utf8_lossy(input);
+        let (schema, options) = text.split_once('\n').unwrap_or((text.as_ref(), "{}"));
+        let schema = match answer::options_schema(schema) {
+            Ok(schema) => schema,
+            Err(fault) => {
+                assert!(fault.message.len() < 4096, "the message repeats the input");
+                return "no schema";
+            }
+        };
+        let Ok(options) = parse_options(options) else { return "no options" };
+        match schema.check(options) {
+            Ok(filled) => {
+                // `1e9` is written as `1000000000.0`.
+                assert!(filled.len() <= OPTIONS_BYTES_MAX * 8 + FILLED_BYTES_MAX);
+                // serde_json reads a double of many digits to the last bit but one.
+                if !filled.contains('.') {
+                    let again = schema.check(serde_json::from_str(&filled).unwrap()).unwrap();
+                    assert_eq!(again, filled);
+                }
+                "accepted"
+            }
+            Err(error) => {
+                assert!(error.message.len() < 4096, "the message repeats the input");
+                "refused"
+            }
+        }
     });
 }

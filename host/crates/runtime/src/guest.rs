@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use lector_core::{
-    CallCtx, ConfigError, Fault, Kind, PageRequest, PageRun, PageSource, PipelineInfo, SharedTranscript,
-    Summary, Timing,
+    CallCtx, ConfigError, Fault, Kind, OptionsSchema, PageRequest, PageRun, PageSource, PipelineInfo,
+    SharedTranscript, Summary, Timing,
 };
 
 use crate::batching_policy::BatchingPolicyRunner;
 use crate::bindings::GuestPre;
+use crate::bindings::options::GuestOptionsPre;
 use crate::bindings::policy::BatchingPolicyPre;
 use crate::executor::Executor;
 use crate::inspect::Inspection;
@@ -21,10 +22,17 @@ use crate::{answer, convert};
 #[derive(Clone)]
 pub struct Guest {
     executor: Arc<Executor>,
-    pre: GuestPre<HostState>,
-    batching_policy: Option<BatchingPolicyPre<HostState>>,
+    exports: Exports,
     inspection: Arc<Inspection>,
     loaded: Arc<Loaded>,
+}
+
+/// The component, linked once for each of its interfaces.
+#[derive(Clone)]
+pub(crate) struct Exports {
+    pub(crate) pipeline: GuestPre<HostState>,
+    pub(crate) batching_policy: Option<BatchingPolicyPre<HostState>>,
+    pub(crate) options: Option<GuestOptionsPre<HostState>>,
 }
 
 impl std::fmt::Debug for Guest {
@@ -34,14 +42,9 @@ impl std::fmt::Debug for Guest {
 }
 
 impl Guest {
-    pub(crate) fn new(
-        executor: Arc<Executor>,
-        pre: GuestPre<HostState>,
-        batching_policy: Option<BatchingPolicyPre<HostState>>,
-        inspection: Inspection,
-    ) -> Self {
+    pub(crate) fn new(executor: Arc<Executor>, exports: Exports, inspection: Inspection) -> Self {
         let loaded = executor.counters.loaded();
-        Self { executor, pre, batching_policy, inspection: Arc::new(inspection), loaded }
+        Self { executor, exports, inspection: Arc::new(inspection), loaded }
     }
 
     /// Returns the SHA-256 of the component in hex.
@@ -61,7 +64,7 @@ impl Guest {
 
     /// Returns a runner of the guest's batching policy for one revision; `None` if the guest exports none.
     pub fn batching_policy(&self) -> Option<BatchingPolicyRunner> {
-        let pre = self.batching_policy.clone()?;
+        let pre = self.exports.batching_policy.clone()?;
         let (executor, loaded) = (self.executor.clone(), self.loaded.clone());
         Some(BatchingPolicyRunner::new(executor, pre, self.digest().to_owned(), loaded))
     }
@@ -81,7 +84,9 @@ impl Guest {
         ctx: &CallCtx,
         settings: &str,
     ) -> Result<Result<PipelineInfo, ConfigError>, Fault> {
-        let mut call = Invocation::start(&self.executor, &self.pre, ctx).await.map_err(|(fault, _)| fault)?;
+        let mut call = Invocation::start(&self.executor, &self.exports.pipeline, ctx)
+            .await
+            .map_err(|(fault, _)| fault)?;
         call.tell_panics();
         let answered = call
             .run(async |store, guest| guest.lector_ocr_pipeline().call_configure(store, settings).await)
@@ -95,6 +100,27 @@ impl Guest {
         outcome
     }
 
+    /// Calls `describe` for the schema of the guest's options; `None` if the guest exports none. Fault: `guest_answer_invalid`.
+    pub async fn options_schema(&self, ctx: &CallCtx) -> Result<Option<OptionsSchema>, Fault> {
+        let Some(pre) = self.exports.options.clone() else { return Ok(None) };
+        let (guest, ctx) = (self.clone(), ctx.clone());
+        self.on_guest_thread(async move { guest.described(&ctx, &pre).await }).await?.map(Some)
+    }
+
+    async fn described(
+        &self,
+        ctx: &CallCtx,
+        pre: &GuestOptionsPre<HostState>,
+    ) -> Result<OptionsSchema, Fault> {
+        let mut call = Invocation::start(&self.executor, pre, ctx).await.map_err(|(fault, _)| fault)?;
+        call.tell_panics();
+        let answered =
+            call.run(async |store, guest| guest.lector_options_schema().call_describe(store).await).await;
+        let outcome = answered.and_then(|text| answer::options_schema(&text));
+        call.finish(&outcome);
+        outcome
+    }
+
     /// Reads one page.
     pub async fn recognize(&self, ctx: &CallCtx, page: Arc<dyn PageSource>, request: PageRequest) -> PageRun {
         let (guest, mut ctx) = (self.clone(), ctx.clone());
@@ -104,7 +130,7 @@ impl Guest {
     }
 
     async fn recognized(&self, ctx: &CallCtx, page: Arc<dyn PageSource>, request: PageRequest) -> PageRun {
-        let mut call = match Invocation::start(&self.executor, &self.pre, ctx).await {
+        let mut call = match Invocation::start(&self.executor, &self.exports.pipeline, ctx).await {
             Ok(call) => call,
             Err((fault, timing)) => return PageRun { result: Err(fault), timing },
         };
@@ -141,7 +167,9 @@ impl Guest {
     }
 
     async fn assembled(&self, ctx: &CallCtx, pages: Vec<SharedTranscript>) -> Result<Summary, Fault> {
-        let mut call = Invocation::start(&self.executor, &self.pre, ctx).await.map_err(|(fault, _)| fault)?;
+        let mut call = Invocation::start(&self.executor, &self.exports.pipeline, ctx)
+            .await
+            .map_err(|(fault, _)| fault)?;
         let answered = match call.transcripts(pages) {
             Ok(pages) => {
                 call.run(async |store, guest| {

@@ -5,6 +5,7 @@ mod document;
 mod image;
 mod inference;
 mod observe;
+mod options;
 mod wrapped;
 
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use crate::bindings::lector::inference::{models, tensors};
 use crate::bindings::lector::ocr::document as page_document;
 use crate::bindings::lector::ocr::{budget, log, model, pipeline_types, settings, trace};
 use crate::bindings::lector::types::{errors, geometry};
+use crate::bindings::options::lector::options::options as guest_options;
 use crate::bindings::wrapper::lector::ocr::pipeline;
 use crate::resource_accounting::{InFlight, Reservation};
 use crate::state::HostState;
@@ -47,6 +49,7 @@ pub fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     page_document::add_to_linker::<_, DocumentCtx>(linker, HostState::document)?;
     pipeline_types::add_to_linker::<_, PipelineCtx>(linker, HostState::pipeline)?;
     pipeline::add_to_linker::<_, PipelineCtx>(linker, HostState::pipeline)?;
+    guest_options::add_to_linker::<_, PipelineCtx>(linker, HostState::pipeline)?;
     budget::add_to_linker::<_, ObserveCtx>(linker, HostState::observe)?;
     link_observing(linker)
 }

@@ -14,6 +14,12 @@ pub const WORLD_VERSION: &str = "0.2.0";
 const BATCHING: &str = "lector:ocr/batching";
 /// Prefix of the versions that only add to this contract.
 const WORLD_SERIES: &str = "0.2.";
+/// Package of the options of requests, which versions apart from the contract; and the prefix of the versions that this host
+/// serves.
+const OPTIONS: &str = "lector:options/";
+const OPTIONS_SERIES: &str = "0.1.";
+/// The interface of a guest that describes its options, without its version.
+const OPTIONS_SCHEMA: &str = "lector:options/schema";
 /// Packages of the contract and the interfaces that guests may import. `pipeline` is that of a wrapped deployment.
 const OWN: [(&str, &[&str]); 4] = [
     ("lector:types/", &["errors", "geometry"]),
@@ -105,6 +111,19 @@ impl Inspection {
         })
     }
 
+    /// Returns whether it describes options of its own.
+    pub fn has_options(&self) -> bool {
+        self.options_version().is_some()
+    }
+
+    /// Returns the version of the schema that it exports.
+    fn options_version(&self) -> Option<&str> {
+        self.exports.iter().find_map(|name| {
+            let (interface, version) = name.split_once('@')?;
+            (interface == OPTIONS_SCHEMA).then_some(version)
+        })
+    }
+
     /// Checks, by its names, whether this host can run it.
     pub fn check(&self) -> Result<(), Fault> {
         match &self.world {
@@ -124,6 +143,14 @@ impl Inspection {
                 ));
             }
             Some(_) => {}
+        }
+        // Options that no client could send would be a surprise for each of them.
+        if let Some(found) = self.options_version().filter(|found| !found.starts_with(OPTIONS_SERIES)) {
+            let message = format!(
+                "the component exports {OPTIONS_SCHEMA}@{found}, and this host serves {OPTIONS_SERIES}x: rebuild it, or use a \
+                 host that serves {found}"
+            );
+            return Err(invalid("component_world_mismatch", message));
         }
         if self.unknown_imports.is_empty() {
             return Ok(());
@@ -249,7 +276,7 @@ pub fn within(bytes: u64, bytes_max: u64) -> Result<(), Fault> {
 }
 
 /// Returns whether the linker has an interface of that name. Versions match as in the linker: any 0.2.x of the
-/// contract, any 0.2.x of WASI.
+/// contract, any 0.1.x of the options, any 0.2.x of WASI.
 fn is_known(import: &str) -> bool {
     let Some((interface, version)) = import.split_once('@') else { return false };
     let among = |packages: &[(&str, &[&str])]| {
@@ -257,7 +284,9 @@ fn is_known(import: &str) -> bool {
             .iter()
             .any(|(package, names)| interface.strip_prefix(package).is_some_and(|name| names.contains(&name)))
     };
-    (version.starts_with(WORLD_SERIES) && among(&OWN)) || (version.starts_with("0.2.") && among(&WASI))
+    (version.starts_with(WORLD_SERIES) && among(&OWN))
+        || (version.starts_with(OPTIONS_SERIES) && among(&[(OPTIONS, &["options"])]))
+        || (version.starts_with("0.2.") && among(&WASI))
 }
 
 #[cfg(test)]
@@ -273,10 +302,31 @@ mod tests {
         check("lector:ocr/image@0.1.0", false);
         check("lector:ocr/pipeline@0.2.0", true);
         check("lector:ocr/batching@0.2.0", false);
+        check("lector:options/options@0.1.0", true);
+        check("lector:options/options@0.2.0", false);
+        check("lector:options/schema@0.1.0", false);
         check("wasi:io/poll@0.2.6", true);
         check("wasi:io/poll@0.3.0", false);
         check("wasi:http/types@0.2.0", false);
         check("wasi:io/pollution@0.2.0", false);
         check("host", false);
+    }
+
+    #[test]
+    fn options_of_another_version_are_refused() {
+        let with = |exports: &[&str]| Inspection {
+            sha256: String::new(),
+            bytes: 0,
+            imports: Vec::new(),
+            exports: exports.iter().map(|&name| name.to_owned()).collect(),
+            world: Some(WORLD_VERSION.to_owned()),
+            unknown_imports: Vec::new(),
+        };
+        let pipeline = "lector:ocr/pipeline@0.2.0";
+        assert!(!with(&[pipeline]).has_options());
+        let known = with(&[pipeline, "lector:options/schema@0.1.3"]);
+        assert!(known.has_options() && known.check().is_ok());
+        let fault = with(&[pipeline, "lector:options/schema@0.2.0"]).check().err();
+        assert!(fault.is_some_and(|fault| fault.message.contains("lector:options/schema@0.2.0")));
     }
 }

@@ -14,6 +14,7 @@ use crate::abort::AbortReason;
 use crate::bindings;
 use crate::bindings::GuestPre;
 use crate::bindings::lector::types::errors;
+use crate::bindings::options::{GuestOptions, GuestOptionsPre};
 use crate::call_deadline::CallDeadline;
 use crate::compute_meter::{self, ComputeMeter};
 use crate::convert;
@@ -31,9 +32,9 @@ const SLICE_EPOCHS: u64 = 1;
 const HOSTCALL_BYTES_MIN: u64 = 1 << 20;
 
 /// A started guest. Dropping it drops the Store, and with it all handles and calls in flight of the guest.
-pub struct Invocation {
+pub struct Invocation<E = bindings::Guest> {
     pub store: Store<HostState>,
-    pub exports: bindings::Guest,
+    pub exports: E,
     executor: Arc<Executor>,
     meter: Arc<ComputeMeter>,
     cpu_slice: Arc<CpuSlice>,
@@ -55,11 +56,38 @@ enum Ended {
     Error(wasmtime::Error),
 }
 
-impl Invocation {
+/// A linked component whose instances have the exports `Exports`.
+pub trait Instantiates: Sync {
+    type Exports: Send;
+
+    /// Makes an instance in `store`.
+    fn instantiate(
+        &self,
+        store: &mut Store<HostState>,
+    ) -> impl Future<Output = wasmtime::Result<Self::Exports>> + Send;
+}
+
+impl Instantiates for GuestPre<HostState> {
+    type Exports = bindings::Guest;
+
+    async fn instantiate(&self, store: &mut Store<HostState>) -> wasmtime::Result<Self::Exports> {
+        self.instantiate_async(store).await
+    }
+}
+
+impl Instantiates for GuestOptionsPre<HostState> {
+    type Exports = GuestOptions;
+
+    async fn instantiate(&self, store: &mut Store<HostState>) -> wasmtime::Result<Self::Exports> {
+        self.instantiate_async(store).await
+    }
+}
+
+impl<E: Send> Invocation<E> {
     /// Creates a Store and an instance for `ctx`. On failure, the timing covers the work done so far.
     pub async fn start(
         executor: &Arc<Executor>,
-        pre: &GuestPre<HostState>,
+        pre: &impl Instantiates<Exports = E>,
         ctx: &CallCtx,
     ) -> Result<Self, (Fault, Timing)> {
         let asked = Instant::now();
@@ -87,8 +115,7 @@ impl Invocation {
         let mut store = new_store(executor, ctx, &deadline, &cpu_slice);
         let (meter, accounting) =
             (Arc::clone(&store.data().call_state.meter), Arc::clone(&store.data().call_state.accounting));
-        let outcome =
-            bounded(&meter, &cpu_slice, &accounting, &deadline, pre.instantiate_async(&mut store)).await;
+        let outcome = bounded(&meter, &cpu_slice, &accounting, &deadline, pre.instantiate(&mut store)).await;
         let start = began.elapsed();
         let exports = match outcome {
             Ok(exports) => exports,
@@ -154,7 +181,7 @@ impl Invocation {
     /// Runs `call` (which borrows the Store it is given) under the limits of this invocation.
     pub async fn run<R>(
         &mut self,
-        call: impl AsyncFnOnce(&mut Store<HostState>, &bindings::Guest) -> wasmtime::Result<R>,
+        call: impl AsyncFnOnce(&mut Store<HostState>, &E) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
         let work = call(&mut self.store, &self.exports);
         match bounded(&self.meter, &self.cpu_slice, &self.accounting, &self.deadline, work).await {

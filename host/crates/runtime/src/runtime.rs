@@ -10,12 +10,13 @@ use tracing::{info, warn};
 use wasmtime::component::{Component, Linker};
 
 use crate::bindings::GuestPre;
+use crate::bindings::options::GuestOptionsPre;
 use crate::bindings::policy::BatchingPolicyPre;
 use crate::cache::{CodeCache, Found};
 use crate::compiler::{self, chain};
 use crate::config::{CompilerConfig, RuntimeConfig, RuntimeError};
 use crate::executor::Executor;
-use crate::guest::Guest;
+use crate::guest::{Exports, Guest};
 use crate::inspect::{Inspection, inspect, within};
 use crate::installed_code::InstalledCode;
 use crate::log::printable;
@@ -100,13 +101,16 @@ impl Runtime {
             Fault::new(Kind::Invalid, "component_world_mismatch", message)
         };
         let pre = self.linker.instantiate_pre(component).map_err(mismatch)?;
+        let options = inspection.has_options().then(|| GuestOptionsPre::new(pre.clone()));
+        let options = options.transpose().map_err(mismatch)?;
         let pre = GuestPre::new(pre).map_err(mismatch)?;
         let batching_policy = if inspection.has_batching_policy() {
             Some(self.link_batching_policy(component).map_err(mismatch)?)
         } else {
             None
         };
-        Ok(Arc::new(Guest::new(self.executor.clone(), pre, batching_policy, inspection)))
+        let exports = Exports { pipeline: pre, batching_policy, options };
+        Ok(Arc::new(Guest::new(self.executor.clone(), exports, inspection)))
     }
 
     /// Links the component a second time, as the batching policy that it exports.

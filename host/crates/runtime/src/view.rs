@@ -80,15 +80,17 @@ pub struct InferenceCtx {
 #[derive(Default)]
 pub struct ObserveCtx;
 
-/// The wrapped pipeline: `pipeline` as an import.
+/// The options of the request, and the wrapped pipeline: `options`, and `pipeline` as an import.
 pub struct PipelineCtx {
     /// Permit for one call of the wrapped pipeline at a time. Each call gets the budget that earlier calls left.
     pub inner_turn: Arc<Semaphore>,
+    /// Options for its later calls; `None`: the defaults of its schema.
+    pub passed_options: Option<Arc<str>>,
 }
 
 impl Default for PipelineCtx {
     fn default() -> Self {
-        Self { inner_turn: Arc::new(Semaphore::new(1)) }
+        Self { inner_turn: Arc::new(Semaphore::new(1)), passed_options: None }
     }
 }
 

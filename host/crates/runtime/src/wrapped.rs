@@ -6,10 +6,12 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use lector_core::call::WRAP_DEPTH_MAX;
+use lector_core::options::{self, OptionError};
 use lector_core::{
-    Batching, CallCtx, DeploymentName, Fault, Kind, ModelName, PageRequest, PageRun, PageSource,
-    PipelineInfo, SharedTranscript, Summary, WrappedPipeline,
+    Batching, CallCtx, DeploymentName, Fault, Kind, ModelName, OptionsSchema, PageRequest, PageRun,
+    PageSource, PipelineInfo, SharedTranscript, Summary, WrappedPipeline,
 };
+use serde_json::{Map, Value};
 
 use crate::batching_policy::BatchingPolicyRunner;
 use crate::guest::Guest;
@@ -25,6 +27,8 @@ pub struct Stage {
     pub grants: Arc<BTreeMap<String, ModelName>>,
     /// Description that `configure` returned.
     pub pipeline_info: PipelineInfo,
+    /// Schema of its guest's options, if the guest has any.
+    pub options_schema: Option<OptionsSchema>,
     /// The pipeline that this pipeline wraps.
     pub wrapped: Option<Arc<dyn WrappedPipeline>>,
 }
@@ -72,6 +76,8 @@ impl Wrapped {
         ctx.batching = self.batching.clone();
         ctx.wrapped = self.stage.wrapped.clone();
         ctx.takes_languages = self.stage.wrapped.is_none() && self.stage.pipeline_info.takes_languages();
+        let passed = ctx.passed_options.take();
+        ctx.options = passed.unwrap_or_else(|| options::defaults(self.stage.options_schema.as_ref()));
         ctx.planner = self.batching_policy.as_ref().map(|batching_policy| batching_policy.planner(&ctx));
         ctx
     }
@@ -90,6 +96,10 @@ impl WrappedPipeline for Wrapped {
 
     fn pipeline_info(&self) -> PipelineInfo {
         self.stage.pipeline_info.clone()
+    }
+
+    fn check_options(&self, options: Map<String, Value>) -> Result<Arc<str>, OptionError> {
+        options::check(self.stage.options_schema.as_ref(), options)
     }
 
     fn recognize(

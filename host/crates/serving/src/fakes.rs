@@ -29,12 +29,14 @@ use lector_core::batching::plan::{BatchingPolicyStatus, InvalidPlan, Plan, Quest
 use lector_core::cost::PageSize;
 use lector_core::fair::Account;
 use lector_core::model::PortInfo;
+use lector_core::options::OptionError;
 use lector_core::port::{BatchComposition, DocumentHint, FailedEngine, WorkDone, WorkItem};
 use lector_core::{
     Budget, CallCtx, Clock, ConfigError, Documents, Dtype, Engines, Fault, GuestLogLevel, GuestLogRecord,
-    Kind, ModelInfo, ModelName, OpenDocument, PageRequest, PageRun, PageSource, PipelineInfo,
+    Kind, ModelInfo, ModelName, OpenDocument, OptionsSchema, PageRequest, PageRun, PageSource, PipelineInfo,
     SharedTranscript, Summary, Timing, WrappedPipeline,
 };
+use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 use documents::FakeDocument;
@@ -165,6 +167,10 @@ impl WrappedPipeline for FakeStage {
         self.1.pipeline_info.clone()
     }
 
+    fn check_options(&self, options: Map<String, Value>) -> Result<Arc<str>, OptionError> {
+        lector_core::options::check(self.1.options_schema.as_ref(), options)
+    }
+
     fn recognize(
         &self,
         outer: &CallCtx,
@@ -244,6 +250,15 @@ impl Pipeline for FakeGuest {
         async move { Ok(answer) }.boxed()
     }
 
+    fn options_schema<'a>(&'a self, _: &'a CallCtx) -> BoxFuture<'a, Result<Option<OptionsSchema>, Fault>> {
+        // A component with `schema {..}` in its text has that schema.
+        let schema = self.1.split_once("schema ").map(|(_, schema)| {
+            OptionsSchema::parse(schema)
+                .map_err(|error| Fault::new(Kind::GuestFault, "guest_answer_invalid", error.to_string()))
+        });
+        std::future::ready(schema.transpose()).boxed()
+    }
+
     fn wrapped(&self, parts: StageParts) -> Result<Arc<dyn WrappedPipeline>, Fault> {
         Ok(Arc::new(FakeStage(self.clone(), parts)))
     }
@@ -288,7 +303,10 @@ impl Pipeline for FakeGuest {
                 .filter(|_| ctx.request.as_str() != "smoke_test");
             let read = || {
                 let mut page = transcript(index);
-                page.lines[0].text.insert_str(0, &self.1);
+                // A component with a schema says the options that it got.
+                let has_options = self.1.contains("schema ");
+                let said = if has_options { format!("{} ", ctx.options) } else { self.1.clone() };
+                page.lines[0].text.insert_str(0, &said);
                 Ok(page)
             };
             let result = match own.or(behavior).unwrap_or(otherwise) {

@@ -8,8 +8,8 @@ use lector_control::{BatchingPolicy, ComponentLoader, Inspected, Pipeline, Stage
 use lector_core::batching::Planner;
 use lector_core::batching::plan::BatchingPolicyStatus;
 use lector_core::{
-    CallCtx, ConfigError, Fault, PageRequest, PageRun, PageSource, PipelineInfo, SharedTranscript, Summary,
-    WrappedPipeline,
+    CallCtx, ConfigError, Fault, OptionsSchema, PageRequest, PageRun, PageSource, PipelineInfo,
+    SharedTranscript, Summary, WrappedPipeline,
 };
 use lector_runtime::{BatchingPolicyRunner, Guest, Runtime, Stage, Wrapped};
 
@@ -66,9 +66,13 @@ impl Pipeline for LoadedGuest {
         self.0.configure(ctx, settings).boxed()
     }
 
+    fn options_schema<'a>(&'a self, ctx: &'a CallCtx) -> BoxFuture<'a, Result<Option<OptionsSchema>, Fault>> {
+        self.0.options_schema(ctx).boxed()
+    }
+
     fn wrapped(&self, parts: StageParts) -> Result<Arc<dyn WrappedPipeline>, Fault> {
-        let StageParts { name, settings, grants, pipeline_info, wrapped } = parts;
-        let stage = Stage { name, settings, grants, pipeline_info, wrapped };
+        let StageParts { name, settings, grants, pipeline_info, options_schema, wrapped } = parts;
+        let stage = Stage { name, settings, grants, pipeline_info, options_schema, wrapped };
         Ok(Wrapped::new(self.0.clone(), stage)?)
     }
 

@@ -22,7 +22,7 @@ use crate::plane::DataPlane;
 use crate::request::{DocumentRequest, Event, Submission};
 use crate::retained::Retained;
 use crate::status::Counters;
-use pages::{Account, DocumentRead, Kept, Outcomes};
+use pages::{Account, DocumentRead, Kept, Outcomes, ShadowOf};
 
 /// One document and everything that its reading needs.
 pub(crate) struct Work {
@@ -91,26 +91,29 @@ async fn read(
     (events, retain): (&mpsc::Sender<Event>, Option<oneshot::Sender<Retained>>),
 ) -> Result<Event, Stop> {
     let Submission { principal, request, bytes, deadline } = submission;
+    let tenant = principal.account().clone();
+    let (key, holder) = (request.routing_key(), request.request.as_str());
+    let Found { lease, shadow } = plane.control.find(&tenant, request.deployment.as_ref(), key, holder)?;
     let DocumentRequest {
         request,
-        deployment,
-        key,
+        deployment: _,
+        key: _,
         hint,
         pages,
         options,
         languages,
+        guest_options,
         order,
         name,
         timeout: _,
         background,
     } = request;
-    let tenant = principal.account().clone();
-    let key = key.as_deref().unwrap_or(request.as_str());
-    let found = plane.control.find(&tenant, deployment.as_ref(), key, request.as_str())?;
-    let Found { lease, shadow } = found;
+    let shadow =
+        shadow.map(|revision| ShadowOf { options: revision.options(guest_options.clone()), revision });
     let mut ctx = lease.revision().ctx(&tenant, request, deadline);
     ctx.file_name = name.map(Arc::from);
     ctx.languages = languages_for(&lease, languages)?;
+    ctx.options = lease.revision().options(guest_options)?;
 
     let opening = plane.documents.open(tenant.account(), bytes, hint);
     let document = match tokio::time::timeout_at(deadline.into(), opening).await {

@@ -7,6 +7,7 @@ use lector_control::{Held, Principal};
 use lector_core::port::DocumentHint;
 use lector_core::{DeploymentName, Fault, PageRequest, RequestId, Summary, Timing, Transcript};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::page_selection::PageSelection;
 
@@ -49,6 +50,9 @@ pub struct DocumentRequest {
     /// The languages of the document (tags such as `ru`, `zh-Hant`); empty: those of the deployment's settings.
     #[serde(default)]
     pub languages: Vec<String>,
+    /// Options for the guest, which the schema of the revision that reads the document describes.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub guest_options: Map<String, Value>,
     /// Time limit of the answer. Pages not read by then become `deadline_exceeded`.
     pub timeout: Duration,
     /// The order in which pages are delivered.
@@ -70,10 +74,16 @@ impl DocumentRequest {
             pages: PageSelection::All,
             options: PageRequest::default(),
             languages: Vec::new(),
+            guest_options: Map::new(),
             timeout,
             order: Order::Page,
             background: false,
         }
+    }
+
+    /// Returns the key that chooses the revision while a canary runs.
+    pub fn routing_key(&self) -> &str {
+        self.key.as_deref().unwrap_or(self.request.as_str())
     }
 }
 

@@ -131,7 +131,8 @@ impl DocumentService {
     /// rate limit. `request` applies to each document of the request; the name and the content type come from the
     /// upload.
     ///
-    /// Faults: `deployment_not_found`, `rate_limited`, and the faults of a deployment without a usable revision.
+    /// Faults: `deployment_not_found`, `guest_option_invalid`, `rate_limited`, and the faults of a deployment without a usable
+    /// revision.
     pub fn begin(
         self: &Arc<Self>,
         principal: &Principal,
@@ -139,8 +140,11 @@ impl DocumentService {
         timeout_start: TimeoutStart,
     ) -> Result<Session, Fault> {
         let control = self.control();
-        let deployment = control.lease(principal, request.deployment.as_ref())?.deployment().clone();
+        let lease = control.lease_for(principal, request.deployment.as_ref(), request.routing_key())?;
+        let deployment = lease.deployment().clone();
         control.enter(principal)?;
+        // Checked again when the document is read: by then another revision may serve.
+        lease.revision().options(request.guest_options.clone())?;
         Ok(Session {
             service: self.clone(),
             principal: principal.clone(),

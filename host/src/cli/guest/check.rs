@@ -60,6 +60,9 @@ pub(super) fn run(
             listed(&deployment.models),
             listed(&deployment.features)
         ))?;
+        if let Some(schema) = &deployment.options_schema {
+            terminal::print(&format!("options   {}\n", schema.value()))?;
+        }
     }
     for deployment in probed.deployments.iter().filter(|deployment| deployment.name.as_str() == GUEST) {
         terminal::print(&format!(

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use lector_core::{DeploymentName, ModelName, PageRequest, TextLayerPolicy};
+use serde_json::{Map, Value};
 
 pub(super) use compare::{Tolerance, compare};
 pub(super) use expected::Expected;
@@ -33,6 +34,8 @@ pub(super) struct Suite {
     pub(super) settings: serde_json::Value,
     /// Options of the request.
     pub(super) request: PageRequest,
+    /// Options of the request for the guest itself.
+    pub(super) guest_options: Map<String, Value>,
     /// Allowed differences.
     pub(super) tolerance: Tolerance,
     /// Models by alias; `None`: those of the configuration.
@@ -60,6 +63,7 @@ struct RawRequest {
     dpi: Option<f32>,
     text_layer: Option<TextLayerPolicy>,
     words: bool,
+    guest_options: toml::Table,
 }
 
 impl Suite {
@@ -81,6 +85,7 @@ impl Suite {
         Self {
             settings: serde_json::json!({}),
             request: PageRequest::default(),
+            guest_options: Map::new(),
             tolerance: Tolerance::default(),
             grants: None,
             wraps: None,
@@ -128,10 +133,15 @@ impl Suite {
         }
         let settings = serde_json::to_value(&raw.settings)
             .with_context(|| format!("converting the settings in {} to JSON", file.display()))?;
-        let RawRequest { dpi, text_layer, words } = raw.request;
+        let RawRequest { dpi, text_layer, words, guest_options } = raw.request;
+        let guest_options = guest_options
+            .into_iter()
+            .map(|(name, value)| Ok((name, serde_json::to_value(value)?)))
+            .collect::<Result<_, serde_json::Error>>()
+            .with_context(|| format!("converting the guest options in {} to JSON", file.display()))?;
         let request = PageRequest { dpi, text_layer, words, ..PageRequest::default() };
         let RawSuite { tolerance, grants, wraps, .. } = raw;
-        Ok(Self { settings, request, tolerance, grants, wraps, documents })
+        Ok(Self { settings, request, guest_options, tolerance, grants, wraps, documents })
     }
 }
 
@@ -172,14 +182,16 @@ mod tests {
 
         write(
             "strict/golden.toml",
-            "settings = { tier = \"tiny\" }\n[request]\nwords = true\ntext_layer = \"never\"",
+            "settings = { tier = \"tiny\" }\n[request]\nwords = true\ntext_layer = \"never\"\n\
+             guest_options = { currency = \"EUR\" }",
         );
         write("strict/c.tif", "");
         let suites = Suite::all(home.path()).unwrap();
         assert_eq!(suites.len(), 2);
         assert_eq!(suites[1].settings, serde_json::json!({ "tier": "tiny" }));
         assert_eq!(suites[1].request.text_layer, Some(TextLayerPolicy::Never));
-        assert!(suites[1].request.words);
+        assert!(suites[1].request.words && suites[0].guest_options.is_empty());
+        assert_eq!(suites[1].guest_options["currency"], "EUR");
 
         for (name, text, expected) in [
             ("strict/golden.toml", "[tolerance]\nletters = 1", "letters"),

@@ -8,6 +8,7 @@ use anyhow::Context;
 use lector_control::DeploymentConfig;
 use lector_core::{DeploymentName, Fault, PageRequest, RequestId};
 use lector_serving::{DocumentRequest, DocumentResult};
+use serde_json::{Map, Value};
 
 use super::explained;
 use super::golden::Suite;
@@ -58,6 +59,7 @@ pub(super) fn only(
 pub(super) struct Reading {
     host: Host,
     request: PageRequest,
+    guest_options: Map<String, Value>,
     held_bytes_max: u64,
 }
 
@@ -74,7 +76,8 @@ impl Reading {
             }
         });
         let host = Host::start(&config).await?;
-        Ok(Self { host, request: suite.request, held_bytes_max: config.serving.held_bytes_max })
+        let (request, guest_options) = (suite.request, suite.guest_options.clone());
+        Ok(Self { host, request, guest_options, held_bytes_max: config.serving.held_bytes_max })
     }
 
     /// Reads one document. The outer error is one of this machine; the fault is one of the document.
@@ -84,6 +87,7 @@ impl Reading {
         let mut request = DocumentRequest::new(RequestId::from("guest"), DOCUMENT_MAX);
         // A fault then has the panic message of the guest and the place in its source.
         request.options = PageRequest { explain: true, ..self.request };
+        request.guest_options = self.guest_options.clone();
         Ok(self.host.service.read(&principal, request, bytes).await)
     }
 

@@ -56,6 +56,7 @@ async fn through(
         pages: request.pages.clone(),
         options: request.options,
         languages: request.languages.clone(),
+        guest_options: request.guest_options.clone(),
         order: Order::Completion,
         ..DocumentRequest::new(id.clone(), NO_DEADLINE)
     };

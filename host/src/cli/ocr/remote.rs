@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::super::failure::Failure;
 use super::super::files::{bytes_of, name_of};
+use super::super::guest_options;
 use super::super::lines::Lines;
 use super::super::server_client::Server;
 use super::super::terminal;
@@ -129,7 +130,7 @@ impl Remote<'_> {
     }
 
     fn query(&self) -> Vec<(&'static str, String)> {
-        let Request { pages_text, options, languages, deployment, .. } = self.request;
+        let Request { pages_text, options, languages, guest_options, deployment, .. } = self.request;
         let text_layer = options.text_layer.map(|policy| match policy {
             TextLayerPolicy::Auto => "auto",
             TextLayerPolicy::Never => "never",
@@ -143,6 +144,7 @@ impl Remote<'_> {
             ("text_layer", text_layer.map(str::to_owned)),
             ("words", words),
             ("languages", (!languages.is_empty()).then(|| languages.join(","))),
+            ("guest_options", guest_options::query(guest_options)),
             ("deployment", deployment.as_ref().map(ToString::to_string)),
         ];
         options.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()

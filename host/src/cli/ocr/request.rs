@@ -3,6 +3,7 @@
 use lector_core::{DeploymentName, PageRequest};
 use lector_export::Format;
 use lector_serving::PageSelection;
+use serde_json::{Map, Value};
 
 use super::super::terminal;
 use super::progress::Progress;
@@ -16,6 +17,7 @@ pub(super) struct Request {
     pub(super) pages_text: Option<String>,
     pub(super) options: PageRequest,
     pub(super) languages: Vec<String>,
+    pub(super) guest_options: Map<String, Value>,
     pub(super) deployment: Option<DeploymentName>,
     pub(super) password: Option<String>,
 }

@@ -56,8 +56,8 @@ pub(in super::super) struct JobFiles {
         (status = 200, description = "The job, which has ended.", body = Job, headers(("Location" = String, description = "The path of the job.")))
     ),
     extensions(
-        ("x-problems" = json!(["tenant", "jobs", "job_submit", "options", "upload", "json", "file", "admission", "store", "header"])),
-        ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "languages", "deployment", "formats", "webhook", "retention", "priority", "idempotency_key", "prefer", "password", "deployment_header", "routing_key"])),
+        ("x-problems" = json!(["tenant", "jobs", "job_submit", "options", "guest_options", "upload", "json", "file", "admission", "store", "header"])),
+        ("x-parameters" = json!(["pages", "dpi", "text_layer", "words", "languages", "guest_options", "deployment", "formats", "webhook", "retention", "priority", "idempotency_key", "prefer", "password", "deployment_header", "routing_key"])),
         ("x-body" = json!("JobDocuments"))
     )
 )]
@@ -72,8 +72,12 @@ pub(in super::super) async fn submit(
     let options = options(&state, Endpoint::Job, &principal, &parts, Ok(None))?;
     let (waited, key) = (wait(&parts.headers)?, header_text(&parts.headers, &IDEMPOTENCY_KEY)?);
     let idempotency_key = key.map(str::to_owned);
-    state.control.lease(&principal, options.deployment.as_ref())?;
+    let routing_key = options.key.as_deref().unwrap_or(ctx.id.as_str());
+    let lease = state.control.lease_for(&principal, options.deployment.as_ref(), routing_key)?;
     state.control.enter(&principal)?;
+    // A mistake is the answer to the client, and not the end of a job. Each turn checks again, by the revision that then serves.
+    lease.revision().options(options.guest_options.clone())?;
+    drop(lease);
     let source = Source { state: &state, ctx: &ctx, principal: &principal, options: &options, jobs };
     let inputs = if is_json(&parts.headers) {
         source.files(&parts, body).await?
@@ -164,6 +168,7 @@ fn spec(ctx: &RequestCtx, options: Options) -> JobSpec {
         pages: options.pages,
         options: options.request,
         languages: options.languages,
+        guest_options: options.guest_options,
         ..DocumentRequest::new(ctx.id.clone(), options.timeout)
     };
     JobSpec {

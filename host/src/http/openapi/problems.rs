@@ -168,6 +168,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("multipart", &["multipart_invalid"]),
     ("model_name", &["model_unknown", "model_unavailable"]),
     ("options", &["unknown_option", "not_acceptable", "format_one_page", "table_too_large", "export_failed"]),
+    ("guest_options", &["guest_option_invalid"]),
     (
         "upload",
         &[

@@ -11,6 +11,7 @@ fn fuzz_options() {
         b"timeout=2.5&format=hocr&partial=1\ntext/html;q=0.9, */*;q=0.1\npass".to_vec(),
         b"order=page&deployment=redact\ntext/event-stream\nx".to_vec(),
         b"pages=5-&dpi=1e3\n\n".to_vec(),
+        b"guest_options=%7B%22a%22:%5B1%5D%7D\n\n".to_vec(),
     ];
     let words: [&[u8]; 14] = [
         b"&",

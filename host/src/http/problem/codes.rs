@@ -48,6 +48,9 @@ codes! {
     option_invalid [400]
         "An option (query, path or header) has an invalid value."
         "Correct the option that `detail` names.";
+    guest_option_invalid [400]
+        "An option in `guest_options` does not satisfy the schema of the guest that serves the request, or the guest has no options. `detail` names the option, the value and what is allowed."
+        "Send what the `options_schema` of the deployment's revision describes.";
     unknown_option [400]
         "The option does not exist. `detail` suggests the closest name."
         "Remove the option, or use the name that `detail` suggests.";

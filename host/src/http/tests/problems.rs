@@ -233,6 +233,7 @@ async fn documents(all: &mut Provoked) {
     .await;
     all.by("option_invalid", app.ocr("pages=0", 1)).await;
     all.by("unknown_option", app.ocr("color=blue", 1)).await;
+    all.by("guest_option_invalid", app.ocr("guest_options=%7B%22a%22:1%7D", 1)).await;
     all.by("not_acceptable", app.ocr("", 1).header("accept", "image/png")).await;
     all.by("format_one_page", app.ocr("format=page-xml", 2)).await;
     all.by("page_out_of_range", app.ocr("pages=7", 3)).await;

@@ -12,6 +12,8 @@ use lector_sdk::{
 #[serde(default, deny_unknown_fields)]
 struct Settings {
     manner: Manner,
+    /// Options for the inner pipeline, where the manner is to pass them.
+    pass: serde_json::Value,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -26,6 +28,8 @@ enum Manner {
     Twice,
     /// Answers even if the inner pipeline fails.
     Forgive,
+    /// Passes options to the inner pipeline.
+    Pass,
 }
 
 struct Upper;
@@ -56,6 +60,10 @@ impl Pipeline for Upper {
                 let mut both = inner::recognize(page.share(), request).await?;
                 both.lines.extend(inner::recognize(page.share(), request).await?.lines);
                 both
+            }
+            Manner::Pass => {
+                inner::pass_options(&settings.pass)?;
+                inner::recognize(page.share(), request).await?
             }
             Manner::Forgive => match inner::recognize(page.share(), request).await {
                 Ok(read) => read,

@@ -60,6 +60,7 @@ Code = Literal[
     "config_invalid",
     "config_not_reloadable",
     "option_invalid",
+    "guest_option_invalid",
     "unknown_option",
     "multipart_invalid",
     "file_missing",
@@ -1507,6 +1508,8 @@ class Revision:
     """Limits of each guest call."""
     pipeline_info: dict[str, Any] | None = None
     """Returned by the guest's `configure`."""
+    options_schema: dict[str, Any] | None = None
+    """JSON Schema of the options that a request may send as `guest_options`; absent if the guest has none."""
     wraps: Wrapped | None = None
     created_at: str | None = None
     """Creation time."""
@@ -1536,6 +1539,7 @@ class Revision:
             grants=value.get("grants"),
             budget=None if (it := value.get("budget")) is None else Budget.from_json(it),
             pipeline_info=value.get("pipeline_info"),
+            options_schema=value.get("options_schema"),
             wraps=None if (it := value.get("wraps")) is None else Wrapped.from_json(it),
             created_at=value.get("created_at"),
             created_by=value.get("created_by"),
@@ -1636,6 +1640,12 @@ class OcrOptions(TypedDict, total=False):
     `language_not_installed`, which names the package; a deployment that reads by no languages is
     `option_invalid`.
     """
+    guest_options: str
+    """Options of the deployment's own, as the text of a JSON object of at most 16384 bytes.
+    `options_schema` of the revision that serves the request describes them, and its defaults stand for
+    options that are left out. Options that do not satisfy the schema, and any options for a deployment
+    that has none, are `guest_option_invalid`.
+    """
     explain: bool
     """Whether each page includes `explain`: the revision, the time and memory of the guest, and every
     model run with its wait, the composition of its batch, its bucket, padding, provider and precision.
@@ -1667,6 +1677,7 @@ OCR_OPTIONS: dict[str, tuple[str, str]] = {
     "text_layer": ("query", "text_layer"),
     "words": ("query", "words"),
     "languages": ("query", "languages"),
+    "guest_options": ("query", "guest_options"),
     "explain": ("query", "explain"),
     "deployment": ("query", "deployment"),
     "timeout": ("query", "timeout"),
@@ -1702,6 +1713,12 @@ class BatchOptions(TypedDict, total=False):
     `language_not_installed`, which names the package; a deployment that reads by no languages is
     `option_invalid`.
     """
+    guest_options: str
+    """Options of the deployment's own, as the text of a JSON object of at most 16384 bytes.
+    `options_schema` of the revision that serves the request describes them, and its defaults stand for
+    options that are left out. Options that do not satisfy the schema, and any options for a deployment
+    that has none, are `guest_option_invalid`.
+    """
     explain: bool
     """Whether each page includes `explain`: the revision, the time and memory of the guest, and every
     model run with its wait, the composition of its batch, its bucket, padding, provider and precision.
@@ -1731,6 +1748,7 @@ BATCH_OPTIONS: dict[str, tuple[str, str]] = {
     "text_layer": ("query", "text_layer"),
     "words": ("query", "words"),
     "languages": ("query", "languages"),
+    "guest_options": ("query", "guest_options"),
     "explain": ("query", "explain"),
     "deployment": ("query", "deployment"),
     "timeout": ("query", "timeout"),
@@ -1766,6 +1784,12 @@ class JobOptions(TypedDict, total=False):
     `language_not_installed`, which names the package; a deployment that reads by no languages is
     `option_invalid`.
     """
+    guest_options: str
+    """Options of the deployment's own, as the text of a JSON object of at most 16384 bytes.
+    `options_schema` of the revision that serves the request describes them, and its defaults stand for
+    options that are left out. Options that do not satisfy the schema, and any options for a deployment
+    that has none, are `guest_option_invalid`.
+    """
     deployment: str
     """Name of the deployment. The header `X-Lector-Deployment` and the path are equivalent."""
     webhook: str
@@ -1792,6 +1816,7 @@ JOB_OPTIONS: dict[str, tuple[str, str]] = {
     "text_layer": ("query", "text_layer"),
     "words": ("query", "words"),
     "languages": ("query", "languages"),
+    "guest_options": ("query", "guest_options"),
     "deployment": ("query", "deployment"),
     "webhook": ("query", "webhook"),
     "retention": ("query", "retention"),

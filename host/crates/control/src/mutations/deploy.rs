@@ -410,6 +410,7 @@ impl ControlPlane {
                     batching: vec![],
                     features: vec![],
                 },
+                options_schema: None,
                 wraps: wraps.clone().map(Box::new),
                 created_at_ms: 0,
                 created_by: host.actor.id.clone(),

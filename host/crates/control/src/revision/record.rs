@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lector_core::{DeploymentName, ModelName, PipelineInfo, TenantName};
+use lector_core::{DeploymentName, ModelName, OptionsSchema, PipelineInfo, TenantName};
 use serde::{Deserialize, Serialize};
 
 use super::wrapped::WrappedRevision;
@@ -33,6 +33,9 @@ pub struct RevisionRecord {
     /// Returned by the guest's `configure`.
     #[serde(alias = "declaration")]
     pub pipeline_info: PipelineInfo,
+    /// Returned by the guest's `describe`, for a guest with options of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options_schema: Option<OptionsSchema>,
     /// The revision that it wraps, for a guest that imports `pipeline`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wraps: Option<Box<WrappedRevision>>,
@@ -79,6 +82,7 @@ impl RevisionRecord {
             settings: self.settings.clone(),
             grants: self.grants.clone(),
             pipeline_info: self.pipeline_info.clone(),
+            options_schema: self.options_schema.clone(),
             wraps: self.wraps.clone(),
         }
     }
@@ -88,10 +92,14 @@ impl RevisionRecord {
         self.wraps.iter().flat_map(|wraps| wraps.stages())
     }
 
-    /// Returns the bytes of its settings, with those of the stages that it wraps, which are stored with it.
+    /// Returns the bytes of its settings and of the schema of its options, with those of the stages that it wraps, which are
+    /// stored with it.
     pub(crate) fn settings_bytes(&self) -> u64 {
-        let of = |settings: &Settings| settings.as_str().len() as u64;
-        of(&self.settings) + self.wrapped_stages().map(|stage| of(&stage.settings)).sum::<u64>()
+        let of = |settings: &Settings, schema: &Option<OptionsSchema>| {
+            (settings.as_str().len() + schema.as_ref().map_or(0, OptionsSchema::bytes)) as u64
+        };
+        let stages = self.wrapped_stages().map(|stage| of(&stage.settings, &stage.options_schema));
+        of(&self.settings, &self.options_schema) + stages.sum::<u64>()
     }
 
     /// Returns whether both have the same parts.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use lector_core::{DeploymentName, ModelName, PipelineInfo, TenantName};
+use lector_core::{DeploymentName, ModelName, OptionsSchema, PipelineInfo, TenantName};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -32,6 +32,9 @@ pub struct WrappedRevision {
     pub grants: BTreeMap<String, ModelName>,
     /// Returned by its guest's `configure`.
     pub pipeline_info: PipelineInfo,
+    /// Returned by its guest's `describe`, for a guest with options of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options_schema: Option<OptionsSchema>,
     /// The revision that it wraps itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wraps: Option<Box<WrappedRevision>>,

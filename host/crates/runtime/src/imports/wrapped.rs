@@ -16,7 +16,7 @@ use crate::handles::{HeldTranscripts, PageHandle};
 use crate::view::{PipelineCtx, View};
 
 /// Returns the fault of a revision that wraps no pipeline.
-fn nothing_wrapped() -> Fault {
+pub(super) fn nothing_wrapped() -> Fault {
     let message = "the guest calls a wrapped pipeline, and its deployment wraps none; deploy it with `wraps`";
     Fault::new(Kind::Denied, "pipeline_not_wrapped", message).blaming(Blame::Guest)
 }
@@ -60,6 +60,7 @@ impl View<'_, PipelineCtx> {
         ctx.budget.host_calls = ctx.budget.host_calls.saturating_sub(self.timing.host_calls);
         (ctx.budget.host_bytes, ctx.budget.handles) = self.accounting.remaining();
         ctx.budget.log_bytes = self.log.remaining();
+        ctx.passed_options = self.ctx.passed_options.clone();
         Ok((wrapped, ctx))
     }
 }

@@ -10,5 +10,6 @@ mod calls;
 mod components;
 mod hostile;
 mod hostile_components;
+mod options;
 mod support;
 mod wrapping;

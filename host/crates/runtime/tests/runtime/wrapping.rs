@@ -13,7 +13,7 @@ use lector_runtime::{Guest, Runtime, RuntimeConfig, Stage, Wrapped};
 use crate::support::{FakeEngines, FakePage, Mood, call, configured, guest, runtime};
 
 /// Makes a stage with this name and these settings.
-fn stage(name: &str, settings: &str, wrapped: Option<Arc<dyn WrappedPipeline>>) -> Stage {
+pub fn stage(name: &str, settings: &str, wrapped: Option<Arc<dyn WrappedPipeline>>) -> Stage {
     Stage {
         name: name.into(),
         settings: settings.into(),
@@ -23,6 +23,7 @@ fn stage(name: &str, settings: &str, wrapped: Option<Arc<dyn WrappedPipeline>>) 
             batching: Vec::new(),
             features: Vec::new(),
         },
+        options_schema: None,
         wrapped,
     }
 }

@@ -54,12 +54,19 @@ pub(super) struct ReceiverClosed;
 type Place = (PageSlot, Reservation);
 type Waiting = Pin<Box<dyn Future<Output = Place> + Send>>;
 
+/// The revision that gets shadow traffic, and the options of the request as it would take them.
+pub(super) struct ShadowOf {
+    pub(super) revision: Arc<Revision>,
+    /// Fault: its schema refuses them.
+    pub(super) options: Result<Arc<str>, Fault>,
+}
+
 /// The tenant whose quota and slots the pages use, and the revision that reads them.
 pub(super) struct Account {
     pub(super) tenant: Arc<Tenant>,
     pub(super) revision: Arc<Revision>,
     /// Gets shadow traffic.
-    pub(super) shadow: Option<Arc<Revision>>,
+    pub(super) shadow: Option<ShadowOf>,
     /// Pages of the daily quota.
     pub(super) quota: QuotaReservation,
     /// Whether the pages let those of the tenant's other documents go first.
@@ -330,11 +337,19 @@ impl<'a> DocumentRead<'a> {
 
     /// Mirrors the page to the shadow revision, if there is one.
     fn mirror(&self, index: u32, live: &Arc<Held<Transcript>>, live_worked: Duration) {
-        let Some(revision) = &self.account.shadow else { return };
+        let Some(ShadowOf { revision, options: guest_options }) = &self.account.shadow else { return };
+        let guest_options = match guest_options {
+            Ok(options) => options.clone(),
+            Err(fault) => {
+                tracing::info!(page = index + 1, revision = revision.record.number, %fault, "the shadow refuses the options");
+                revision.shadow.failed();
+                return;
+            }
+        };
         let PageCall { document, ctx, options, .. } = &self.call;
         let (file_name, languages) = (ctx.file_name.clone(), ctx.languages.clone());
         let mut ctx = revision.ctx(&self.account.tenant, ctx.request.clone(), ctx.deadline);
-        (ctx.file_name, ctx.languages) = (file_name, languages);
+        (ctx.file_name, ctx.languages, ctx.options) = (file_name, languages, guest_options);
         let call = PageCall {
             document: document.clone(),
             pipeline: revision.pipeline.clone(),
