@@ -217,7 +217,11 @@ fn wraps_below(full: &Row<'_>, above: &Row<'_>, row: &Row<'_>) -> bool {
     let near = 0.5 * row.area.height;
     let second = full.segments.get(1).map_or(f32::INFINITY, |s| s.area.x);
     let below = above.segments.iter().any(|s| (s.area.x - row.area.x).abs() < near);
-    let goes_on = || row.segments.first().is_some_and(|s| s.text().starts_with(char::is_lowercase));
+    // A word, and not the letter of a formula.
+    let is_word = |text: &str| {
+        text.starts_with(char::is_lowercase) && text.chars().take_while(|c| c.is_alphabetic()).count() > 1
+    };
+    let goes_on = || row.segments.first().is_some_and(|s| is_word(&s.text()));
     let inside = if row.area.x >= second - near {
         below || above.segments.len() > 1
     } else {
@@ -297,7 +301,7 @@ fn placed<'a>(row: &Row<'a>, columns: &[(f32, f32)], em: f32) -> Line<'a> {
 fn is_table(frame: &Frame<'_>, grid: &[Line<'_>], columns: &[(f32, f32)], rows: usize) -> bool {
     let em = frame.em;
     let full = grid.iter().filter(|line| line.len() >= 2).count();
-    let slots = rows * columns.len();
+    let slots = grid.len() * columns.len();
     let filled: usize = grid.iter().flatten().map(|(first, last, _)| last - first + 1).sum();
     if full < rows_needed(columns.len()) || (filled as f32) < FILLED_MIN * slots as f32 || full * 2 < rows {
         return false;

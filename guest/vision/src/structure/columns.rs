@@ -10,6 +10,8 @@ const WORD_GAP_EM: f32 = 0.4;
 const EDGE_EM: f32 = 0.35;
 /// Distance of the middle of a heading from that of its two columns, in em.
 const HEADING_EM: f32 = 0.6;
+/// Farthest edge of a neighbor beside a gap that other rows have, in em.
+const NEAR_EM: f32 = 1.5;
 /// Bins of an em.
 const BINS_PER_EM: f32 = 16.0;
 /// Most bins of an axis; a page has some 1,600.
@@ -97,7 +99,7 @@ fn runs(segment: &Segment<'_>, rows: &[Row<'_>], em: f32) -> Vec<(f32, f32)> {
     for word in &segment.words {
         let (start, end) = (word.area.x, word.area.right());
         match out.last_mut() {
-            Some(last) if start - last.1 < WORD_GAP_EM * em || !parts_elsewhere(rows, last.1, start) => {
+            Some(last) if start - last.1 < WORD_GAP_EM * em || !parts_elsewhere(rows, last.1, start, em) => {
                 last.1 = last.1.max(end);
             }
             _ => out.push((start, end)),
@@ -106,18 +108,22 @@ fn runs(segment: &Segment<'_>, rows: &[Row<'_>], em: f32) -> Vec<(f32, f32)> {
     out
 }
 
-/// Returns whether more rows end segments in a stretch than have one text across it.
-fn parts_elsewhere(rows: &[Row<'_>], from: f32, to: f32) -> bool {
+/// Returns whether more rows part two texts at this stretch, one with the same edge, than have one text across it.
+fn parts_elsewhere(rows: &[Row<'_>], from: f32, to: f32, em: f32) -> bool {
     let middle = (from + to) / 2.0;
     let (mut parted, mut across) = (0, 0);
     for row in rows {
-        let is_across = row.segments.iter().any(|s| s.area.x < middle && s.area.right() > middle);
-        let (left, right) = (
-            row.segments.iter().any(|s| s.area.right() <= middle),
-            row.segments.iter().any(|s| s.area.x >= middle),
-        );
-        across += usize::from(is_across);
-        parted += usize::from(!is_across && left && right);
+        let areas = || row.segments.iter().map(|segment| segment.area);
+        if areas().any(|area| area.x < middle && area.right() > middle) {
+            across += 1;
+            continue;
+        }
+        let left = areas().map(|area| area.right()).filter(|right| *right <= middle).reduce(f32::max);
+        let right = areas().map(|area| area.x).filter(|x| *x >= middle).reduce(f32::min);
+        let Some((left, right)) = left.zip(right) else { continue };
+        let (before, behind) = ((from - left).abs(), (right - to).abs());
+        let is_near = before.max(behind) <= NEAR_EM * em && before.min(behind) <= EDGE_EM * em;
+        parted += usize::from(is_near);
     }
     parted >= 2 && parted >= across
 }
