@@ -31,6 +31,8 @@ const WRAPPED_MAX: usize = 8;
 const SINGLES_MAX: usize = 4;
 /// Minimum fraction of the slots of the rows that have text.
 const FILLED_MIN: f32 = 0.35;
+/// The same where there is no word.
+const FILLED_OF_NUMBERS: f32 = 0.8;
 /// Minimum fraction of segments at the common edge of their column.
 const ALIGNED_MIN: f32 = 0.6;
 /// Distance from the common edge, in em.
@@ -304,6 +306,11 @@ fn is_table(frame: &Frame<'_>, grid: &[Line<'_>], columns: &[(f32, f32)], rows: 
     let slots = grid.len() * columns.len();
     let filled: usize = grid.iter().flatten().map(|(first, last, _)| last - first + 1).sum();
     if full < rows_needed(columns.len()) || (filled as f32) < FILLED_MIN * slots as f32 || full * 2 < rows {
+        return false;
+    }
+    // Numbers here and there, without one word, are those at the axes of a chart.
+    let has_words = grid.iter().flatten().any(|(.., s)| s.text().chars().any(char::is_alphabetic));
+    if !has_words && (filled as f32) < FILLED_OF_NUMBERS * slots as f32 {
         return false;
     }
     let by_column: Vec<Vec<&Segment<'_>>> = (0..columns.len())

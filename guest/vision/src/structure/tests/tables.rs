@@ -226,3 +226,28 @@ fn the_bracketed_part_of_a_value_belongs_to_it() {
     assert_eq!((table.rows, table.columns), (5, 4));
     assert_eq!(texts(&table)[4], ["Total", "842 (84.2)", "10028 (2.8)", "10014 (1.4)"]);
 }
+
+#[test]
+fn the_numbers_and_the_panels_of_a_chart_are_no_table() {
+    let has_table = |sets: &[Set], rules: &[Rule]| {
+        blocks_of(sets, rules).iter().any(|(block, _)| block.kind == Kind::Table)
+    };
+    let axes: &[(f32, &[(f32, &str)])] = &[
+        (100.0, &[(60.0, "15"), (120.0, "30")]),
+        (120.0, &[(60.0, "10"), (120.0, "20")]),
+        (140.0, &[(180.0, "13")]),
+        (160.0, &[(65.0, "5"), (240.0, "5")]),
+        (180.0, &[(65.0, "0"), (245.0, "0")]),
+    ];
+    assert!(!has_table(&rows_at(axes), &[]));
+    let numbers: &[(f32, &[(f32, &str)])] = &[
+        (100.0, &[(60.0, "15"), (120.0, "30"), (180.0, "12")]),
+        (114.0, &[(60.0, "10"), (120.0, "20"), (180.0, "13")]),
+        (128.0, &[(60.0, "11"), (120.0, "21"), (180.0, "14")]),
+    ];
+    assert!(has_table(&rows_at(numbers), &[]));
+    let panels = grid(&[60.0, 160.0, 260.0, 360.0, 460.0], &[100.0, 200.0, 300.0, 400.0], &[]);
+    let words =
+        [line(80.0, 140.0, 10.0, "sun"), line(300.0, 140.0, 10.0, "sea"), line(80.0, 240.0, 10.0, "sky")];
+    assert!(!has_table(&words, &panels));
+}
