@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 
 use lector_sdk::{Error, Image, debug};
 use lector_vision::ctc::Reading;
+use lector_vision::detect::TextBox;
 use lector_vision::geometry::{Quad, Rotation};
 
 use crate::languages;
@@ -96,11 +97,12 @@ impl Cascade {
         }))))
     }
 
-    /// Returns the quad in which the text of a detected box is read, in reading direction.
-    pub(crate) fn reading_quad(&self, quad: &Quad) -> Quad {
+    /// Returns the quads in which the text of the detected boxes of a page is read, in reading direction.
+    pub(crate) fn reading_quads(&self, boxes: &[TextBox]) -> Vec<Quad> {
+        let quads: Vec<Quad> = boxes.iter().map(|text| text.quad).collect();
         match &self.0 {
-            Readers::Tier(tier) => tier.accurate.reading_quad(quad),
-            Readers::Languages(transcriber) => transcriber.reading_quad(quad),
+            Readers::Tier(tier) => tier.accurate.reading_quads(&quads),
+            Readers::Languages(transcriber) => transcriber.reading_quads(&quads),
         }
     }
 

@@ -21,6 +21,7 @@ mod fragment;
 mod languages;
 mod line_runs;
 mod lines;
+mod lookalikes;
 mod pixels;
 mod recognition;
 mod resolution;

@@ -65,9 +65,9 @@ impl Recognizer {
         })
     }
 
-    /// Returns the quad in which the text of a detected box is read, in reading direction.
-    pub(crate) fn reading_quad(&self, quad: &Quad) -> Quad {
-        crop::reading_quad(quad, &self.crops)
+    /// Returns the quads in which the text of the detected boxes of a page is read, in reading direction.
+    pub(crate) fn reading_quads(&self, quads: &[Quad]) -> Vec<Quad> {
+        crop::reading_quads(quads, &self.crops)
     }
 
     /// Returns the refusal of a run because the time of the page is nearly over, if there was one.

@@ -94,6 +94,11 @@ pub(crate) fn detected(name: &str) -> Detected {
     named(name).map_or(Detected::Nothing, Detected::Other)
 }
 
+/// Returns the script that the data of a language reads.
+pub(crate) fn of_language(language: &str) -> Option<&'static Script> {
+    SCRIPTS.iter().find(|script| script.languages.contains(&language))
+}
+
 /// Returns the script of this name of the table.
 pub(crate) fn named(name: &str) -> Option<&'static Script> {
     SCRIPTS.iter().find(|script| script.name == name)

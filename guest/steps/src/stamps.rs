@@ -3,7 +3,7 @@
 //! Called once for a page that is read from pixels and has colored areas.
 
 use lector_sdk::{Error, Image, Size, span};
-use lector_vision::geometry::{Quad, Rect};
+use lector_vision::geometry::Rect;
 use lector_vision::stamp;
 
 use crate::cascade::Cascade;
@@ -49,7 +49,7 @@ pub(crate) async fn read_under(
         let plain = Image::from_rgb(size, &rgb)?;
         drop(rgb);
         let boxes = detector.find(&plain).await?.boxes;
-        let quads: Vec<Quad> = boxes.iter().map(|text| recognizer.reading_quad(&text.quad)).collect();
+        let quads = recognizer.reading_quads(&boxes);
         let readings = recognizer.read(&plain, &quads).await?;
         for ((text, quad), reading) in boxes.iter().zip(quads).zip(readings) {
             let Some(reading) = reading else { continue };
@@ -118,6 +118,8 @@ fn keep_better(lines: &mut Vec<Line>, line: Line) {
 #[cfg(test)]
 mod tests {
     use lector_vision::ctc::{Glyph, Reading};
+
+    use lector_vision::geometry::Quad;
 
     use super::*;
 

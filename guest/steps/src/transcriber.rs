@@ -1,6 +1,7 @@
 //! The host's line recognizer for the scripts that PP-OCR lacks: one line a run, several runs in flight. Its labels are the
 //! languages that are installed. Called by the cascade (`cascade.rs`).
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -12,6 +13,8 @@ use lector_vision::geometry::Quad;
 use crate::convert::to_sdk_quad;
 use crate::languages;
 use crate::line_runs::{RunsInTime, joined};
+use crate::lookalikes::Letters;
+use crate::scripts;
 use crate::settings::Settings;
 
 /// Alias of the model.
@@ -37,6 +40,8 @@ pub(crate) struct Transcriber {
     model: Rc<Model>,
     /// Labels of the languages.
     languages: Tensor,
+    /// Letters of the script of the first language that look like Latin ones.
+    letters: Option<&'static Letters>,
     crops: CropOptions,
     in_flight: usize,
     in_time: RunsInTime,
@@ -74,6 +79,10 @@ impl Transcriber {
         Ok(Self {
             model: Rc::clone(model),
             languages: labels(installed, names)?,
+            letters: names
+                .iter()
+                .find_map(|name| scripts::of_language(name))
+                .and_then(|script| Letters::of_script(script.name)),
             crops: CropOptions { height: HEIGHT, width_max: WIDTH_MAX, ..CropOptions::default() },
             in_flight: settings.recognition.in_flight as usize,
             in_time: RunsInTime::default(),
@@ -90,9 +99,9 @@ impl Transcriber {
         run(model, picture, &labels(installed, &[name])?).await
     }
 
-    /// Returns the quad in which the text of a detected box is read, in reading direction.
-    pub(crate) fn reading_quad(&self, quad: &Quad) -> Quad {
-        crop::reading_quad(quad, &self.crops)
+    /// Returns the quads in which the text of the detected boxes of a page is read, in reading direction.
+    pub(crate) fn reading_quads(&self, quads: &[Quad]) -> Vec<Quad> {
+        crop::reading_quads(quads, &self.crops)
     }
 
     /// Returns the refusal of a run because the time of the page is nearly over, if there was one.
@@ -117,7 +126,15 @@ impl Transcriber {
         let normalization =
             Normalization { mean: (0.0, 0.0, 0.0), std: (1.0, 1.0, 1.0), channels: Channels::Rgb };
         let line = Crops { crops, size, normalization }.stack().await?;
-        run(&self.model, &line, &self.languages).await
+        let mut reading = run(&self.model, &line, &self.languages).await?;
+        if let Some(letters) = self.letters {
+            for glyph in &mut reading.glyphs {
+                if let Cow::Owned(text) = letters.in_one_script(&glyph.text) {
+                    glyph.text = text;
+                }
+            }
+        }
+        Ok(reading)
     }
 }
 

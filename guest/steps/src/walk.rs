@@ -334,7 +334,7 @@ impl Walk<'_> {
         recognizer: &Cascade,
         transcript: &mut Transcript,
     ) -> Result<Vec<Line>, Error> {
-        let mut quads: Vec<Quad> = boxes.iter().map(|text| recognizer.reading_quad(&text.quad)).collect();
+        let mut quads = recognizer.reading_quads(boxes);
         let mut readings = {
             let _span = span("recognition");
             recognizer.read(image, &quads).await?

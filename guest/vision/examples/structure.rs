@@ -3,16 +3,17 @@
 //!
 //! A page is `{"size": [w, h], "first": true, "words": [[text, x, y, w, h, font_size, ends_line, source], ..],
 //! "pictures": [[x, y, w, h], ..], "rules": [[x0, y0, x1, y1], ..]}`, in points. With `"image": [path, w, h]`, a file of RGB triples,
-//! the rules are found in its pixels, as the standard guest does.
+//! the rules are found in its pixels, as the standard guest does. `"lines": [[text, x, y, w, h, [[word, x, y, w, h], ..]], ..]`
+//! in place of `words` are lines read from pixels, which have no font.
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a program for developers")]
 
 use std::io::BufRead;
 
-use lector_vision::geometry::{Point, Rect};
+use lector_vision::geometry::{Point, Quad, Rect};
 use lector_vision::layout;
 use lector_vision::rules::{self, Rule};
 use lector_vision::structure::{self, Block, Kind, Piece, Sheet, Token, Vocabulary};
-use lector_vision::textlayer::{self, Origin, Span};
+use lector_vision::textlayer::{self, LayerLine, LayerWord, Origin, Span};
 use serde_json::{Value, json};
 
 fn main() {
@@ -65,9 +66,12 @@ fn read(page: &Value) -> Value {
     let rules: Vec<Rule> =
         page["rules"].as_array().map(|all| all.iter().map(rule).collect()).unwrap_or_default();
     let rules = in_pixels(&page["image"], size).unwrap_or(rules);
-    let lines = textlayer::lines(&spans);
+    let lines = match page["lines"].as_array() {
+        Some(read) => read.iter().map(line_read).collect(),
+        None => textlayer::lines(&spans),
+    };
     let quads: Vec<_> = lines.iter().map(|line| line.quad).collect();
-    let placed = layout::reading_order(&quads, &[], size);
+    let placed = layout::reading_order(&quads, &rules, size);
     let mut texts = Vec::new();
     for group in placed.chunk_by(|a, b| a.line == b.line) {
         let members: Vec<_> = group.iter().filter_map(|place| lines.get(place.index)).collect();
@@ -85,7 +89,7 @@ fn read(page: &Value) -> Value {
                 .flat_map(|line| &line.words)
                 .map(|word| Token { text: &word.text, quad: word.quad })
                 .collect(),
-            font_size: members.first().map(|line| line.font_size),
+            font_size: members.first().map(|line| line.font_size).filter(|size| *size > 0.0),
             block: place.block,
             zone: place.zone,
         })
@@ -96,6 +100,23 @@ fn read(page: &Value) -> Value {
     let vocabulary = Vocabulary::of(pieces.iter().map(|piece| piece.text));
     let blocks: Vec<Value> = blocks.iter().map(|block| shown(block, &pieces, &vocabulary)).collect();
     json!({ "blocks": blocks })
+}
+
+/// Makes a line read from pixels, without the size of a font.
+fn line_read(line: &Value) -> LayerLine {
+    let quad = |v: &Value| {
+        let rect = Rect { x: number(v, 1), y: number(v, 2), width: number(v, 3), height: number(v, 4) };
+        Quad::from_rect(&rect)
+    };
+    let text = |v: &Value| v[0].as_str().unwrap_or_default().to_owned();
+    let words = line[5].as_array().into_iter().flatten();
+    LayerLine {
+        words: words.map(|word| LayerWord { text: text(word), quad: quad(word) }).collect(),
+        text: text(line),
+        quad: quad(line),
+        font_size: 0.0,
+        origin: Origin::Page,
+    }
 }
 
 fn shown(block: &Block, pieces: &[Piece<'_>], vocabulary: &Vocabulary) -> Value {

@@ -29,6 +29,9 @@ impl Default for CropOptions {
 /// Minimum ratio of height to width of a vertical line.
 const VERTICAL_ASPECT: f32 = 1.5;
 
+/// Height up to which a box is a single narrow character beside level lines, as a ratio to their height.
+const CHARACTER_HEIGHT: f32 = 1.4;
+
 /// A piece of a line for one row of a recognizer's batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Piece {
@@ -49,12 +52,40 @@ pub fn is_vertical(quad: &Quad) -> bool {
     quad.height() >= VERTICAL_ASPECT * quad.width()
 }
 
-/// Returns the quad to read: the corners of a detected box in reading direction, with a margin. A vertical box is read
-/// downwards (text turned clockwise); the line classifier detects upward text, see [`crate::orientation`].
-pub fn reading_quad(quad: &Quad, options: &CropOptions) -> Quad {
-    let quad = if is_vertical(quad) { quad.rotated_corners(Rotation::Quarter) } else { *quad };
-    let margin = options.margin * quad.height();
-    if margin == 0.0 { quad } else { quad.expanded(margin, margin) }
+/// Returns the height of most of the level text of these boxes, weighted by length; 0 where no box is level.
+pub fn level_height<'a>(quads: impl IntoIterator<Item = &'a Quad>) -> f32 {
+    let mut heights: Vec<(f32, f32)> = quads
+        .into_iter()
+        .filter(|quad| quad.is_finite() && !is_vertical(quad))
+        .map(|quad| (quad.height(), quad.width()))
+        .collect();
+    heights.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let half = heights.iter().map(|(_, length)| length).sum::<f32>() / 2.0;
+    let mut passed = 0.0;
+    let middle = heights.iter().find(|(_, length)| {
+        passed += length;
+        passed >= half
+    });
+    middle.map_or(0.0, |(height, _)| *height)
+}
+
+/// Returns the corners of a detected box in reading direction. A vertical box is read downwards (text turned clockwise); the
+/// line classifier detects upward text, see [`crate::orientation`]. A box no higher than the level lines of the page
+/// ([`level_height`]) is not turned: it is one narrow character, such as a digit in a table.
+pub fn turned_to_read(quad: &Quad, level_height: f32) -> Quad {
+    let is_line = is_vertical(quad) && quad.height() > CHARACTER_HEIGHT * level_height;
+    if is_line { quad.rotated_corners(Rotation::Quarter) } else { *quad }
+}
+
+/// Returns the quads to read of the boxes of a page, in reading direction, with a margin.
+pub fn reading_quads(quads: &[Quad], options: &CropOptions) -> Vec<Quad> {
+    let level_height = level_height(quads);
+    let to_read = |quad: &Quad| {
+        let quad = turned_to_read(quad, level_height);
+        let margin = options.margin * quad.height();
+        if margin == 0.0 { quad } else { quad.expanded(margin, margin) }
+    };
+    quads.iter().map(to_read).collect()
 }
 
 /// Returns the columns of a line in reading direction at `height` rows with its aspect kept, at least `width_min`.

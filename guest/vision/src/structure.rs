@@ -16,6 +16,7 @@ mod numbers;
 mod paragraphs;
 mod patterns;
 mod roles;
+mod spans;
 mod tokens;
 mod wording;
 

@@ -10,20 +10,26 @@ fn quad(width: f32, height: f32) -> Quad {
 #[test]
 fn lines_on_end_are_read_downwards() {
     let options = CropOptions::default();
-    let turned = reading_quad(&quad(20.0, 300.0), &options);
+    let read = |quad: Quad| reading_quads(&[quad], &options)[0];
+    let turned = read(quad(20.0, 300.0));
     assert_eq!(turned.0[0], Point::new(30.0, 20.0), "begins at the upper right");
     assert_eq!((turned.width(), turned.height()), (300.0, 20.0));
-    assert_eq!(
-        reading_quad(&quad(20.0, 29.0), &options),
-        quad(20.0, 29.0),
-        "a single high letter is not a vertical line"
-    );
+    assert_eq!(read(quad(20.0, 29.0)), quad(20.0, 29.0), "a single high letter is not a vertical line");
+}
+
+#[test]
+fn a_narrow_character_beside_level_lines_is_not_turned() {
+    // A digit in the cell of a table, its label, and a vertical line as high as three characters.
+    let boxes = [quad(13.0, 24.0), quad(120.0, 22.0), quad(20.0, 66.0)];
+    let read = reading_quads(&boxes, &CropOptions::default());
+    assert_eq!(read[..2], boxes[..2]);
+    assert_eq!((read[2].width(), read[2].height()), (66.0, 20.0));
 }
 
 #[test]
 fn margins_are_in_line_heights() {
     let options = CropOptions { margin: 0.1, ..CropOptions::default() };
-    let grown = reading_quad(&quad(200.0, 20.0), &options).bounds();
+    let grown = reading_quads(&[quad(200.0, 20.0)], &options)[0].bounds();
     assert!((grown.width - 204.0).abs() < 1e-3 && (grown.height - 24.0).abs() < 1e-3);
 }
 

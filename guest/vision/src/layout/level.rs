@@ -7,7 +7,7 @@ use super::cells::{Cell, Row};
 use super::flow::Block;
 use super::grid::Grid;
 use crate::crop;
-use crate::geometry::{Point, Quad, Rotation};
+use crate::geometry::{Point, Quad};
 use crate::rules::Rule;
 
 /// Ratio of length to height from which a box indicates the text direction; shorter boxes indicate only a position.
@@ -38,9 +38,10 @@ fn quarter(angle: f32) -> usize {
     (angle / FRAC_PI_2).round().rem_euclid(4.0) as usize
 }
 
-/// Returns the quad in reading direction, whether or not the caller has already turned vertical boxes.
-fn reading(quad: &Quad) -> Quad {
-    if crop::is_vertical(quad) { quad.rotated_corners(Rotation::Quarter) } else { *quad }
+/// Returns the boxes in reading direction with their indices, whether or not the caller has already turned vertical ones.
+fn reading(boxes: &[Quad]) -> impl Iterator<Item = (usize, Quad)> {
+    let height = crop::level_height(boxes);
+    boxes.iter().map(move |quad| crop::turned_to_read(quad, height)).enumerate()
 }
 
 /// Returns the direction of most of the text, weighted by line length: the most frequent quarter, then the median
@@ -74,15 +75,13 @@ fn direction(quads: &[(usize, Quad)]) -> f32 {
 
 /// Returns the direction of most of the text of these boxes.
 pub(super) fn direction_of(boxes: &[Quad]) -> f32 {
-    let quads: Vec<(usize, Quad)> =
-        boxes.iter().enumerate().map(|(i, q)| (i, reading(q))).filter(|(_, q)| q.is_finite()).collect();
+    let quads: Vec<(usize, Quad)> = reading(boxes).filter(|(_, quad)| quad.is_finite()).collect();
     direction(&quads)
 }
 
 /// Turns a page level.
 pub(super) fn level(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Leveled {
-    let (quads, nowhere): (Vec<_>, Vec<_>) =
-        boxes.iter().enumerate().map(|(i, q)| (i, reading(q))).partition(|(_, q)| q.is_finite());
+    let (quads, nowhere): (Vec<_>, Vec<_>) = reading(boxes).partition(|(_, quad)| quad.is_finite());
     let angle = direction(&quads);
     let center = Point::new(page.0 / 2.0, page.1 / 2.0);
     let grid = Grid::of(

@@ -9,6 +9,7 @@ use super::columns::{columns, hit, nearest, split};
 use super::frame::{Found, Frame};
 use super::numbers::is_value;
 use super::patterns;
+use super::spans;
 use super::tokens::{Row, Segment, around, quantile, rows, segments, segments_read};
 
 /// Most cuts of one candidate.
@@ -22,10 +23,16 @@ const ROW_GAP_EM: f32 = 3.5;
 /// Words and width (as a fraction of the zone) from which a line alone in its row is prose.
 const PROSE_WORDS: usize = 7;
 const PROSE_WIDTH: f32 = 0.55;
+/// Most lines of a header.
+const HEADER_LINES_MAX: usize = 6;
+/// Most lines of a cell of the last row below its first one.
+const WRAPPED_MAX: usize = 8;
 /// Most rows in a sequence with one segment.
 const SINGLES_MAX: usize = 4;
 /// Minimum fraction of the slots of the rows that have text.
 const FILLED_MIN: f32 = 0.35;
+/// The same where there is no word.
+const FILLED_OF_NUMBERS: f32 = 0.8;
 /// Minimum fraction of segments at the common edge of their column.
 const ALIGNED_MIN: f32 = 0.6;
 /// Distance from the common edge, in em.
@@ -39,7 +46,7 @@ fn rows_needed(columns: usize) -> usize {
 }
 
 /// Segments of a row by columns: first and last column, and the segment.
-type Line<'a> = Vec<(usize, usize, Segment<'a>)>;
+pub(super) type Line<'a> = Vec<(usize, usize, Segment<'a>)>;
 
 /// Returns the aligned tables among the lines that are not taken.
 pub(super) fn tables(frame: &Frame<'_>, taken: &[bool]) -> Vec<Found> {
@@ -195,16 +202,34 @@ fn trimmed<'r, 'a>(rows: &'r [Row<'a>]) -> &'r [Row<'a>] {
     };
     let start =
         rows.get(..first).unwrap_or_default().iter().rposition(|row| !heads(row)).map_or(0, |at| at + 1);
-    // The wrapped last line of a cell.
-    let wraps = |pair: &[Row<'a>]| match pair {
-        [a, b] => {
-            let second = a.segments.get(1).map_or(f32::INFINITY, |s| s.area.x);
-            b.area.x >= second - 0.5 * b.area.height && b.area.y - a.area.bottom() < 0.5 * b.area.height
-        }
-        _ => false,
-    };
-    let end = if rows.get(last..last + 2).is_some_and(wraps) { last + 2 } else { last + 1 };
+    let mut end = last + 1;
+    while end - last <= WRAPPED_MAX
+        && rows
+            .get(last)
+            .zip(rows.get(end))
+            .is_some_and(|(full, row)| rows.get(end - 1).is_some_and(|above| wraps_below(full, above, row)))
+    {
+        end += 1;
+    }
     rows.get(start..end).unwrap_or_default()
+}
+
+/// Returns whether a row below the last one of several segments is a wrapped line of one of its cells.
+fn wraps_below(full: &Row<'_>, above: &Row<'_>, row: &Row<'_>) -> bool {
+    let near = 0.5 * row.area.height;
+    let second = full.segments.get(1).map_or(f32::INFINITY, |s| s.area.x);
+    let below = above.segments.iter().any(|s| (s.area.x - row.area.x).abs() < near);
+    // A word, and not the letter of a formula.
+    let is_word = |text: &str| {
+        text.starts_with(char::is_lowercase) && text.chars().take_while(|c| c.is_alphabetic()).count() > 1
+    };
+    let goes_on = || row.segments.first().is_some_and(|s| is_word(&s.text()));
+    let inside = if row.area.x >= second - near {
+        below || above.segments.len() > 1
+    } else {
+        below && row.area.right() < second && goes_on()
+    };
+    inside && row.area.y - above.area.bottom() < near
 }
 
 /// Returns the row at which rows without common columns are cut: the one whose segments cover most of the white space of
@@ -232,11 +257,13 @@ fn assess(frame: &Frame<'_>, rows: &[Row<'_>]) -> Option<Found> {
         return None;
     }
     let grid: Vec<Line<'_>> = rows.iter().map(|row| placed(row, &columns, em)).collect();
-    if !is_table(frame, &grid, &columns) {
+    let mut logical = joined(frame, rows, grid.clone(), &columns);
+    // Cells of many lines leave most lines with one cell: such a table shows when their lines are joined.
+    if !is_table(frame, &grid, &columns, grid.len()) && !is_table(frame, &grid, &columns, logical.len()) {
         return None;
     }
     let area = around(rows.iter().map(|row| row.area))?;
-    let logical = joined(frame, rows, grid, columns.len());
+    spans::widen(frame, &mut logical, &columns);
     let confidence = (0.5 + 0.05 * (logical.len().min(5) + columns.len().min(5)) as f32).min(0.95);
     let size = (logical.len(), columns.len());
     let mut lines: Vec<usize> = rows.iter().flat_map(|row| row.segments.iter().map(|s| s.line)).collect();
@@ -272,15 +299,18 @@ fn placed<'a>(row: &Row<'a>, columns: &[(f32, f32)], em: f32) -> Line<'a> {
 }
 
 /// Returns whether the rows have the traits of a table, and none of prose, lists, forms and tables of contents.
-fn is_table(frame: &Frame<'_>, grid: &[Line<'_>], columns: &[(f32, f32)]) -> bool {
+/// `rows` is their number, where lines may belong to one cell.
+fn is_table(frame: &Frame<'_>, grid: &[Line<'_>], columns: &[(f32, f32)], rows: usize) -> bool {
     let em = frame.em;
     let full = grid.iter().filter(|line| line.len() >= 2).count();
     let slots = grid.len() * columns.len();
     let filled: usize = grid.iter().flatten().map(|(first, last, _)| last - first + 1).sum();
-    if full < rows_needed(columns.len())
-        || (filled as f32) < FILLED_MIN * slots as f32
-        || full * 2 < grid.len()
-    {
+    if full < rows_needed(columns.len()) || (filled as f32) < FILLED_MIN * slots as f32 || full * 2 < rows {
+        return false;
+    }
+    // Numbers here and there, without one word, are those at the axes of a chart.
+    let has_words = grid.iter().flatten().any(|(.., s)| s.text().chars().any(char::is_alphabetic));
+    if !has_words && (filled as f32) < FILLED_OF_NUMBERS * slots as f32 {
         return false;
     }
     let by_column: Vec<Vec<&Segment<'_>>> = (0..columns.len())
@@ -312,7 +342,7 @@ fn is_table(frame: &Frame<'_>, grid: &[Line<'_>], columns: &[(f32, f32)]) -> boo
     {
         return false;
     }
-    columns.len() > 2 || is_pair_table(&by_column, full, grid.len())
+    columns.len() > 2 || is_pair_table(&by_column, full, rows)
 }
 
 /// Returns whether two columns are a table and not the labels and values of a form.
@@ -371,7 +401,13 @@ fn is_running_text(column: &[&Segment<'_>], em: f32) -> bool {
 
 /// Joins the lines of cells: rows that overlap, the lines of a header, and a line with text in some of the columns of the line
 /// above only, close below it.
-fn joined<'a>(frame: &Frame<'_>, rows: &[Row<'_>], grid: Vec<Line<'a>>, columns: usize) -> Vec<Line<'a>> {
+fn joined<'a>(
+    frame: &Frame<'_>,
+    rows: &[Row<'_>],
+    grid: Vec<Line<'a>>,
+    places: &[(f32, f32)],
+) -> Vec<Line<'a>> {
+    let columns = places.len();
     let em = frame.em;
     let gaps: Vec<f32> = rows
         .windows(2)
@@ -384,6 +420,10 @@ fn joined<'a>(frame: &Frame<'_>, rows: &[Row<'_>], grid: Vec<Line<'a>>, columns:
     let close = (0.15 * em).max(if typical > 0.4 * em { 0.6 * typical } else { 0.3 * em });
     let values = |line: &Line<'_>| line.iter().any(|(a, _, s)| *a > 0 && is_value(&s.text()));
     let data = grid.iter().position(values).unwrap_or(0);
+    // Text before a value is a header where most of what follows has values; otherwise it is a table of text.
+    let with_values = grid.iter().skip(data).filter(|line| values(line)).count();
+    let data = if data <= HEADER_LINES_MAX && with_values * 2 >= grid.len() - data { data } else { 0 };
+    let shares = bracketed(&grid, columns);
     let mut out: Vec<Line<'a>> = Vec::new();
     let mut last_is_single_line = true;
     for (i, line) in grid.into_iter().enumerate() {
@@ -402,8 +442,13 @@ fn joined<'a>(frame: &Frame<'_>, rows: &[Row<'_>], grid: Vec<Line<'a>>, columns:
             && (line.len() == 1 || shared * 2 <= line.len())
             && line.iter().all(|(a, b, _)| a == b)
             && last_is_single_line | (line.len() < columns);
-        let header = i < data && gap < close && line.iter().chain(above.iter()).all(|(a, b, _)| a == b);
-        if fits && (overlaps || header || wraps(above, &line, gap < close, gap < 0.5 * typical)) {
+        let header = i < data
+            && gap < close
+            && line.iter().chain(above.iter()).all(|(a, b, _)| a == b)
+            && !spans::is_over(above, &line, places, em);
+        let goes_on = wraps(above, &line, gap < close, gap < 0.5 * typical)
+            || (gap < close && completes(above, &line, &shares));
+        if fits && (overlaps || header || goes_on) {
             last_is_single_line = false;
             absorb(above, line);
         } else {
@@ -428,6 +473,29 @@ fn wraps(above: &Line<'_>, line: &Line<'_>, close: bool, tight: bool) -> bool {
     });
     let label = own.contains(&0) && !tight && !goes_on;
     inside && close && exact && !label && !line.iter().any(|(_, _, s)| is_value(&s.text()))
+}
+
+/// Returns for each column whether most of its values have a part in brackets: "12 (3.4)".
+fn bracketed(grid: &[Line<'_>], columns: usize) -> Vec<bool> {
+    let mut counts = vec![(0usize, 0usize); columns];
+    for (first, _, segment) in grid.iter().flatten() {
+        let text = segment.text();
+        if let Some(count) = counts.get_mut(*first).filter(|_| is_value(&text)) {
+            count.0 += usize::from(text.contains('(') && !text.starts_with('('));
+            count.1 += 1;
+        }
+    }
+    counts.into_iter().map(|(bracketed, all)| bracketed > 0 && bracketed * 2 >= all).collect()
+}
+
+/// Returns whether a line has nothing but the bracketed parts of the values above it, in columns whose values have them.
+fn completes(above: &Line<'_>, line: &Line<'_>, shares: &[bool]) -> bool {
+    line.iter().all(|(a, b, segment)| {
+        let whole = above.iter().find(|(c, d, _)| a == c && b == d).map(|(.., s)| s.text());
+        segment.text().starts_with(['(', '[', '{'])
+            && shares.get(*a).copied().unwrap_or(false)
+            && whole.is_some_and(|text| is_value(&text) && !text.contains('('))
+    })
 }
 
 /// Returns whether a text is nothing but the letter or number of a part: "(b)", "(iv)", "(2)".

@@ -4,6 +4,14 @@ use super::tokens::{Row, Segment, quantile};
 
 /// Minimum width of a corridor, in em.
 const CORRIDOR_EM: f32 = 0.35;
+/// Least gap between words of a segment that may be a corridor, in em.
+const WORD_GAP_EM: f32 = 0.4;
+/// Distance of a word from the left edge of its column, in em.
+const EDGE_EM: f32 = 0.35;
+/// Distance of the middle of a heading from that of its two columns, in em.
+const HEADING_EM: f32 = 0.6;
+/// Farthest edge of a neighbor beside a gap that other rows have, in em.
+const NEAR_EM: f32 = 1.5;
 /// Bins of an em.
 const BINS_PER_EM: f32 = 16.0;
 /// Most bins of an axis; a page has some 1,600.
@@ -31,11 +39,11 @@ pub(super) fn columns(rows: &[Row<'_>], em: f32) -> Vec<(f32, f32)> {
     let count = (((right - left) / bin).ceil() as usize + 2).min(BINS_MAX);
     let mut steps = vec![0i32; count + 1];
     let at = |x: f32| (((x - left) / bin).floor().max(0.0) as usize).min(count.saturating_sub(1));
-    for segment in &used {
-        if let Some(step) = steps.get_mut(at(segment.area.x)) {
+    for (start, end) in used.iter().flat_map(|segment| runs(segment, rows, em)) {
+        if let Some(step) = steps.get_mut(at(start)) {
             *step += 1;
         }
-        if let Some(step) = steps.get_mut(at(segment.area.right()) + 1) {
+        if let Some(step) = steps.get_mut(at(end) + 1) {
             *step -= 1;
         }
     }
@@ -57,7 +65,67 @@ pub(super) fn columns(rows: &[Row<'_>], em: f32) -> Vec<(f32, f32)> {
             _ => {}
         }
     }
-    merged(rows, columns, em)
+    without_headings(rows, merged(rows, columns, em), em)
+}
+
+/// Leaves out the column that a heading makes by itself where it stands in the middle of two columns, between their cells.
+fn without_headings(rows: &[Row<'_>], mut columns: Vec<(f32, f32)>, em: f32) -> Vec<(f32, f32)> {
+    let has = |row: &Row<'_>, column: (f32, f32)| {
+        row.segments.iter().any(|s| (column.0..=column.1).contains(&s.area.center().x))
+    };
+    let mut k = 1;
+    while let (Some(&left), Some(&own), Some(&right)) =
+        (columns.get(k - 1), columns.get(k), columns.get(k + 1))
+    {
+        let middle = ((left.0 + right.1) - (own.0 + own.1)).abs() / 2.0;
+        let mut with = rows.iter().enumerate().filter(|(_, row)| has(row, own));
+        let is_heading = match (with.next(), with.next()) {
+            (Some((at, _)), None) => rows.get(at + 1).is_some_and(|row| has(row, left) && has(row, right)),
+            _ => false,
+        };
+        if is_heading && middle <= HEADING_EM * em {
+            columns.remove(k);
+        } else {
+            k += 1;
+        }
+    }
+    columns
+}
+
+/// Returns the stretches that a segment covers: it ends at a gap between its words where other rows end segments, because
+/// cells that stand close to each other are read as one text in some rows.
+fn runs(segment: &Segment<'_>, rows: &[Row<'_>], em: f32) -> Vec<(f32, f32)> {
+    let mut out: Vec<(f32, f32)> = Vec::new();
+    for word in &segment.words {
+        let (start, end) = (word.area.x, word.area.right());
+        match out.last_mut() {
+            Some(last) if start - last.1 < WORD_GAP_EM * em || !parts_elsewhere(rows, last.1, start, em) => {
+                last.1 = last.1.max(end);
+            }
+            _ => out.push((start, end)),
+        }
+    }
+    out
+}
+
+/// Returns whether more rows part two texts at this stretch, one with the same edge, than have one text across it.
+fn parts_elsewhere(rows: &[Row<'_>], from: f32, to: f32, em: f32) -> bool {
+    let middle = (from + to) / 2.0;
+    let (mut parted, mut across) = (0, 0);
+    for row in rows {
+        let areas = || row.segments.iter().map(|segment| segment.area);
+        if areas().any(|area| area.x < middle && area.right() > middle) {
+            across += 1;
+            continue;
+        }
+        let left = areas().map(|area| area.right()).filter(|right| *right <= middle).reduce(f32::max);
+        let right = areas().map(|area| area.x).filter(|x| *x >= middle).reduce(f32::min);
+        let Some((left, right)) = left.zip(right) else { continue };
+        let (before, behind) = ((from - left).abs(), (right - to).abs());
+        let is_near = before.max(behind) <= NEAR_EM * em && before.min(behind) <= EDGE_EM * em;
+        parted += usize::from(is_near);
+    }
+    parted >= 2 && parted >= across
 }
 
 /// Fraction of rows with text in a column below which it may be a wide space inside its neighbor.
@@ -125,13 +193,38 @@ pub(super) fn nearest(x: f32, columns: &[(f32, f32)]) -> usize {
     best.1
 }
 
-/// Splits a segment whose words lie in several columns, each wholly, with a visible gap at each boundary; the parts with
-/// their columns. `None` where it is one text.
-pub(super) fn split<'a>(
-    segment: &Segment<'a>,
-    columns: &[(f32, f32)],
-    em: f32,
-) -> Option<Vec<(usize, Segment<'a>)>> {
+/// A part of a segment, with its column.
+type Part<'a> = (usize, Segment<'a>);
+
+/// Splits a segment whose words lie in several columns, with a visible gap at each boundary; the parts with their columns.
+/// `None` where it is one text.
+pub(super) fn split<'a>(segment: &Segment<'a>, columns: &[(f32, f32)], em: f32) -> Option<Vec<Part<'a>>> {
+    split_inside(segment, columns, em).or_else(|| split_at_edges(segment, columns, em))
+}
+
+/// Splits a segment whose words begin at the left edges of columns: a text may be wider than the others of its column.
+fn split_at_edges<'a>(segment: &Segment<'a>, columns: &[(f32, f32)], em: f32) -> Option<Vec<Part<'a>>> {
+    let edge = |x: f32| columns.iter().position(|column| (x - column.0).abs() <= EDGE_EM * em);
+    let mut parts: Vec<(usize, Vec<super::tokens::Word<'a>>)> = Vec::new();
+    for word in &segment.words {
+        let Some((last, words)) = parts.last_mut() else {
+            parts.push((edge(word.area.x)?, vec![*word]));
+            continue;
+        };
+        let gap = words.last().map_or(0.0, |before| word.area.x - before.area.right());
+        match edge(word.area.x).filter(|k| k > last && gap >= WORD_GAP_EM * em) {
+            Some(k) => parts.push((k, vec![*word])),
+            None => words.push(*word),
+        }
+    }
+    if parts.len() < 2 {
+        return None;
+    }
+    parts.into_iter().map(|(k, words)| Some((k, Segment::of(segment.line, words)?))).collect()
+}
+
+/// Splits a segment whose words lie wholly inside their columns.
+fn split_inside<'a>(segment: &Segment<'a>, columns: &[(f32, f32)], em: f32) -> Option<Vec<Part<'a>>> {
     let mut parts: Vec<(usize, Vec<super::tokens::Word<'a>>)> = Vec::new();
     for word in &segment.words {
         let k = nearest(word.area.center().x, columns);
@@ -144,7 +237,7 @@ pub(super) fn split<'a>(
     if parts.len() < 2 || !ascending {
         return None;
     }
-    let made: Vec<(usize, Segment<'a>)> =
+    let made: Vec<Part<'a>> =
         parts.into_iter().filter_map(|(k, words)| Some((k, Segment::of(segment.line, words)?))).collect();
     let apart = made.windows(2).all(|pair| pair[1].1.area.x - pair[0].1.area.right() > 0.3 * em);
     let inside = made.iter().all(|(k, part)| {

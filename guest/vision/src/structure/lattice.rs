@@ -15,6 +15,8 @@ const FRAMED: f32 = 0.9;
 const SIDE: f32 = 0.6;
 /// Most lines of a grid along one axis.
 const LINES_MAX: usize = 400;
+/// Cells for each one with text, at most.
+const FILLED: usize = 3;
 /// Minimum distance of neighboring grid lines, in em: less is a double line.
 const STEP_EM: f32 = 0.5;
 
@@ -315,7 +317,12 @@ fn owners(groups: &[(usize, usize, usize, usize)], rows: usize, columns: usize) 
 fn is_table(frame: &Frame<'_>, drafts: &[Draft<'_>], slots: usize) -> bool {
     let filled: Vec<&Draft<'_>> = drafts.iter().filter(|draft| !draft.words.is_empty()).collect();
     let spanning = drafts.iter().filter(|draft| draft.row_span * draft.column_span > 1).count();
-    if filled.len() < 3 || drafts.len() < 4 || (spanning * 2 > drafts.len() && drafts.len() * 3 < slots) {
+    // The panels of a chart have a word here and there.
+    if filled.len() < 3
+        || drafts.len() < 4
+        || filled.len() * FILLED < drafts.len()
+        || (spanning * 2 > drafts.len() && drafts.len() * 3 < slots)
+    {
         return false;
     }
     let heights: Vec<(f32, f32)> = filled

@@ -7,6 +7,8 @@ use super::*;
 use crate::geometry::{Point, Quad, Rect};
 use crate::layout;
 
+mod tables;
+
 const PAGE: (f32, f32) = (600.0, 800.0);
 /// Advance of a letter in the tests, as a fraction of the font size.
 const ADVANCE: f32 = 0.5;
