@@ -387,7 +387,7 @@ impl Walk<'_> {
 /// Returns the warning about lines at right angles to most of the text that were read with a low confidence.
 fn across(kept: &[Fragment]) -> Option<String> {
     let quads: Vec<Quad> = kept.iter().map(|fragment| fragment.quad).collect();
-    let main = layout::direction(&quads);
+    let main = layout::direction(&quads, &[]);
     let quarters = |angle: f32| (angle / std::f32::consts::FRAC_PI_2).round() as i32;
     let is_doubtful = |fragment: &&Fragment| {
         fragment.confidence < ACROSS_SURE && quarters(fragment.quad.angle() - main).rem_euclid(2) == 1

@@ -71,7 +71,9 @@ fn read(page: &Value) -> Value {
         None => textlayer::lines(&spans),
     };
     let quads: Vec<_> = lines.iter().map(|line| line.quad).collect();
-    let placed = layout::reading_order(&quads, &rules, size);
+    // As the guest does: the order of embedded text needs no lines.
+    let guides: &[Rule] = if page["lines"].is_array() { &rules } else { &[] };
+    let placed = layout::reading_order(&quads, guides, size);
     let mut texts = Vec::new();
     for group in placed.chunk_by(|a, b| a.line == b.line) {
         let members: Vec<_> = group.iter().filter_map(|place| lines.get(place.index)).collect();

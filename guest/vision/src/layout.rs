@@ -77,8 +77,8 @@ pub fn reading_order(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Vec<Pl
 
 /// Returns the direction of most of the text in radians clockwise from "to the right": the tilt of a scan, and for text
 /// down the page a quarter turn.
-pub fn direction(boxes: &[Quad]) -> f32 {
-    level::direction_of(boxes)
+pub fn direction(boxes: &[Quad], rules: &[Rule]) -> f32 {
+    level::direction_of(boxes, rules)
 }
 
 /// Returns the quad around fragments of one printed line (the boxes that share a `Placed::line`), in the direction of

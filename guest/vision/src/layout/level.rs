@@ -12,6 +12,13 @@ use crate::rules::Rule;
 
 /// Ratio of length to height from which a box indicates the text direction; shorter boxes indicate only a position.
 const ASPECT_MIN: f32 = 2.5;
+/// Most tilt of rules against the text, in radians; others belong to a drawing.
+const RULE_TILT_MAX: f32 = 0.055;
+/// Least length of rules that show the tilt of a page, in text heights.
+const RULE_LENGTH: f32 = 10.0;
+/// Difference in tilt of rules that agree, and the fraction of their length that must.
+const RULE_SPREAD: f32 = 0.005;
+const RULES_AGREE: f32 = 0.7;
 
 /// A page ready to be cut.
 pub(super) struct Leveled {
@@ -73,16 +80,48 @@ fn direction(quads: &[(usize, Quad)]) -> f32 {
     base
 }
 
-/// Returns the direction of most of the text of these boxes.
-pub(super) fn direction_of(boxes: &[Quad]) -> f32 {
+/// Returns the direction of most of the text of these boxes; the rules drawn beside it tell its tilt.
+pub(super) fn direction_of(boxes: &[Quad], rules: &[Rule]) -> f32 {
     let quads: Vec<(usize, Quad)> = reading(boxes).filter(|(_, quad)| quad.is_finite()).collect();
-    direction(&quads)
+    along_rules(direction(&quads), &quads, rules)
+}
+
+/// Corrects a direction by the rules of the page where they agree: a table of short cells has boxes that hardly show its tilt,
+/// and rows that cross it.
+fn along_rules(angle: f32, quads: &[(usize, Quad)], rules: &[Rule]) -> f32 {
+    let mut heights: Vec<f32> = quads.iter().map(|(_, quad)| quad.height()).collect();
+    heights.sort_unstable_by(f32::total_cmp);
+    let height = heights.get(heights.len() / 2).copied().unwrap_or(0.0);
+    let mut tilts: Vec<(f32, f32)> = rules
+        .iter()
+        .map(|rule| {
+            let (x, y) = (rule.to.x - rule.from.x, rule.to.y - rule.from.y);
+            let off = wrapped(y.atan2(x) - angle);
+            (off - (off / FRAC_PI_2).round() * FRAC_PI_2, x.hypot(y))
+        })
+        .filter(|(tilt, length)| tilt.abs() <= RULE_TILT_MAX && *length >= RULE_LENGTH * height)
+        .collect();
+    tilts.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let all: f32 = tilts.iter().map(|(_, length)| length).sum();
+    let mut passed = 0.0;
+    let middle = tilts.iter().find(|(_, length)| {
+        passed += length;
+        passed >= all / 2.0
+    });
+    let Some((middle, _)) = middle else { return angle };
+    let agreeing: Vec<f32> = tilts
+        .iter()
+        .filter(|(tilt, _)| (tilt - middle).abs() <= RULE_SPREAD)
+        .map(|(_, length)| *length)
+        .collect();
+    let agree = agreeing.len() >= 2 && agreeing.iter().sum::<f32>() >= RULES_AGREE * all;
+    if agree { angle + middle } else { angle }
 }
 
 /// Turns a page level.
 pub(super) fn level(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Leveled {
     let (quads, nowhere): (Vec<_>, Vec<_>) = reading(boxes).partition(|(_, quad)| quad.is_finite());
-    let angle = direction(&quads);
+    let angle = along_rules(direction(&quads), &quads, rules);
     let center = Point::new(page.0 / 2.0, page.1 / 2.0);
     let grid = Grid::of(
         rules

@@ -67,7 +67,7 @@ pub(super) struct Frame<'a> {
 impl<'a> Frame<'a> {
     pub fn of(pieces: &[Piece<'a>], rules: &[Rule], sheet: &Sheet<'_>) -> Self {
         let quads: Vec<Quad> = pieces.iter().map(|piece| piece.quad).collect();
-        let angle = layout::direction(&quads);
+        let angle = layout::direction(&quads, rules);
         let center = Point::new(sheet.size.0 / 2.0, sheet.size.1 / 2.0);
         let level = |quad: &Quad| Quad(quad.0.map(|p| p.turned_about(center, -angle)));
         let area = |quad: &Quad| {

@@ -11,6 +11,9 @@ const PIECE_EM: f32 = 0.3;
 const COVERED: f32 = 0.6;
 /// How far a rule may reach into the box of a text, which is higher than its letters, in em.
 const INTO_EM: f32 = 0.35;
+/// Distance of the middle of a heading from that of its columns, as a fraction of their width: it stands in the middle of cells
+/// that are wider than their texts.
+const OFF_MIDDLE: f32 = 0.1;
 /// Distance of middles and edges that are the same, in em.
 const SAME_EM: f32 = 0.5;
 
@@ -149,8 +152,8 @@ fn centered(
             for b in (*last).max(a + 1)..right {
                 let (Some(start), Some(end)) = (columns.get(a), columns.get(b)) else { continue };
                 let off = (middle - (start.0 + end.1) / 2.0).abs();
-                let fits =
-                    off <= SAME_EM * em && area.x >= start.0 && area.right() <= end.1 && (a..=b).all(free);
+                let near = (SAME_EM * em).max(OFF_MIDDLE * (end.1 - start.0));
+                let fits = off <= near && area.x >= start.0 && area.right() <= end.1 && (a..=b).all(free);
                 if fits && best.is_none_or(|(least, _)| off < least) {
                     best = Some((off, (a, b)));
                 }

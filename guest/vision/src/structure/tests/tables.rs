@@ -251,3 +251,30 @@ fn the_numbers_and_the_panels_of_a_chart_are_no_table() {
         [line(80.0, 140.0, 10.0, "sun"), line(300.0, 140.0, 10.0, "sea"), line(80.0, 240.0, 10.0, "sky")];
     assert!(!has_table(&words, &panels));
 }
+
+#[test]
+fn the_rules_of_a_table_show_the_tilt_that_its_short_cells_hide() {
+    // Each box is level, as a detector makes those of short texts; their places are tilted by a row.
+    let tilt = 0.028;
+    let center = Point::new(PAGE.0 / 2.0, PAGE.1 / 2.0);
+    let heads = ["Name", "One", "Two", "Six", "Ten"];
+    let cells = ["Row", "1.1", "2.2", "6.6", "9.9"];
+    let mut sets = Vec::new();
+    for row in 0..8 {
+        for (column, x) in [40.0, 160.0, 280.0, 400.0, 520.0].into_iter().enumerate() {
+            let at = Point::new(x, 300.0 + 13.0 * row as f32).turned_about(center, tilt);
+            sets.push(line(at.x, at.y, 10.0, if row == 0 { heads[column] } else { cells[column] }));
+        }
+    }
+    let rules: Vec<Rule> = [297.0, 311.5, 403.0]
+        .into_iter()
+        .map(|y| Rule {
+            from: Point::new(38.0, y).turned_about(center, tilt),
+            to: Point::new(545.0, y).turned_about(center, tilt),
+        })
+        .collect();
+    let table = table_of(&sets, &rules);
+    assert_eq!((table.rows, table.columns), (8, 5));
+    assert_eq!(texts(&table)[0], heads);
+    assert_eq!(texts(&table)[7], cells);
+}
