@@ -36,12 +36,13 @@ pub const BEHAVIORS: [(&str, u16, &str); 18] = [
     ("finding-nowhere", 500, "guest_answer_invalid"),
 ];
 
-/// Small enough that a misbehavior ends soon, large enough that the machine's speed does not end it.
-const BUDGET: &str = "[deployments.budget]\nwall_ms = 10000\ncompute_ms = 500\nmemory_bytes = 67108864\nhandles = 100\n\
+/// Small enough that a misbehavior ends soon. Only the time on the clock is large: on a machine under load the half second of
+/// computing took more than ten.
+const BUDGET: &str = "[deployments.budget]\nwall_ms = 60000\ncompute_ms = 500\nmemory_bytes = 67108864\nhandles = 100\n\
                       host_bytes = 67108864\nhost_calls = 20000\n";
 /// Maximum time that a misbehavior may hold a page: its computing time, shared with others on a busy machine, and a
-/// margin.
-pub const CUT_WITHIN: Duration = Duration::from_secs(9);
+/// margin; less than the time on the clock.
+pub const CUT_WITHIN: Duration = Duration::from_secs(50);
 /// Concurrent clients of the misbehaving guest.
 const ATTACKERS: usize = 2;
 /// Pause between a response and an attacker's next page. The test is about guests, not about a flood of requests, which
