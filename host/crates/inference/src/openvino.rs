@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use api::Api;
 pub(crate) use compiled::Compiled;
+pub(crate) use core::CompileOptions;
 use core::{Core, OptionsInUse, Use};
 use ffi::{check, cstring};
 
@@ -67,17 +68,6 @@ static LOADED: Mutex<Option<(PathBuf, OpenVino)>> = Mutex::new(None);
 /// The loaded library and its core.
 #[derive(Clone)]
 pub(crate) struct OpenVino(Arc<Core>);
-
-/// Options of a compilation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CompileOptions {
-    /// Concurrent runs, each on a stream of its own.
-    pub(crate) streams: usize,
-    /// Threads over all streams.
-    pub(crate) threads: usize,
-    /// Whether operators compute in bf16 where they can.
-    pub(crate) bf16: bool,
-}
 
 impl OpenVino {
     /// Loads OpenVINO from `dir`. A second call with the same folder returns the same core.

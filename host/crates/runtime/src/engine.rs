@@ -36,8 +36,8 @@ const STACKS_PER_GUEST: u32 = 4;
 const WASM_STACK_BYTES: usize = 512 << 10;
 /// The whole stack of a call, including the host functions that it calls.
 const CALL_STACK_BYTES: usize = 2 << 20;
-/// Frames that a trap reports.
-const BACKTRACE_FRAMES: usize = 12;
+/// Frames that a trap reports: a panic has a dozen of the standard library's before the first one of the guest's author.
+const BACKTRACE_FRAMES: usize = 32;
 
 /// Creates the engine for `config`.
 pub fn engine(config: &RuntimeConfig) -> wasmtime::Result<Engine> {

@@ -28,6 +28,8 @@ const FOREIGN_CRATES: [&str; 7] =
     ["std", "core", "alloc", "dlmalloc", "compiler_builtins", "wit_bindgen", "__rustc"];
 /// Prefixes of runtime functions without a crate in their names.
 const FOREIGN_PREFIXES: [&str; 2] = ["__rust", "rust_"];
+/// The function of wasi-libc that ends every panic of a guest for WASI.
+const ABORT: &str = "abort";
 /// The crate whose generated functions call the guest's: no author wrote them.
 const SDK: &str = "lector_sdk";
 /// Wasmtime's message for its limit on the bytes that one call may pass to the host (the error type is private).
@@ -160,6 +162,7 @@ fn crate_of(function: &str) -> &str {
 fn is_foreign(function: &str) -> bool {
     FOREIGN_CRATES.contains(&crate_of(function))
         || FOREIGN_PREFIXES.iter().any(|prefix| function.starts_with(prefix))
+        || function == ABORT
 }
 
 /// Returns whether the author of the guest wrote the function: it is neither the SDK's nor an export that the linker made.
@@ -199,6 +202,7 @@ mod tests {
             "__rustc[1f2e]::rust_begin_unwind",
             "rust_panic",
             "wit_bindgen::rt::run_ctors_once",
+            "abort",
         ] {
             assert!(is_foreign(foreign), "{foreign}");
         }

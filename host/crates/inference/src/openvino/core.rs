@@ -3,8 +3,18 @@
 use std::ptr::NonNull;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::CompileOptions;
 use super::api::{self, Api};
+
+/// Options of a compilation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CompileOptions {
+    /// Concurrent runs, each on a stream of its own.
+    pub(crate) streams: usize,
+    /// Threads over all streams.
+    pub(crate) threads: usize,
+    /// Whether operators compute in bf16 where they can.
+    pub(crate) bf16: bool,
+}
 
 /// A core; models that it compiled keep it alive.
 pub(super) struct Core {
