@@ -71,7 +71,7 @@ pub(super) fn side_by_side<T: Sync, E: Send>(
         for _ in 1..at_once.min(items.len()) {
             let thread = std::thread::Builder::new().name("engine-opening".to_owned());
             // Without it, the other threads open its items.
-            if let Err(error) = thread.spawn_scoped(scope, &work) {
+            if let Err(error) = thread.spawn_scoped(scope, work) {
                 tracing::warn!(%error, "a thread that opens lanes cannot be started");
             }
         }
