@@ -442,13 +442,11 @@ fn joined<'a>(
             && (line.len() == 1 || shared * 2 <= line.len())
             && line.iter().all(|(a, b, _)| a == b)
             && last_is_single_line | (line.len() < columns);
-        let header = i < data
-            && gap < close
-            && line.iter().chain(above.iter()).all(|(a, b, _)| a == b)
-            && !spans::is_over(above, &line, places, em);
+        let header = i < data && gap < close && line.iter().chain(above.iter()).all(|(a, b, _)| a == b);
+        let is_own = i <= data && spans::is_over(above, &line, places, em);
         let goes_on = wraps(above, &line, gap < close, gap < 0.5 * typical)
             || (gap < close && completes(above, &line, &shares));
-        if fits && (overlaps || header || goes_on) {
+        if fits && !is_own && (overlaps || header || goes_on) {
             last_is_single_line = false;
             absorb(above, line);
         } else {
