@@ -10,7 +10,7 @@ use super::frame::{Found, Frame};
 use super::numbers::is_value;
 use super::patterns;
 use super::spans;
-use super::tokens::{Row, Segment, around, quantile, rows, segments, segments_read};
+use super::tokens::{Line, Row, Segment, around, quantile, rows, segments, segments_read};
 
 /// Most cuts of one candidate.
 const DEPTH_MAX: u32 = 16;
@@ -44,9 +44,6 @@ const WIDE_COLUMNS: usize = 4;
 fn rows_needed(columns: usize) -> usize {
     if columns >= WIDE_COLUMNS { 2 } else { ROWS_MIN }
 }
-
-/// Segments of a row by columns: first and last column, and the segment.
-pub(super) type Line<'a> = Vec<(usize, usize, Segment<'a>)>;
 
 /// Returns the aligned tables among the lines that are not taken.
 pub(super) fn tables(frame: &Frame<'_>, taken: &[bool]) -> Vec<Found> {
