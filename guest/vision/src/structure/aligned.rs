@@ -10,7 +10,7 @@ use super::frame::{Found, Frame};
 use super::numbers::is_value;
 use super::patterns;
 use super::spans;
-use super::tokens::{Row, Segment, around, quantile, rows, segments, segments_read};
+use super::tokens::{Line, Row, Segment, around, quantile, rows, segments, segments_read};
 
 /// Most cuts of one candidate.
 const DEPTH_MAX: u32 = 16;
@@ -44,9 +44,6 @@ const WIDE_COLUMNS: usize = 4;
 fn rows_needed(columns: usize) -> usize {
     if columns >= WIDE_COLUMNS { 2 } else { ROWS_MIN }
 }
-
-/// Segments of a row by columns: first and last column, and the segment.
-pub(super) type Line<'a> = Vec<(usize, usize, Segment<'a>)>;
 
 /// Returns the aligned tables among the lines that are not taken.
 pub(super) fn tables(frame: &Frame<'_>, taken: &[bool]) -> Vec<Found> {
@@ -442,13 +439,11 @@ fn joined<'a>(
             && (line.len() == 1 || shared * 2 <= line.len())
             && line.iter().all(|(a, b, _)| a == b)
             && last_is_single_line | (line.len() < columns);
-        let header = i < data
-            && gap < close
-            && line.iter().chain(above.iter()).all(|(a, b, _)| a == b)
-            && !spans::is_over(above, &line, places, em);
+        let header = i < data && gap < close && line.iter().chain(above.iter()).all(|(a, b, _)| a == b);
+        let is_own = i <= data && spans::is_over(above, &line, places, em);
         let goes_on = wraps(above, &line, gap < close, gap < 0.5 * typical)
             || (gap < close && completes(above, &line, &shares));
-        if fits && (overlaps || header || goes_on) {
+        if fits && !is_own && (overlaps || header || goes_on) {
             last_is_single_line = false;
             absorb(above, line);
         } else {

@@ -1,9 +1,9 @@
 //! Headings over several columns of an aligned table. Such a heading is narrower than its columns; it is told by the rule
 //! drawn between it and their own headings, or by its middle, which is that of its columns.
 
-use super::aligned::Line;
 use super::frame::Frame;
 use super::numbers::is_value;
+use super::tokens::Line;
 
 /// Distance of pieces of a rule that are one, along it and across it, in em.
 const PIECE_EM: f32 = 0.3;

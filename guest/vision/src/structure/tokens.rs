@@ -36,6 +36,9 @@ pub(super) struct Row<'a> {
     pub area: Rect,
 }
 
+/// Segments of a row by columns: first and last column, and the segment.
+pub(super) type Line<'a> = Vec<(usize, usize, Segment<'a>)>;
+
 impl<'a> Segment<'a> {
     pub fn of(line: usize, words: Vec<Word<'a>>) -> Option<Self> {
         let area = around(words.iter().map(|word| word.area))?;
