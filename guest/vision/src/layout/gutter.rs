@@ -1,6 +1,6 @@
 //! The white space between two columns of running text.
 
-use super::cells::{Cell, alignment, bands, bands_apart, common_rows, quantile, rows};
+use super::cells::{Cell, Row, alignment, bands, bands_apart, common_rows, quantile, rows};
 
 /// Minimum lines of a column.
 const LINES_MIN: usize = 3;
@@ -21,6 +21,9 @@ const PICTURE_REACH: f32 = 0.2;
 /// Distance in em from other boxes that cross a gutter, from which a box is two merged lines rather than part of a
 /// table.
 const ISOLATED_EM: f32 = 3.0;
+/// Distance between the rows of different cells of a table column, in typical distances of its rows; lines of one paragraph are
+/// nearer.
+const WIDER: f32 = 1.15;
 
 /// Columns side by side, and the cells above and below them.
 pub(super) struct Columns {
@@ -190,14 +193,61 @@ fn is_prose(cells: &[Cell], em: f32) -> bool {
 /// Returns whether the text at both sides of `x` forms many short bands that both sides share: rows of a table whose
 /// cells have several lines.
 fn is_banded(cells: &[Cell], x: f32, em: f32) -> bool {
-    let bands = bands(cells);
-    let mut gaps: Vec<f32> = bands.iter().skip(1).map(|(gap, _)| *gap).collect();
+    let split = bands(cells);
+    let mut gaps: Vec<f32> = split.iter().skip(1).map(|(gap, _)| *gap).collect();
     let typical = quantile(&mut gaps, 0.3);
-    let bands = bands_apart(bands, (0.45 * em).max(1.6 * typical));
+    let (left, right): (Vec<Cell>, Vec<Cell>) = cells.iter().partition(|c| c.center_x() < x);
+    let sides = [Pitch::of(&left), Pitch::of(&right)];
+    let mut bands: Vec<Vec<Cell>> = Vec::new();
+    for band in bands_apart(split, (0.45 * em).max(1.6 * typical)) {
+        // Two columns of different pitch have common white space where neither has more of it than between its other lines.
+        match bands.last_mut() {
+            Some(last) if !sides.iter().any(|side| side.is_wider_at(middle(last, &band))) => {
+                last.extend(band)
+            }
+            _ => bands.push(band),
+        }
+    }
     let both = bands
         .iter()
         .filter(|b| b.iter().any(|c| c.center_x() < x) && b.iter().any(|c| c.center_x() >= x))
         .count();
     let lines_a_band = cells.len() as f32 / 2.0 / bands.len() as f32;
     bands.len() >= 3 && both * 10 >= bands.len() * 6 && lines_a_band <= 4.0
+}
+
+/// Returns the height halfway between two bands.
+fn middle(above: &[Cell], below: &[Cell]) -> f32 {
+    let end = above.iter().map(Cell::core_bottom).fold(f32::NEG_INFINITY, f32::max);
+    let start = below.iter().map(Cell::core_top).fold(f32::INFINITY, f32::min);
+    0.5 * (end + start)
+}
+
+/// The lines of one side of a gutter.
+struct Pitch {
+    /// The middles of the rows, from the top.
+    rows: Vec<f32>,
+    /// The typical distance of rows.
+    typical: f32,
+}
+
+impl Pitch {
+    fn of(side: &[Cell]) -> Self {
+        let middle = |row: &Row| row.iter().map(Cell::center_y).sum::<f32>() / row.len().max(1) as f32;
+        let mut rows: Vec<f32> = rows(side).iter().map(middle).collect();
+        rows.sort_unstable_by(f32::total_cmp);
+        let mut steps: Vec<f32> = rows.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        Self { typical: quantile(&mut steps, 0.3), rows }
+    }
+
+    /// Returns whether the rows around this height are farther apart than those of one paragraph.
+    fn is_wider_at(&self, y: f32) -> bool {
+        let at = self.rows.partition_point(|row| *row < y);
+        let (Some(above), Some(below)) =
+            (at.checked_sub(1).and_then(|i| self.rows.get(i)), self.rows.get(at))
+        else {
+            return true;
+        };
+        below - above > WIDER * self.typical
+    }
 }

@@ -38,6 +38,14 @@ impl Page {
         self
     }
 
+    /// Adds full lines of running text with another pitch.
+    fn lines(&mut self, x: f32, y: f32, width: f32, pitch: f32, lines: usize) -> &mut Self {
+        for i in 0..lines {
+            self.text(x, y + pitch * i as f32, width);
+        }
+        self
+    }
+
     /// Adds one row of a table.
     fn row(&mut self, y: f32, cells: &[(f32, f32)]) -> &mut Self {
         cells.iter().for_each(|&(x, width)| {
@@ -96,6 +104,17 @@ fn columns_whose_lines_share_baselines() {
     let mut page = Page::default();
     page.text(100.0, 50.0, 800.0).paragraph(100.0, 100.0, 385.0, 40).paragraph(505.0, 100.0, 385.0, 40);
     page.check();
+}
+
+/// The white space that both have in common is no border of rows: it is that between the lines of each.
+#[test]
+fn columns_of_different_pitch() {
+    for pitch in [30.0, 34.0, 38.0, 42.0] {
+        let mut page = Page::default();
+        page.lines(100.0, 200.0, 560.0, pitch, 12).lines(100.0, 230.0 + 12.0 * pitch, 560.0, 28.0, 15);
+        page.lines(700.0, 200.0, 240.0, 28.0, 5).lines(700.0, 380.0, 240.0, 28.0, 18);
+        page.check();
+    }
 }
 
 #[test]
