@@ -203,21 +203,28 @@ async fn probes_are_answered_beyond_the_table() {
         stream.write_all(&body).await.unwrap();
         held.push(stream);
     }
-    let end = std::time::Instant::now() + lector_tests::HANG;
-    loop {
-        let usage =
-            arena.client.get(arena.gateway.url("/api/v1/usage")).bearer_auth(&arena.victim).send().await;
-        let status = usage.map(|answer| answer.status().as_u16());
-        if matches!(status, Ok(503)) {
-            break;
-        }
-        assert!(std::time::Instant::now() < end, "the table never became full: {status:?}");
-    }
+    until_usage(&arena, "the table never became full", |status| status == 503).await;
     assert_eq!(arena.gateway.get("/healthz").await.status, 200);
     assert_eq!(arena.gateway.get("/readyz").await.status, 200);
     let refused = arena.gateway.get("/api/v1/usage").await;
     refused.problem(503, "connections_full");
     assert_eq!(refused.header("retry-after"), "1");
     drop(held);
+    // The server learns of closed connections one after the other.
+    until_usage(&arena, "the table stayed full", |status| status == 200).await;
     arena.victim().await;
+}
+
+/// Waits until the victim's question about its usage has such a status.
+async fn until_usage(arena: &Arena, never: &str, is_it: impl Fn(u16) -> bool) {
+    let end = std::time::Instant::now() + lector_tests::HANG;
+    loop {
+        let usage =
+            arena.client.get(arena.gateway.url("/api/v1/usage")).bearer_auth(&arena.victim).send().await;
+        let status = usage.map(|answer| answer.status().as_u16());
+        if status.as_ref().is_ok_and(|status| is_it(*status)) {
+            return;
+        }
+        assert!(std::time::Instant::now() < end, "{never}: {status:?}");
+    }
 }
