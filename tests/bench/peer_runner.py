@@ -93,9 +93,12 @@ def faster_paddle(wanted):
 def tesseract(wanted):
     """Returns the program `tesseract` as a function from pixels to lines: words of its TSV, joined by line."""
     environment = dict(os.environ, OMP_THREAD_LIMIT=str(wanted.threads))
+    listed = subprocess.run(["tesseract", "--list-langs"], stdout=subprocess.PIPE, check=True, text=True).stdout.split()
 
     def read(pixels, language):
         name = TESSERACT_LANGUAGES.get(language)
+        if name and name not in listed:
+            raise SystemExit(f"Tesseract lacks a language of the pages: run `apt-get install tesseract-ocr-{name}`")
         if name is None:
             raise SystemExit(f"peer_runner.py has no Tesseract name for the language {language!r}")
         command = ["tesseract", "-", "-", "-l", name, "--dpi", str(round(wanted.dpi)), "tsv"]

@@ -95,7 +95,7 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
             LECTOR_SIDES.join(", ")
         );
     }
-    let mut measured = Vec::new();
+    let (mut measured, mut failed) = (Vec::new(), Vec::new());
     for side in &arguments.sides {
         println!("\n==> {side}");
         if side == "tesseract" && Command::new(side).arg("--version").output().is_err() {
@@ -106,13 +106,23 @@ pub fn run(places: &Places, arguments: &Arguments) -> Result<()> {
             continue;
         }
         let readings = out.join(format!("{side}.jsonl"));
-        measured.push(match OTHER_SIDES.iter().find(|(name, _)| name == side) {
-            Some(&other) => runner::read(places, arguments, &python, other, &folder, &rows, readings)?,
-            None => lector(places, arguments, side, &folder, &rows, readings)?,
-        });
+        let read = match OTHER_SIDES.iter().find(|(name, _)| name == side) {
+            Some(&other) => runner::read(places, arguments, &python, other, &folder, &rows, readings),
+            None => lector(places, arguments, side, &folder, &rows, readings),
+        };
+        match read {
+            Ok(read) => measured.push(read),
+            // The measurements of the others, which took minutes, are reported all the same.
+            Err(error) => {
+                println!("FAILED: {error:#}");
+                failed.push(side.as_str());
+            }
+        }
     }
     let scores = score(places, arguments, &python, &measured)?;
-    report(places, arguments.tier, &measured, &scores)
+    report(places, arguments.tier, &measured, &scores)?;
+    ensure!(failed.is_empty(), "sides that failed, see above: {}", failed.join(", "));
+    Ok(())
 }
 
 impl Tier {
