@@ -29,8 +29,8 @@ pub struct Arguments {
     /// Folder with the TensorRT libraries, which no package index provides
     #[arg(long, requires = "gpu", value_name = "DIR")]
     tensorrt: Option<PathBuf>,
-    /// Also install libtesseract and the data of these languages, by the names of Debian's packages: rus,kor,chi_sim; `all`;
-    /// `osd` is the data of script detection; without a value it and the twenty most used
+    /// Also install libtesseract, the data of script detection, and the data of these languages, by the names of Debian's
+    /// packages: rus,kor,chi_sim; or `all`; without a value the twenty most used
     #[arg(long, value_name = "LANGUAGES", num_args = 0..=1, value_delimiter = ',', default_missing_value = tesseract::MOST_USED)]
     languages: Option<Vec<String>>,
 }

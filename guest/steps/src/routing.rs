@@ -147,6 +147,9 @@ async fn find(
         let more: Vec<&'static Script> = SCRIPTS.iter().filter(is_new).collect();
         tried.extend(more);
     }
+    // Without script detection, scripts are tried in the order of the table, up to a limit: the page may be of another one.
+    let is_detected = guessed.is_some() || is_installed(DETECTION);
+    let undecided = || if is_detected { Route::Stays } else { Route::Missing(unsure()) };
     let upright = sample(lines, page);
     let on_their_heads: Vec<Quad> = upright.iter().map(|quad| quad.rotated_corners(Rotation::Half)).collect();
     let mut trials = 0;
@@ -155,7 +158,7 @@ async fn find(
         let own = script.languages.iter().filter(|language| is_installed(language));
         for language in own.take(TRIALS_OF_A_SCRIPT) {
             if trials == TRIALS_MAX {
-                return Ok(Route::Stays);
+                return Ok(undecided());
             }
             trials += 1;
             let transcriber = Transcriber::of(&model, &installed, &[*language], settings)?;
@@ -178,7 +181,7 @@ async fn find(
         {
             Route::Missing(not_installed(script))
         }
-        _ => Route::Stays,
+        _ => undecided(),
     })
 }
 
@@ -188,14 +191,14 @@ fn without_recognizer(error: &Error, guessed: Option<&'static Script>) -> Route 
     if error.code != WITHOUT_ENGINE {
         return Route::Stays;
     }
-    Route::Missing(guessed.map_or_else(
-        || {
-            "the text was read with a low confidence and may be of a script that the recognizers lack: to read it, run \
-             `cargo xtask setup --languages` on the server (Debian's packages tesseract-ocr-osd and tesseract-ocr-LANGUAGE)"
-                .to_owned()
-        },
-        not_installed,
-    ))
+    Route::Missing(guessed.map_or_else(unsure, not_installed))
+}
+
+/// Returns the warning for a page that was read with a low confidence, of a script that nobody knows.
+fn unsure() -> String {
+    "the text was read with a low confidence and may be of a script that the recognizers lack: to read it, run \
+     `cargo xtask setup --languages` on the server (Debian's packages tesseract-ocr-osd and tesseract-ocr-LANGUAGE)"
+        .to_owned()
 }
 
 fn not_installed(script: &'static Script) -> String {

@@ -16,6 +16,9 @@ use crate::shell::{self, Scratch};
 pub const MOST_USED: &str =
     "osd,eng,rus,ukr,bul,srp,ell,kor,ara,fas,urd,heb,hin,ben,tam,tel,tha,vie,kat,hye,mar";
 
+/// The data of script detection: without it a page whose language nobody names is not read in its script.
+const DETECTION: &str = "osd";
+
 /// Its language data is of version 4.1 and works with it.
 const SUITE: &str = "bookworm";
 /// The packages whose versions matter for what is read; they do not change within the suite. The others, which only have
@@ -92,7 +95,7 @@ fn packages(list: &str) -> Result<BTreeMap<&str, Package<'_>>> {
         .collect()
 }
 
-/// Returns the packages of the languages that were asked for.
+/// Returns the packages of the languages that were asked for, and that of script detection.
 fn wanted<'a, 'b>(
     known: &'b BTreeMap<&'a str, Package<'a>>,
     languages: &[String],
@@ -101,7 +104,7 @@ fn wanted<'a, 'b>(
     if languages.iter().any(|language| language == "all") {
         return Ok(all.collect());
     }
-    let asked: BTreeSet<&str> = languages.iter().map(String::as_str).collect();
+    let asked: BTreeSet<&str> = languages.iter().map(String::as_str).chain([DETECTION]).collect();
     let found: BTreeMap<_, _> = all.filter(|(name, _)| asked.contains(name)).collect();
     let unknown: Vec<_> = asked.into_iter().filter(|name| !found.contains_key(name)).collect();
     let names: Vec<_> = known.keys().copied().collect();
@@ -160,13 +163,17 @@ mod tests {
 
     #[test]
     fn an_unknown_language_is_named_and_all_are_all() {
-        let known = packages("# head\nrus\t1-2\taa\nkor\t1-2\tbb\n").unwrap();
+        let known = packages("# head\nrus\t1-2\taa\nkor\t1-2\tbb\nosd\t1-2\tcc\n").unwrap();
         let ask =
             |names: &[&str]| wanted(&known, &names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
-        assert_eq!(ask(&["all"]).unwrap().len(), 2);
+        assert_eq!(ask(&["all"]).unwrap().len(), 3);
         assert_eq!(ask(&["rus"]).unwrap()["rus"], &Package { version: "1-2", sha256: "aa" });
+        assert!(
+            ask(&["rus"]).unwrap().keys().eq(&["osd", "rus"]),
+            "script detection comes with any language"
+        );
         let error = ask(&["rus", "ru"]).unwrap_err().to_string();
-        assert!(error.contains("no package for ru; known are kor, rus"), "{error}");
+        assert!(error.contains("no package for ru; known are kor, osd, rus"), "{error}");
         assert!(packages("rus 1-2 aa").is_err());
     }
 }

@@ -107,6 +107,14 @@ fn a_script_without_an_installed_language_is_a_warning_with_the_package() {
 }
 
 #[test]
+fn a_page_that_no_trial_decides_without_script_detection_is_a_warning() {
+    let (model, _) = scripts(&[("rus", ("www.example.org 17", 0.95))]);
+    let transcript = read(&unsure(0.6).model("scripts", model), FakePage::raster(tall(&LINES)), "{}");
+    assert_eq!(texts(&transcript)[2], "BcBc");
+    assert!(transcript.warnings[0].contains("tesseract-ocr-osd"), "{:?}", transcript.warnings);
+}
+
+#[test]
 fn lines_of_latin_on_a_page_of_another_script_stay() {
     // The line recognizer reads the third line in Latin letters.
     let (model, _) = scripts(&[("osd", ("Cyrillic", 0.2)), ("rus", ("www.example.org 17", 0.95))]);
