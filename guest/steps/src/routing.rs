@@ -26,6 +26,10 @@ const VERY_UNSURE: f32 = 0.8;
 /// Confidence of a line below which it may be of another script: of these lines the script is found.
 const DOUBTFUL: f32 = 0.9;
 
+/// Letters for each line height of a line's width below which most of the line was not read: Latin letters are two, Chinese ones
+/// are one. A recognizer reads nothing where it knows no letter, with confidence in the commas between.
+const SPARSE: f32 = 0.3;
+
 /// Lines that are read on trial, the longest ones.
 const TRIAL_LINES: usize = 3;
 /// Languages that are tried on a page.
@@ -82,7 +86,7 @@ pub(crate) struct Lines<'a> {
 pub(crate) async fn route(lines: &Lines<'_>, settings: &Settings) -> Result<Route, Error> {
     let page = Page::of(lines);
     let guessed = scripts::by_letters(&page.text);
-    if guessed.is_none() && page.mean >= UNSURE {
+    if guessed.is_none() && page.mean >= UNSURE && !page.is_sparse {
         return Ok(Route::Stays);
     }
     let _span = span("script");
@@ -98,7 +102,9 @@ struct Page {
     text: String,
     /// Mean probability of the characters; 0 where nothing was read.
     mean: f32,
-    /// The lines of which the script is found, those with a low confidence; all where there are none.
+    /// Whether most of its lines, by their width, have hardly any letters.
+    is_sparse: bool,
+    /// The lines of which the script is found, those with a low confidence or hardly any letters; all where there are none.
     doubtful: Vec<usize>,
 }
 
@@ -106,14 +112,35 @@ impl Page {
     fn of(lines: &Lines<'_>) -> Self {
         let readings = || lines.readings.iter().map(Option::as_ref);
         let texts: Vec<String> = readings().flatten().map(Reading::text).collect();
-        let is_doubtful = |reading: Option<&Reading>| reading.is_none_or(|own| own.confidence() < DOUBTFUL);
-        let mut doubtful: Vec<usize> =
-            readings().enumerate().filter(|(_, own)| is_doubtful(*own)).map(|(line, _)| line).collect();
+        let is_sparse: Vec<bool> =
+            lines.quads.iter().zip(readings()).map(|(quad, own)| sparse(quad, own)).collect();
+        let width: f32 = lines.quads.iter().map(Quad::width).sum();
+        let sparse_width: f32 =
+            lines.quads.iter().zip(&is_sparse).filter(|(_, own)| **own).map(|(quad, _)| quad.width()).sum();
+        let is_doubtful = |(own, is_sparse): (Option<&Reading>, &bool)| {
+            *is_sparse || own.is_none_or(|own| own.confidence() < DOUBTFUL)
+        };
+        let mut doubtful: Vec<usize> = (0..)
+            .zip(readings().zip(&is_sparse))
+            .filter(|(_, line)| is_doubtful(*line))
+            .map(|(line, _)| line)
+            .collect();
         if doubtful.is_empty() {
             doubtful = (0..lines.quads.len()).collect();
         }
-        Self { text: texts.join(" "), mean: mean(readings().flatten()).unwrap_or(0.0), doubtful }
+        Self {
+            text: texts.join(" "),
+            mean: mean(readings().flatten()).unwrap_or(0.0),
+            is_sparse: sparse_width > 0.5 * width,
+            doubtful,
+        }
     }
+}
+
+/// Returns whether a line has hardly any letters for its width.
+fn sparse(quad: &Quad, reading: Option<&Reading>) -> bool {
+    let letters = reading.map_or(0, |own| own.text().chars().filter(|c| !c.is_whitespace()).count());
+    (letters as f32) < SPARSE * quad.width() / quad.height().max(1.0)
 }
 
 async fn find(

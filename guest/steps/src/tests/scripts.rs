@@ -106,6 +106,18 @@ fn a_script_without_an_installed_language_is_a_warning_with_the_package() {
     assert!(transcript.warnings[0].contains("tesseract-ocr-rus"), "{:?}", transcript.warnings);
 }
 
+/// PP-OCR reads the commas of a page with confidence, and nothing of the letters that it lacks.
+#[test]
+fn a_page_of_which_hardly_a_letter_is_read_is_doubtful_whatever_the_confidence() {
+    let (model, runs) = scripts(&[("osd", ("Cyrillic", 0.2)), ("rus", RUSSIAN)]);
+    let labels = ["", ",", "", "", ""];
+    let commas = || recognizer_with(labels, |_| 0.97);
+    let host = cascade(commas(), commas()).model("scripts", model);
+    let transcript = read(&host, FakePage::raster(tall(&["abcdbcdb"; 6])), "{}");
+    assert_eq!(texts(&transcript)[2], RUSSIAN.0);
+    assert_eq!(runs.borrow()[0], "osd");
+}
+
 #[test]
 fn a_page_that_no_trial_decides_without_script_detection_is_a_warning() {
     let (model, _) = scripts(&[("rus", ("www.example.org 17", 0.95))]);
