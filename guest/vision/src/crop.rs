@@ -4,6 +4,7 @@
 //! Independent of pixels: the host cuts the quads out of its image.
 
 use crate::geometry::{Quad, Rotation};
+use crate::statistics::weighted_median;
 
 /// Input limits of a recognizer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,19 +55,8 @@ pub fn is_vertical(quad: &Quad) -> bool {
 
 /// Returns the height of most of the level text of these boxes, weighted by length; 0 where no box is level.
 pub fn level_height<'a>(quads: impl IntoIterator<Item = &'a Quad>) -> f32 {
-    let mut heights: Vec<(f32, f32)> = quads
-        .into_iter()
-        .filter(|quad| quad.is_finite() && !is_vertical(quad))
-        .map(|quad| (quad.height(), quad.width()))
-        .collect();
-    heights.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-    let half = heights.iter().map(|(_, length)| length).sum::<f32>() / 2.0;
-    let mut passed = 0.0;
-    let middle = heights.iter().find(|(_, length)| {
-        passed += length;
-        passed >= half
-    });
-    middle.map_or(0.0, |(height, _)| *height)
+    let level = quads.into_iter().filter(|quad| quad.is_finite() && !is_vertical(quad));
+    weighted_median(level.map(|quad| (quad.height(), quad.width())))
 }
 
 /// Returns the corners of a detected box in reading direction. A vertical box is read downwards (text turned clockwise); the

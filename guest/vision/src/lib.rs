@@ -25,5 +25,6 @@ pub mod layout;
 pub mod orientation;
 pub mod rules;
 pub mod stamp;
+mod statistics;
 pub mod structure;
 pub mod textlayer;

@@ -1,6 +1,7 @@
 //! Input size of the detector, and the decision on a second pass at a larger size.
 
 use super::TextBox;
+use crate::statistics::weighted_median;
 
 /// Maximum enlargement of an image that is smaller than the detector's long side: more only blurs.
 const ENLARGE_MAX: f32 = 2.0;
@@ -41,24 +42,14 @@ impl Default for Adaptive {
 /// Returns the height that half of the boxes stay below, weighted by line length so that specks count little; 0 without
 /// boxes.
 pub fn median_line_height(boxes: &[TextBox]) -> f32 {
-    let mut heights: Vec<(f32, f32)> = boxes
+    let heights = boxes
         .iter()
         .map(|b| {
             let (w, h) = (b.quad.width(), b.quad.height());
             (w.min(h), w.max(h))
         })
-        .filter(|(height, length)| height.is_finite() && length.is_finite())
-        .collect();
-    heights.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-    let half = heights.iter().map(|(_, length)| length).sum::<f32>() / 2.0;
-    let mut passed = 0.0;
-    for (height, length) in &heights {
-        passed += length;
-        if passed >= half {
-            return *height;
-        }
-    }
-    0.0
+        .filter(|(height, length)| height.is_finite() && length.is_finite());
+    weighted_median(heights)
 }
 
 /// Returns the long side of a second pass, or `None` if the first pass suffices. `map` is the size that the boxes'

@@ -1,6 +1,7 @@
 //! Level boxes of text, and measurements on sets of them: rows, gaps between bands, gaps between columns.
 
 use crate::geometry::Quad;
+use crate::statistics::quantile;
 
 /// Fraction of a box's height that is trimmed above and below before boxes are compared: detectors return boxes that
 /// include ascenders, descenders and some margin, so that boxes of tight lines overlap.
@@ -64,13 +65,6 @@ impl Cell {
     pub fn core_bottom(&self) -> f32 {
         self.bottom - TRIM * self.line
     }
-}
-
-/// Returns the value at a fraction of the sorted values; 0 for none.
-pub(super) fn quantile(values: &mut [f32], share: f32) -> f32 {
-    values.sort_unstable_by(f32::total_cmp);
-    let at = (values.len().saturating_sub(1) as f32 * share).round() as usize;
-    values.get(at).copied().unwrap_or(0.0)
 }
 
 /// Returns the typical line height of the cells, the unit of every threshold here ("em"); 1 for none.
@@ -155,9 +149,13 @@ pub(super) fn columns(cells: &[Cell], gap: f32) -> Vec<Vec<Cell>> {
     columns
 }
 
+/// Returns the middle height of a row.
+pub(super) fn middle(row: &Row) -> f32 {
+    row.iter().map(Cell::center_y).sum::<f32>() / row.len().max(1) as f32
+}
+
 /// Returns the number of rows of `a` that share a baseline with a row of `b`.
 pub(super) fn common_rows(a: &[Cell], b: &[Cell]) -> usize {
-    let middle = |row: &Row| row.iter().map(Cell::center_y).sum::<f32>() / row.len().max(1) as f32;
     let height = |row: &Row| row.iter().map(Cell::height).fold(f32::INFINITY, f32::min);
     let others: Vec<f32> = rows(b).iter().map(middle).collect();
     rows(a)

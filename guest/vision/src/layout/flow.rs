@@ -1,8 +1,9 @@
 //! The recursive cut: columns of running text, bands, blocks side by side, rows.
 
-use super::cells::{Cell, Row, alignment, bands, bands_apart, columns, em, quantile, rows};
+use super::cells::{Cell, Row, alignment, bands, bands_apart, columns, em, rows};
 use super::grid::Grid;
 use super::{grid, gutter, table};
+use crate::statistics::quantile;
 
 /// Maximum recursion depth of cuts; a page needs five or six. Beyond it, the rest is read row by row.
 const DEPTH_MAX: u32 = 24;

@@ -1,6 +1,7 @@
 //! The white space between two columns of running text.
 
-use super::cells::{Cell, Row, alignment, bands, bands_apart, common_rows, quantile, rows};
+use super::cells::{Cell, alignment, bands, bands_apart, common_rows, middle, rows};
+use crate::statistics::quantile;
 
 /// Minimum lines of a column.
 const LINES_MIN: usize = 3;
@@ -202,7 +203,7 @@ fn is_banded(cells: &[Cell], x: f32, em: f32) -> bool {
     for band in bands_apart(split, (0.45 * em).max(1.6 * typical)) {
         // Two columns of different pitch have common white space where neither has more of it than between its other lines.
         match bands.last_mut() {
-            Some(last) if !sides.iter().any(|side| side.is_wider_at(middle(last, &band))) => {
+            Some(last) if !sides.iter().any(|side| side.is_wider_at(halfway(last, &band))) => {
                 last.extend(band)
             }
             _ => bands.push(band),
@@ -217,7 +218,7 @@ fn is_banded(cells: &[Cell], x: f32, em: f32) -> bool {
 }
 
 /// Returns the height halfway between two bands.
-fn middle(above: &[Cell], below: &[Cell]) -> f32 {
+fn halfway(above: &[Cell], below: &[Cell]) -> f32 {
     let end = above.iter().map(Cell::core_bottom).fold(f32::NEG_INFINITY, f32::max);
     let start = below.iter().map(Cell::core_top).fold(f32::INFINITY, f32::min);
     0.5 * (end + start)
@@ -233,7 +234,6 @@ struct Pitch {
 
 impl Pitch {
     fn of(side: &[Cell]) -> Self {
-        let middle = |row: &Row| row.iter().map(Cell::center_y).sum::<f32>() / row.len().max(1) as f32;
         let mut rows: Vec<f32> = rows(side).iter().map(middle).collect();
         rows.sort_unstable_by(f32::total_cmp);
         let mut steps: Vec<f32> = rows.windows(2).map(|pair| pair[1] - pair[0]).collect();

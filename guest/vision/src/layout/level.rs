@@ -9,6 +9,7 @@ use super::grid::Grid;
 use crate::crop;
 use crate::geometry::{Point, Quad};
 use crate::rules::Rule;
+use crate::statistics::{quantile, weighted_median};
 
 /// Ratio of length to height from which a box indicates the text direction; shorter boxes indicate only a position.
 const ASPECT_MIN: f32 = 2.5;
@@ -63,21 +64,11 @@ fn direction(quads: &[(usize, Quad)]) -> f32 {
     // Ties and an empty page read to the right.
     let main = (1..4).fold(0, |best, i| if lengths[i] > lengths[best] { i } else { best });
     let base = main as f32 * FRAC_PI_2;
-    let mut tilts: Vec<(f32, f32)> = quads
+    let tilts = quads
         .iter()
         .filter(|(_, q)| quarter(q.angle()) == main && q.width() >= ASPECT_MIN * q.height())
-        .map(|(_, q)| (wrapped(q.angle() - base), q.width()))
-        .collect();
-    tilts.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-    let half = tilts.iter().map(|t| t.1).sum::<f32>() / 2.0;
-    let mut passed = 0.0;
-    for (tilt, width) in tilts {
-        passed += width;
-        if passed >= half {
-            return base + tilt;
-        }
-    }
-    base
+        .map(|(_, q)| (wrapped(q.angle() - base), q.width()));
+    base + weighted_median(tilts)
 }
 
 /// Returns the direction of most of the text of these boxes; the rules drawn beside it tell its tilt.
@@ -90,9 +81,8 @@ pub(super) fn direction_of(boxes: &[Quad], rules: &[Rule]) -> f32 {
 /// and rows that cross it.
 fn along_rules(angle: f32, quads: &[(usize, Quad)], rules: &[Rule]) -> f32 {
     let mut heights: Vec<f32> = quads.iter().map(|(_, quad)| quad.height()).collect();
-    heights.sort_unstable_by(f32::total_cmp);
-    let height = heights.get(heights.len() / 2).copied().unwrap_or(0.0);
-    let mut tilts: Vec<(f32, f32)> = rules
+    let height = quantile(&mut heights, 0.5);
+    let tilts: Vec<(f32, f32)> = rules
         .iter()
         .map(|rule| {
             let (x, y) = (rule.to.x - rule.from.x, rule.to.y - rule.from.y);
@@ -101,14 +91,8 @@ fn along_rules(angle: f32, quads: &[(usize, Quad)], rules: &[Rule]) -> f32 {
         })
         .filter(|(tilt, length)| tilt.abs() <= RULE_TILT_MAX && *length >= RULE_LENGTH * height)
         .collect();
-    tilts.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let all: f32 = tilts.iter().map(|(_, length)| length).sum();
-    let mut passed = 0.0;
-    let middle = tilts.iter().find(|(_, length)| {
-        passed += length;
-        passed >= all / 2.0
-    });
-    let Some((middle, _)) = middle else { return angle };
+    let middle = weighted_median(tilts.iter().copied());
     let agreeing: Vec<f32> = tilts
         .iter()
         .filter(|(tilt, _)| (tilt - middle).abs() <= RULE_SPREAD)

@@ -1,6 +1,7 @@
 //! Cells on common baselines: tables, forms, lists with their numbers.
 
-use super::cells::{Cell, Row, columns, quantile, rows};
+use super::cells::{Cell, Row, columns, rows};
+use crate::statistics::quantile;
 
 /// Minimum white space between columns of a table, in em.
 const COLUMN_GAP_EM: f32 = 0.5;

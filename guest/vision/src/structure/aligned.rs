@@ -10,7 +10,8 @@ use super::frame::{Found, Frame};
 use super::numbers::is_value;
 use super::patterns;
 use super::spans;
-use super::tokens::{Line, Row, Segment, around, quantile, rows, segments, segments_read};
+use super::tokens::{Line, Row, Segment, around, rows, segments, segments_read};
+use crate::statistics::quantile;
 
 /// Most cuts of one candidate.
 const DEPTH_MAX: u32 = 16;
@@ -415,10 +416,9 @@ fn joined<'a>(
         .collect();
     let typical = quantile(&mut gaps.clone(), 0.5);
     let close = (0.15 * em).max(if typical > 0.4 * em { 0.6 * typical } else { 0.3 * em });
-    let values = |line: &Line<'_>| line.iter().any(|(a, _, s)| *a > 0 && is_value(&s.text()));
-    let data = grid.iter().position(values).unwrap_or(0);
+    let data = grid.iter().position(spans::has_value).unwrap_or(0);
     // Text before a value is a header where most of what follows has values; otherwise it is a table of text.
-    let with_values = grid.iter().skip(data).filter(|line| values(line)).count();
+    let with_values = grid.iter().skip(data).filter(|line| spans::has_value(line)).count();
     let data = if data <= HEADER_LINES_MAX && with_values * 2 >= grid.len() - data { data } else { 0 };
     let shares = bracketed(&grid, columns);
     let mut out: Vec<Line<'a>> = Vec::new();

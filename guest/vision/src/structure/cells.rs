@@ -3,9 +3,10 @@
 use super::frame::Frame;
 use super::model::{Cell, Table};
 use super::numbers::is_value;
-use super::tokens::{Word, around, quantile, rows, segments};
+use super::tokens::{Word, around, rows, segments};
 use super::wording::join;
 use crate::geometry::{Quad, Rect};
+use crate::statistics::quantile;
 
 /// Most header rows of a table.
 const HEADER_ROWS_MAX: usize = 4;

@@ -1,6 +1,7 @@
 //! Columns of a table: the stretches of a level axis that segments cover, with white corridors between them.
 
-use super::tokens::{Row, Segment, quantile};
+use super::tokens::{Row, Segment};
+use crate::statistics::quantile;
 
 /// Minimum width of a corridor, in em.
 const CORRIDOR_EM: f32 = 0.35;

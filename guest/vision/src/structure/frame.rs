@@ -3,11 +3,12 @@
 use std::f32::consts::{FRAC_PI_2, PI};
 
 use super::model::{Block, Piece, Sheet, Table};
-use super::tokens::{Word, weighted_median};
+use super::tokens::Word;
 use super::wording::Vocabulary;
 use crate::geometry::{Point, Quad, Rect};
 use crate::layout;
 use crate::rules::Rule;
+use crate::statistics::weighted_median;
 
 /// Minimum characters beside tables that tell the size of running text.
 const BODY_CHARACTERS_MIN: f32 = 200.0;
@@ -117,7 +118,7 @@ impl<'a> Frame<'a> {
         let (across, down) = strokes(rules, center, angle);
         let weighted = |value: fn(&Line<'a>) -> f32| {
             let values = lines.iter().filter(|line| line.level);
-            weighted_median(values.map(|line| (value(line), line.text.chars().count() as f32)).collect())
+            weighted_median(values.map(|line| (value(line), line.text.chars().count() as f32)))
         };
         let (em, body) = (weighted(|line| line.area.height), weighted(|line| line.size));
         let quarter = (angle / FRAC_PI_2).round().rem_euclid(2.0) as i32 == 1;

@@ -2,8 +2,9 @@
 
 use super::cells::{self, Draft};
 use super::frame::{Found, Frame, Stroke};
-use super::tokens::{Word, around, quantile, rows, segments};
+use super::tokens::{Word, around, rows, segments};
 use crate::geometry::Rect;
+use crate::statistics::quantile;
 
 /// Distance of rules that are one, in em.
 const SAME_EM: f32 = 0.35;

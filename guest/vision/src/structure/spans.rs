@@ -17,10 +17,14 @@ const OFF_MIDDLE: f32 = 0.1;
 /// Distance of middles and edges that are the same, in em.
 const SAME_EM: f32 = 0.5;
 
+/// Returns whether a line has a value beside its first column.
+pub(super) fn has_value(line: &Line<'_>) -> bool {
+    line.iter().any(|(first, _, segment)| *first > 0 && is_value(&segment.text()))
+}
+
 /// Returns the number of rows above the first row of values; 1 where there are no values.
 fn header_rows(lines: &[Line<'_>]) -> usize {
-    let values = |line: &Line<'_>| line.iter().any(|(first, _, s)| *first > 0 && is_value(&s.text()));
-    lines.iter().position(values).unwrap_or(1)
+    lines.iter().position(has_value).unwrap_or(1)
 }
 
 /// Gives the headings over several columns their columns.

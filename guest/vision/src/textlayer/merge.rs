@@ -2,6 +2,7 @@
 
 use super::{LayerLine, LayerWord, Span};
 use crate::geometry::{Quad, Rect, Rotation};
+use crate::statistics::weighted_median;
 
 /// Maximum gap inside a line, in font sizes: justified text stretches spaces to one, columns are farther apart.
 const GAP_MAX: f32 = 1.5;
@@ -87,18 +88,7 @@ fn follows(last: &Rect, span: &Span<'_>, on_end: bool) -> bool {
 
 /// Returns the median font size, weighted by characters.
 fn main_size(spans: &[&Span<'_>]) -> f32 {
-    let mut sizes: Vec<(f32, usize)> =
-        spans.iter().map(|span| (span.font_size, span.text.chars().count())).collect();
-    sizes.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-    let half = sizes.iter().map(|(_, count)| count).sum::<usize>().div_ceil(2);
-    let mut passed = 0;
-    for (size, count) in sizes {
-        passed += count;
-        if passed >= half {
-            return size;
-        }
-    }
-    0.0
+    weighted_median(spans.iter().map(|span| (span.font_size, span.text.chars().count() as f32)))
 }
 
 fn close(line: Open<'_>, downwards: bool) -> Option<LayerLine> {

@@ -3,7 +3,7 @@
 use super::super::frame::Frame;
 use super::super::model::Kind;
 use super::super::paragraphs::Draft;
-use super::super::tokens::quantile;
+use crate::statistics::quantile;
 
 /// Minimum characters of a word whose width is measured.
 const WORD_MIN: usize = 4;
