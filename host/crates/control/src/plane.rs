@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use lector_core::fair::FairSemaphore;
 use lector_core::{Clock, DeploymentName, Documents, Fault, Kind, ModelName, TenantName};
+use serde_json::{Map, Value};
 
 use crate::access::{self, Actor, Admin, Credentials, Failures, Grant, Principal};
 use crate::background_tasks::BackgroundTasks;
@@ -126,15 +127,22 @@ impl ControlPlane {
         Ok(self.directory.load().lease(&principal.tenant, deployment, "look", "look")?.lease)
     }
 
-    /// Returns a lease on the revision that serves a request of the principal with the routing key `key`. Faults as
-    /// [`lease`](Self::lease).
-    pub fn lease_for(
+    /// Begins a request of the principal: finds the revision that serves it, by the routing key `key`, counts the request
+    /// against the rate limit, and checks its options for the guest. Returns the deployment. The reading checks the options
+    /// again: by then another revision may serve.
+    ///
+    /// Faults: `deployment_not_found`, those of a deployment without a usable revision, `rate_limited`, `guest_option_invalid`.
+    pub fn begin_request(
         &self,
         principal: &Principal,
         deployment: Option<&DeploymentName>,
         key: &str,
-    ) -> Result<Lease, Fault> {
-        Ok(self.directory.load().lease(&principal.tenant, deployment, key, "look")?.lease)
+        guest_options: &Map<String, Value>,
+    ) -> Result<DeploymentName, Fault> {
+        let lease = self.directory.load().lease(&principal.tenant, deployment, key, "look")?.lease;
+        self.enter(principal)?;
+        lease.revision().options(guest_options.clone())?;
+        Ok(lease.deployment().clone())
     }
 
     /// Returns a lease on the revision that serves a request of `tenant` with the routing key `key`, and its shadow.

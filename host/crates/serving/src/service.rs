@@ -140,11 +140,8 @@ impl DocumentService {
         timeout_start: TimeoutStart,
     ) -> Result<Session, Fault> {
         let control = self.control();
-        let lease = control.lease_for(principal, request.deployment.as_ref(), request.routing_key())?;
-        let deployment = lease.deployment().clone();
-        control.enter(principal)?;
-        // Checked again when the document is read: by then another revision may serve.
-        lease.revision().options(request.guest_options.clone())?;
+        let (deployment, key) = (request.deployment.as_ref(), request.routing_key());
+        let deployment = control.begin_request(principal, deployment, key, &request.guest_options)?;
         Ok(Session {
             service: self.clone(),
             principal: principal.clone(),

@@ -73,11 +73,13 @@ pub(in super::super) async fn submit(
     let (waited, key) = (wait(&parts.headers)?, header_text(&parts.headers, &IDEMPOTENCY_KEY)?);
     let idempotency_key = key.map(str::to_owned);
     let routing_key = options.key.as_deref().unwrap_or(ctx.id.as_str());
-    let lease = state.control.lease_for(&principal, options.deployment.as_ref(), routing_key)?;
-    state.control.enter(&principal)?;
-    // A mistake is the answer to the client, and not the end of a job. Each turn checks again, by the revision that then serves.
-    lease.revision().options(options.guest_options.clone())?;
-    drop(lease);
+    // A mistake is the answer to the client, and not the end of a job.
+    state.control.begin_request(
+        &principal,
+        options.deployment.as_ref(),
+        routing_key,
+        &options.guest_options,
+    )?;
     let source = Source { state: &state, ctx: &ctx, principal: &principal, options: &options, jobs };
     let inputs = if is_json(&parts.headers) {
         source.files(&parts, body).await?
