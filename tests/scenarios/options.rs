@@ -1,14 +1,12 @@
 //! Options of a guest's own: the schema in the API, requests, batches, jobs and the command line, and a wrapper with options.
 
-use std::process::{Command, Output};
-
+use lector_tests::Gateway;
 use lector_tests::answer::{Answer, all_text, named};
 use lector_tests::pdf::{self, PageSpec};
-use lector_tests::{Gateway, paths};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::server::{ECHO_ONLY, ask, component, deploy};
+use crate::server::{ECHO_ONLY, ask, component, deploy, lector};
 
 const DEFAULTS: &str = r#"{"currency":"EUR"}"#;
 
@@ -21,13 +19,6 @@ async fn read(gateway: &Gateway, name: &str, options: &Value) -> Answer {
     let path = format!("/api/v1/deployments/{name}/ocr");
     let request = gateway.pdf(&path, page()).query(&[("guest_options", options.to_string())]);
     Answer::read(request.send().await.expect("an answer")).await
-}
-
-/// Runs the command line against the server.
-fn lector(gateway: &Gateway, args: &[&str]) -> Output {
-    let server = format!("client.server={}", gateway.base);
-    let mut command = Command::new(paths::lector());
-    command.current_dir(paths::repo()).args(["--set", &server]).args(args).output().unwrap()
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Scripts that PP-OCR lacks, on a real server: found on a page that nobody named a language for, and read by the languages of
+//! Scripts that PP-OCR lacks, on a real server: found on a page without a named language, and read by the languages of
 //! a request. Where libtesseract or a language is not installed (`cargo xtask setup --languages`) a test prints that and
 //! passes.
 

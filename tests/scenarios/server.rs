@@ -1,5 +1,6 @@
 //! Shared by the scenarios of deploys: a server without engines, and requests to it.
 
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use lector_tests::answer::{Answer, all_text};
@@ -135,6 +136,13 @@ pub async fn tenant(gateway: &Gateway, admin: &str, name: &str, policy: Value) -
     let made = ask(gateway, admin, Method::POST, "/api/v1/admin/keys", Some(whose)).await;
     assert_eq!(made.status, 201, "{}", made.text());
     made.json()["key"].as_str().expect("a key").to_owned()
+}
+
+/// Runs the command line against the server.
+pub fn lector(gateway: &Gateway, args: &[&str]) -> Output {
+    let server = format!("client.server={}", gateway.base);
+    let mut command = Command::new(paths::lector());
+    command.current_dir(paths::repo()).args(["--set", &server]).args(args).output().unwrap()
 }
 
 /// Waits until `holds` returns true.

@@ -1,7 +1,7 @@
 //! What tenants share on the way in and out: clients that announce bytes and do not send them, trickle, or do not read,
 //! and a neighbor that is not affected.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lector_tests::answer::Answer;
 use lector_tests::pdf::{self, PageSpec};
@@ -12,13 +12,13 @@ use tokio::net::TcpStream;
 
 use crate::server::{ECHO_ONLY, ask, component, connect, deploy, rest, says, tenant, until};
 
-/// A server with an administrator's key whose clients may trickle for as long as a test takes.
+/// A server with an administrator's key whose clients may trickle for longer than any wait of a test.
 fn patient() -> (GatewayBuilder, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let builder = Gateway::builder()
         .config(ECHO_ONLY)
         .set("platform.admin_key_file", dir.path().join("admin.key").display())
-        .set("http.body_idle_timeout_s", HANG.as_secs())
+        .set("http.body_idle_timeout_s", 2 * HANG.as_secs())
         .set("http.transfer_bytes_per_s_min", 0);
     (builder, dir)
 }
@@ -52,12 +52,11 @@ async fn has_metric(gateway: &Gateway, line: &str) {
     until(&line, async || gateway.get("/metrics").await.text().contains(&line)).await;
 }
 
-/// Sends pages of a tenant one by one; none may fail, and each must be fast.
+/// Sends pages of a tenant one by one. None may fail: one that waited for the bodies of [`patient`] would be refused by
+/// admission, or time out at the client.
 async fn is_served(gateway: &Gateway, key: &str) {
     for _ in 0..20 {
-        let began = Instant::now();
         says(gateway, key, "echo", "").await.ok();
-        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     }
 }
 
@@ -169,7 +168,9 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// likes.
 #[tokio::test]
 async fn responses_that_are_not_read_are_given_up() {
-    let gateway = Gateway::builder().config(ECHO_ONLY).set("http.transfer_window_s", 1).start().await;
+    let builder = Gateway::builder().config(ECHO_ONLY).set("http.transfer_window_s", 1);
+    // Not by the deadline of the request.
+    let gateway = builder.set("http.request_timeout_s", 2 * HANG.as_secs()).start().await;
     let mut stream = connect(&gateway).await;
     let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     // SETTINGS_INITIAL_WINDOW_SIZE is 0.
@@ -183,9 +184,7 @@ async fn responses_that_are_not_read_are_given_up() {
     stream.write_all(&sent).await.unwrap();
     // Each request of this test for metrics is one more.
     has_metric(&gateway, "lector_http_requests_in_flight 5").await;
-    let began = Instant::now();
     has_metric(&gateway, "lector_http_requests_in_flight 1").await;
-    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     let mut bytes = vec![0; 1 << 16];
     let read = tokio::time::timeout(HANG, stream.read(&mut bytes)).await.unwrap().unwrap();
     assert!(read < 10_000, "{read} bytes were sent without a window");
@@ -193,16 +192,16 @@ async fn responses_that_are_not_read_are_given_up() {
 
 #[tokio::test]
 async fn a_drain_does_not_wait_for_watchers() {
-    let gateway = Gateway::builder().config(ECHO_ONLY).start().await;
+    // A drain that waited for a watcher would end after the deadline of `stop`.
+    let builder = Gateway::builder().config(ECHO_ONLY).set("http.drain_timeout_s", 2 * HANG.as_secs());
+    let gateway = builder.start().await;
     let mut watchers = Vec::new();
     for _ in 0..100 {
         let answer = gateway.client.get(gateway.url("/api/v1/events")).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         watchers.push(tokio::spawn(answer.bytes()));
     }
-    let began = Instant::now();
     assert_eq!(gateway.stop().await, 0);
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     for watcher in watchers {
         watcher.await.unwrap().expect("a stream that ends like a complete one");
     }

@@ -1,23 +1,14 @@
 //! Deployments that wrap another deployment: the pinned revision, refusals, the command line, a restart.
 
-use std::process::Command;
-
 use lector_tests::answer::all_text;
 use lector_tests::{Gateway, paths};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::server::{ECHO_ONLY, ask, component, deploy, says};
+use crate::server::{ECHO_ONLY, ask, component, deploy, lector, says};
 
 async fn text(gateway: &Gateway, name: &str) -> String {
     all_text(&says(gateway, "", name, "").await.ok())
-}
-
-/// Runs the command line against the server.
-fn lector(gateway: &Gateway, args: &[&str]) -> std::process::Output {
-    let server = format!("client.server={}", gateway.base);
-    let mut command = Command::new(paths::lector());
-    command.current_dir(paths::repo()).args(["--set", &server]).args(args).output().unwrap()
 }
 
 async fn revision(gateway: &Gateway, name: &str, number: u32) -> Value {

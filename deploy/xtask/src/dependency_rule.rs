@@ -21,6 +21,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("pdfium-render", &["document"]),
     ("image", &["document"]),
     ("tiff", &["document"]),
+    // Encoders: of pictures in a searchable PDF, and of the crops that an answer contains.
+    ("png", &["document", "pixels"]),
+    ("jpeg-encoder", &["pixels"]),
+    // Reads the size in the head of a picture, and no pixel.
+    ("imagesize", &["host"]),
     ("lopdf", &["document"]),
     ("rusqlite", &["control"]),
     ("seccompiler", &["sandbox"]),

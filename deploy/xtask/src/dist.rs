@@ -2,7 +2,7 @@
 //!
 //! The archive holds the program and everything that it reads: libraries, model weights, guests, and what an operator
 //! installs beside it. The program finds these files relative to itself (`host/src/config/paths.rs`). Two runs over the same
-//! files give the same bytes: entries are sorted, owned by nobody, and have the time of the commit.
+//! files give the same bytes: entries are sorted, have no owner, and have the time of the commit.
 
 mod check;
 mod contents;

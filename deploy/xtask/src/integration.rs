@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::places::Places;
+use crate::required;
 use crate::shell::{self, Scratch};
 
 /// The program whose tests are processes of their own: each starts servers, and waits for them most of the time.
@@ -112,7 +113,8 @@ fn tests(program: &Program) -> Result<Vec<Unit>> {
 fn command(program: &Program) -> Command {
     let mut command = Command::new(&program.path);
     command.current_dir(&program.folder).env("CARGO_MANIFEST_DIR", &program.folder);
-    command.env("RUST_BACKTRACE", "0").env("LECTOR_REQUIRE_CORPUS", "1").stdin(Stdio::null());
+    command.env("RUST_BACKTRACE", "0").stdin(Stdio::null());
+    required::by(&mut command);
     command
 }
 

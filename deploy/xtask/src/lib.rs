@@ -27,6 +27,7 @@ pub mod languages;
 pub mod places;
 pub mod processor;
 pub mod python;
+mod required;
 pub mod setup;
 pub mod shell;
 pub mod test;

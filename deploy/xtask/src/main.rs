@@ -58,7 +58,7 @@ enum Task {
     Contract(contract::Arguments),
     /// Drive client libraries of this and other APIs against a gateway
     Clients(clients::Arguments),
-    /// Create, build, check and test a guest in each language other than Rust; not part of `test`
+    /// Create, build, check and test a guest in each language other than Rust (part of `test`)
     Languages(languages::Arguments),
     /// Run every check that needs a GPU, and store the figures
     #[command(disable_help_flag = true)]

@@ -12,7 +12,7 @@ use crate::places::Places;
 use crate::setup::wasm::PLAIN;
 use crate::{
     adversary, bench, clients, contract, corpus, deployment, formats, guests, integration, languages,
-    processor, setup, shell, tidy,
+    processor, required, setup, shell, tidy,
 };
 
 /// Selection of steps.
@@ -243,7 +243,7 @@ fn avx2(places: &Places) -> Result<Outcome> {
         return Ok(Outcome::Skipped(format!("{reason}: covered by the step `integration`")));
     }
     let mut cargo = shell::cargo();
-    cargo.arg("test").args(shell::HOST);
+    required::by(cargo.arg("test").args(shell::HOST));
     cargo.args(["real", "engines", "cobatching"].iter().flat_map(|test| ["--test", test]));
     passed(run_printed(cargo.env(processor::FEATURES, processor::AVX2_ALONE).current_dir(&places.root)))
 }

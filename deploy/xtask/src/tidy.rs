@@ -1,6 +1,8 @@
 //! Repository rules that the compiler and clippy cannot check. Each rule reads one file (path and text) or the list of
 //! files, and is a function with a table of cases below.
 
+mod prose;
+mod records;
 mod references;
 mod words;
 
@@ -33,8 +35,8 @@ const TOP_LEVEL: &[&str] = &[
 const LINES_MAX: usize = 600;
 /// Maximum size of a file in git: model weights do not belong there.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
-/// The document for readers who do not know the code yet, and the number of lines below which it stays.
-const OVERVIEW: (&str, usize) = ("host/ARCHITECTURE.md", 150);
+/// Number of lines below which the overview stays.
+const OVERVIEW_LINES: usize = 150;
 
 /// Written in two halves, so that this table does not match itself.
 const BANNED: &[(&str, &str)] = &[
@@ -65,6 +67,8 @@ pub fn run(places: &Places) -> Result<()> {
         }
     }
     found.extend(references::violations(places, &files));
+    found.extend(prose::violations(places, &files));
+    found.extend(records::violations(places, &files));
     found.extend(words::violations(places, &files));
     found.extend(clients::check_generated(places).err().map(|error| format!("deploy/clients: {error:#}")));
     found.extend(wit::violations(&places.repo("wit"))?);
@@ -118,10 +122,11 @@ fn of_text(path: &str, text: &str) -> Vec<String> {
     {
         found.push(format!("{path}: the package does not use the workspace's lints"));
     }
-    let (overview, lines) = (OVERVIEW, text.lines().count());
-    if path == overview.0 && lines >= overview.1 {
-        found
-            .push(format!("{path}: {lines} lines; keep it under {}: details belong in host/adr", overview.1));
+    let lines = text.lines().count();
+    if path == prose::OVERVIEW && lines >= OVERVIEW_LINES {
+        found.push(format!(
+            "{path}: {lines} lines; keep it under {OVERVIEW_LINES}: details belong in host/adr"
+        ));
     }
     for (n, line) in text.lines().enumerate() {
         if let Some(machine) = MACHINE_PATHS.iter().find(|machine| names_root(line, machine)) {

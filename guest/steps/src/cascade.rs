@@ -147,7 +147,7 @@ impl Cascade {
 }
 
 impl Cascade {
-    /// Finds the script of the lines that were read, where the readings are doubtful and nobody named the languages; reads
+    /// Finds the script of the lines that were read, where the readings are doubtful and no languages are named; reads
     /// them again with the recognizer of the script, where PP-OCR lacks it, and keeps that recognizer for the page. Turns the
     /// quads where the lines are upside down.
     pub(crate) async fn route(

@@ -1,6 +1,6 @@
 //! Script routing: where PP-OCR is unsure of a page, or reads letters of a language that it has in part only, the script is
-//! found and its lines are read by the host's line recognizer. Called once by the cascade, for pages whose languages nobody
-//! named; a page that PP-OCR reads with confidence costs nothing here.
+//! found and its lines are read by the host's line recognizer. Called once by the cascade, for pages whose languages
+//! neither the request nor the settings name; a page that PP-OCR reads with confidence costs nothing here.
 //!
 //! Script detection proposes, a trial decides: a few lines are read with the data of each installed language of the script,
 //! and the one that reads its own letters with confidence has the page. Detection alone takes Hebrew for Thai at times, and
@@ -221,7 +221,7 @@ fn without_recognizer(error: &Error, guessed: Option<&'static Script>) -> Route 
     Route::Missing(guessed.map_or_else(unsure, not_installed))
 }
 
-/// Returns the warning for a page that was read with a low confidence, of a script that nobody knows.
+/// Returns the warning for a page that was read with a low confidence, of an unknown script.
 fn unsure() -> String {
     "the text was read with a low confidence and may be of a script that the recognizers lack: to read it, run \
      `cargo xtask setup --languages` on the server (Debian's packages tesseract-ocr-osd and tesseract-ocr-LANGUAGE)"

@@ -44,7 +44,7 @@ fn detector() -> FakeModel {
     })
 }
 
-/// Makes a recognizer with one step per eight columns, read along the middle row, that doubts upside-down lines.
+/// Makes a recognizer with one step per eight columns, taken from the middle row, that doubts upside-down lines.
 fn recognizer() -> FakeModel {
     let upright = |row: &[i64]| row.iter().find(|&&id| id != 0) == Some(&1);
     recognizer_with(["", "a", "b", "c", "d"], move |row| if upright(row) { 0.95 } else { 0.55 })

@@ -162,7 +162,7 @@ fn acceptance(entry: &ModelEntry) -> String {
 /// Receiver of check results: model, subject, and outcome.
 pub type OnResult<'a> = &'a mut dyn FnMut(&str, &str, &Result<String, String>);
 
-/// Checks the files of models (none named: all) and runs their reference images on every engine variant of their
+/// Checks the files of models (none named: all) and runs their golden images on every engine variant of their
 /// provider preference lists; missing engines are built. Returns true if every check passed.
 pub fn models_verify(config: &EnginesConfig, names: &[String], report: OnResult<'_>) -> anyhow::Result<bool> {
     let catalog = catalog(config)?;
@@ -221,7 +221,7 @@ fn run(config: &EnginesConfig, model: &ModelName) -> Result<String, String> {
     outcome.map(|()| format!("the smallest input, on {}", inference.preference(model)))
 }
 
-/// Runs the reference images on every engine variant of the model's preference list. A missing engine is built, which
+/// Runs the golden images on every engine variant of the model's preference list. A missing engine is built, which
 /// includes the comparison; an existing one is compared again.
 fn golden(
     config: &EnginesConfig,

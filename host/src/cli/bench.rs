@@ -139,7 +139,7 @@ async fn measure(args: &Args, config: &Config, load: &Load) -> anyhow::Result<Re
     let health = accepted(health.with_context(|| format!("asking {server}"))?).await?;
     let health: Value =
         health.json().await.context("the answer of /healthz is not JSON: is this a Lector server?")?;
-    // Also loads engines that nobody has used so far. A wrong key or option is told before any figure.
+    // Also loads engines that no request has used so far. A wrong key or option is reported before any figure.
     if let Some(refused) = load.warm_up().await {
         bail!("{refused}");
     }

@@ -1,7 +1,7 @@
 //! Commands that manage a server: deploys, routes, keys, tenants, usage, the audit log.
 //!
-//! Each command sends one request to the public HTTP API and prints the response as JSON. `[client]` of the
-//! configuration holds the address of the server and the key.
+//! Each command sends one request to the public HTTP API, or one for each page of a list, and prints the response.
+//! `[client]` of the configuration holds the address of the server and the key.
 
 mod deployments;
 mod list_format;
@@ -32,7 +32,7 @@ pub(super) use logs::{Logs, logs};
 /// Largest file that is sent; the server's limit for a component.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// A command that is one request.
+/// A command that is one request, or a list.
 pub(super) trait ApiCommand: Sized {
     /// Returns whether the response is a list of which all pages are wanted.
     fn is_whole_list(&self) -> bool {

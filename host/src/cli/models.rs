@@ -20,7 +20,7 @@ pub(super) enum Command {
         /// Name of the model in `lector models list`
         model: String,
     },
-    /// Check the files of models, and run their reference images on every engine variant of their provider preference
+    /// Check the files of models, and run their golden images on every engine variant of their provider preference
     /// lists
     Verify(Verify),
     /// Verify an ONNX file and add it to the catalog
@@ -49,7 +49,7 @@ pub(super) struct Add {
     /// detection, recognition or classification (default: that of --like)
     #[arg(long, required_unless_present = "like")]
     task: Option<String>,
-    /// Catalog model from which the settings are copied that no file contains: preprocessing, shapes, reference images
+    /// Catalog model from which the settings are copied that no file contains: preprocessing, shapes, golden images
     /// and limits. Without it preprocessing is not described, and only cpu/f32 serves the model
     #[arg(long, value_name = "MODEL")]
     like: Option<String>,

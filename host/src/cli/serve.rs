@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use lector_jobs::Jobs;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
@@ -20,7 +22,7 @@ use super::runtime::on_runtime;
 use crate::app::Host;
 use crate::config::{Config, Effective, HttpConfig, Sources};
 use crate::handover::{CommandLine, PREPARED_WITHIN, Predecessor, Sockets, Successor};
-use crate::http::{Ending, Gateway};
+use crate::http::{Drained, Ending, Gateway};
 use crate::reload::{self, Reloader};
 use crate::shutdown::{Received, Signals};
 use crate::telemetry::LogFilter;
@@ -36,6 +38,9 @@ const LAST_REQUESTS: Duration = Duration::from_secs(2);
 
 /// Maximum time of the smoke-test page on a cold machine.
 const WARM_UP_MAX: Duration = Duration::from_secs(30);
+
+/// The error of a server whose sockets failed.
+const ENDED_ALONE: &str = "the server ended without a stop signal";
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -95,36 +100,13 @@ async fn serve(
     let tls = config.http.tls.clone().map(ServerTls::load).transpose()?;
     let address = listener.local_addr().context("reading the address of the socket")?;
 
-    let host = tokio::select! {
-        host = Host::start_after(config, predecessor) => host?,
-        signal = signals.stop() => {
-            tracing::info!(signal, "stop signal during start-up");
-            return Ok(ExitCode::SUCCESS);
-        }
+    let Some(host) = started(config, predecessor, address, &mut signals).await? else {
+        return Ok(ExitCode::SUCCESS);
     };
-    if let Err(error) = check_access(&host, config, address).await {
-        host.stop().await;
-        return Err(error.into());
-    }
     let _trimming =
         AbortOnDropHandle::new(tokio::spawn(memory::trim_after_large_documents(host.service.clone())));
-    // The smoke-test page warms up everything that is initialized on first use. A failure does not end the server: it
-    // may pass later, and `/readyz` reports it until then.
-    match host.service.check_readiness(WARM_UP_MAX).await {
-        Ok(report) => tracing::info!(took_ms = report.took.as_millis() as u64, "read the smoke-test page"),
-        Err(fault) => tracing::error!(%fault, "the smoke-test page was not read: /readyz reports not ready"),
-    }
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let url = format!("{scheme}://{address}");
-    if let Some(file) = &args.port_file {
-        write_port_file(file, &url)?;
-    }
-    let who = if host.control.is_open() {
-        "ready; there are no keys: every client that reaches this address may use the server"
-    } else {
-        "ready; clients need a key"
-    };
-    tracing::info!(listening = %url, "{who}");
+    warm_up(&host).await;
+    announce(args, &host, address, tls.is_some())?;
 
     let ending = Ending::default();
     let state = host.app_state(http).await?;
@@ -147,7 +129,6 @@ async fn serve(
     );
     state.reload_by(reloader.clone());
     drop(state);
-    // Copies of the sockets, for a successor.
     let sockets =
         Sockets { public: copy(&listener)?, metrics: metrics_listener.as_ref().map(copy).transpose()? };
     if let Some(listener) = metrics_listener {
@@ -164,15 +145,93 @@ async fn serve(
     let server = http::serve(listener, tls, gateway.clone(), ending.clone());
     tokio::pin!(server);
     notify(NotifyState::Ready);
-    let end = loop {
+    let replacement = Replacement { command, sockets };
+    let end = until_end(server.as_mut(), &mut signals, &gateway, &reloader, replacement).await?;
+
+    let within = gateway.config().drain_timeout;
+    let hands_over = kept || matches!(end, End::Replaced(_));
+    hand_over(end, within);
+    let drain = Drain { host, jobs, ending, within, hands_over };
+    tokio::select! {
+        () = drain.run(server) => Ok(ExitCode::SUCCESS),
+        signal = signals.stop() => {
+            tracing::warn!(signal, "stopped at once, without waiting for documents in flight");
+            // The exit code with which a shell reports a program ended by SIGINT.
+            Ok(ExitCode::from(130))
+        }
+    }
+}
+
+/// Starts every part, and checks that the server may be reached at its address. Returns `None` if a signal to stop comes
+/// during the start.
+async fn started(
+    config: &Config,
+    predecessor: Option<Predecessor>,
+    address: SocketAddr,
+    signals: &mut Signals,
+) -> anyhow::Result<Option<Host>> {
+    let host = tokio::select! {
+        host = Host::start_after(config, predecessor) => host?,
+        signal = signals.stop() => {
+            tracing::info!(signal, "stop signal during start-up");
+            return Ok(None);
+        }
+    };
+    if let Err(error) = check_access(&host, config, address).await {
+        host.stop().await;
+        return Err(error);
+    }
+    Ok(Some(host))
+}
+
+/// Reads the smoke-test page, which warms up everything that is initialized on first use. A failure does not end the server:
+/// the page may pass later, and `/readyz` reports it until then.
+async fn warm_up(host: &Host) {
+    match host.service.check_readiness(WARM_UP_MAX).await {
+        Ok(report) => tracing::info!(took_ms = report.took.as_millis() as u64, "read the smoke-test page"),
+        Err(fault) => tracing::error!(%fault, "the smoke-test page was not read: /readyz reports not ready"),
+    }
+}
+
+/// Writes the address into the port file and the log.
+fn announce(args: &Args, host: &Host, address: SocketAddr, is_tls: bool) -> anyhow::Result<()> {
+    let scheme = if is_tls { "https" } else { "http" };
+    let url = format!("{scheme}://{address}");
+    if let Some(file) = &args.port_file {
+        write_port_file(file, &url)?;
+    }
+    let access = if host.control.is_open() {
+        "ready; there are no keys: every client that reaches this address may use the server"
+    } else {
+        "ready; clients need a key"
+    };
+    tracing::info!(listening = %url, "{access}");
+    Ok(())
+}
+
+/// The parts that a successor is started with.
+struct Replacement {
+    command: CommandLine,
+    /// Copies of the sockets.
+    sockets: Sockets,
+}
+
+/// Acts on signals until one of them ends the server, or a successor is prepared. The copies of the sockets are closed at
+/// the end: the successor has its own, and without one clients must not wait in a backlog that no process reads.
+async fn until_end(
+    mut server: Pin<&mut impl Future<Output = Drained>>,
+    signals: &mut Signals,
+    gateway: &Gateway,
+    reloader: &Arc<Reloader>,
+    replacement: Replacement,
+) -> anyhow::Result<End> {
+    loop {
         let received = tokio::select! {
-            _ = &mut server => {
-                return Err(anyhow::anyhow!("the server ended without a stop signal").into());
-            }
+            _ = &mut server => anyhow::bail!(ENDED_ALONE),
             received = signals.next() => received,
         };
         match received {
-            Received::Stop(signal) => break End::Stop(signal),
+            Received::Stop(signal) => return Ok(End::Stop(signal)),
             Received::Reload => {
                 let reloader = reloader.clone();
                 tokio::spawn(async move { reloader.by_signal().await });
@@ -180,15 +239,13 @@ async fn serve(
             Received::Replace => {
                 let ends_within = ends_within(gateway.config().drain_timeout);
                 let replaced = tokio::select! {
-                    _ = &mut server => {
-                        return Err(anyhow::anyhow!("the server ended without a stop signal").into());
-                    }
+                    _ = &mut server => anyhow::bail!(ENDED_ALONE),
                     // The drop of the other future ends the successor.
-                    signal = signals.stop() => break End::Stop(signal),
-                    replaced = successor(&command, &sockets, ends_within) => replaced,
+                    signal = signals.stop() => return Ok(End::Stop(signal)),
+                    replaced = successor(&replacement, ends_within) => replaced,
                 };
                 match replaced {
-                    Ok(successor) => break End::Replaced(successor),
+                    Ok(successor) => return Ok(End::Replaced(successor)),
                     Err(error) => tracing::error!(
                         error = format!("{error:#}"),
                         "the server was not replaced: it goes on to serve"
@@ -196,12 +253,11 @@ async fn serve(
                 }
             }
         }
-    };
-    // The successor has its own. Without one, clients must not wait in a backlog that nobody reads.
-    drop(sockets);
+    }
+}
 
-    let within = gateway.config().drain_timeout;
-    let hands_over = kept || matches!(end, End::Replaced(_));
+/// Tells the service manager, and the successor if there is one, that this server drains.
+fn hand_over(end: End, within: Duration) {
     match end {
         End::Stop(signal) => {
             tracing::info!(
@@ -224,7 +280,21 @@ async fn serve(
             successor.takes_over();
         }
     }
-    let drain = async {
+}
+
+/// The end of a server: documents in flight are finished within a time, then its parts stop.
+struct Drain {
+    host: Host,
+    jobs: Option<Arc<Jobs>>,
+    ending: Ending,
+    within: Duration,
+    /// Whether another process holds the socket as well, or will hold it.
+    hands_over: bool,
+}
+
+impl Drain {
+    async fn run(self, mut server: Pin<&mut impl Future<Output = Drained>>) {
+        let Self { host, jobs, ending, within, hands_over } = self;
         let mut drained = None;
         if hands_over {
             ending.hand_over();
@@ -251,14 +321,6 @@ async fn serve(
         }
         host.stop().await;
         tracing::info!(clean = report.clean && in_time, took_ms = report.took.as_millis() as u64, "stopped");
-    };
-    tokio::select! {
-        () = drain => Ok(ExitCode::SUCCESS),
-        signal = signals.stop() => {
-            tracing::warn!(signal, "stopped at once, without waiting for documents in flight");
-            // The exit code with which a shell reports a program ended by SIGINT.
-            Ok(ExitCode::from(130))
-        }
     }
 }
 
@@ -271,16 +333,12 @@ enum End {
 }
 
 /// Starts a successor, and waits until it is prepared.
-async fn successor(
-    command: &CommandLine,
-    sockets: &Sockets,
-    ends_within: Duration,
-) -> anyhow::Result<Successor> {
+async fn successor(replacement: &Replacement, ends_within: Duration) -> anyhow::Result<Successor> {
     anyhow::ensure!(
         std::process::id() != 1,
         "this process is the first one of its container, which ends with it: replace the container"
     );
-    let mut successor = Successor::start(command, sockets, ends_within)?;
+    let mut successor = Successor::start(&replacement.command, &replacement.sockets, ends_within)?;
     tracing::info!(
         successor = successor.pid(),
         "the successor starts; this server serves until it is prepared"

@@ -60,7 +60,7 @@ impl Running {
     }
 }
 
-/// A filter whose log nobody reads.
+/// A filter whose log is not read.
 fn filter() -> LogFilter {
     static KEPT: OnceLock<LogFilter> = OnceLock::new();
     KEPT.get_or_init(|| {

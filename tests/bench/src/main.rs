@@ -56,7 +56,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Bench {
-    /// Compare Lector with RapidOCR (ONNX Runtime, OpenVINO) on the same pages: speed, memory, accuracy
+    /// Compare Lector with RapidOCR (ONNX Runtime, OpenVINO), faster-paddle and Tesseract on the same pages: speed, memory, accuracy
     Peer(peer::Arguments),
     /// Score the structure of documents: tables, reading order, headings, scripts, beside the figures that are asked for
     Parse(parse::Arguments),

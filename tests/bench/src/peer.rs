@@ -26,7 +26,7 @@ use crate::{number, on_cores, table, write};
 /// Weights for all sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Tier {
-    /// PP-OCRv6 small: the default of Lector and RapidOCR
+    /// PP-OCRv6 small: RapidOCR's default; Lector's own default (`auto`) reads with tiny first
     Small,
     /// PP-OCRv6 tiny: Lector's `standard-tiny` only, and RapidOCR with the same files
     Tiny,

@@ -17,7 +17,7 @@ const CALLERS: usize = 3;
 const ITEMS: usize = 2;
 
 fn ticket(caller: usize, bucket: usize) -> Ticket {
-    // Nobody waits for the answer of a single item: the program counts the tickets that are run or dropped.
+    // The answer of a single item is not awaited: the program counts the tickets that are run or dropped.
     let (reply, answer) = oneshot::channel();
     std::mem::forget(answer);
     let item = WorkItem {

@@ -18,6 +18,7 @@ pub(super) const SBOM: &str = "sbom.cdx.json";
 const DIGESTS: &str = "SHA256SUMS";
 /// Files of the repository, and their places in the archive.
 const SHIPPED: &[(&str, &str)] = &[
+    ("LICENSE", "LICENSE"),
     ("deploy/lector.toml", "etc/lector.toml"),
     ("deploy/lector.service", "etc/systemd/lector.service"),
     ("deploy/lector.socket", "etc/systemd/lector.socket"),

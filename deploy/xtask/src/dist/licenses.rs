@@ -19,7 +19,7 @@ const NAMES: [&str; 7] =
 /// Largest such file.
 const BYTES_MAX: u64 = 8 << 20;
 
-/// Writes the folder `licenses`, and `LICENSE`.
+/// Writes the folder `licenses`.
 pub(super) fn write(places: &Places, packages: &Packages, folder: &Path) -> Result<()> {
     let mut texts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut without = BTreeSet::new();
@@ -32,13 +32,6 @@ pub(super) fn write(places: &Places, packages: &Packages, folder: &Path) -> Resu
             texts.entry(text).or_default().insert(package.id());
         }
     }
-    let own = texts
-        .keys()
-        .find(|text| {
-            text.contains("Apache License") && text.contains("Version 2.0") && text.contains("END OF TERMS")
-        })
-        .context("no crate has the text of the Apache license, which is Lector's own")?;
-    shell::write(&folder.join("LICENSE"), own)?;
     shell::write(&folder.join("licenses/rust-crates.txt"), joined(packages.all.values(), &texts, &without))?;
     for wheel in wheels_of(places)? {
         let to = folder.join("licenses").join(format!("{}-{}", wheel.package, wheel.version));

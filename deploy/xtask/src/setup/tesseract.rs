@@ -16,7 +16,7 @@ use crate::shell::{self, Scratch};
 pub const MOST_USED: &str =
     "osd,eng,rus,ukr,bul,srp,ell,kor,ara,fas,urd,heb,hin,ben,tam,tel,tha,vie,kat,hye,mar";
 
-/// The data of script detection: without it a page whose language nobody names is not read in its script.
+/// The data of script detection: without it a page of which no request names the language is not read in its script.
 const DETECTION: &str = "osd";
 
 /// Its language data is of version 4.1 and works with it.

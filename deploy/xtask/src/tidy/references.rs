@@ -1,8 +1,10 @@
-//! Finds references of documents to files that do not exist: relative links, and file names in code spans that begin with
-//! a folder of the repository.
+//! Finds references of documents to files and headings that do not exist: relative links, and file names in code spans
+//! that begin with a folder of the repository.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+
+use super::prose;
 
 use crate::places::Places;
 
@@ -11,12 +13,40 @@ const HISTORY: &[&str] = &["CHANGELOG.md", "host/adr/"];
 
 /// Returns a message for each reference of the Markdown files among `files` to a file that is not among them.
 pub(super) fn violations(places: &Places, files: &[String]) -> Vec<String> {
-    let known = with_folders(files);
     let documents = files.iter().filter(|path| path.ends_with(".md"));
-    documents
-        .filter_map(|path| Some((path, fs::read_to_string(places.repo(path)).ok()?)))
-        .flat_map(|(path, text)| of_text(&known, path, &text))
-        .collect()
+    let texts: BTreeMap<&str, String> = documents
+        .filter_map(|path| Some((path.as_str(), fs::read_to_string(places.repo(path)).ok()?)))
+        .collect();
+    let anchors = texts.iter().map(|(path, text)| (*path, anchors(text))).collect();
+    let known = Known { paths: with_folders(files), anchors };
+    texts.iter().flat_map(|(path, text)| of_text(&known, path, text)).collect()
+}
+
+/// The targets that references may have.
+struct Known<'a> {
+    /// Files and folders.
+    paths: BTreeSet<&'a str>,
+    /// Fragments of the headings of each document.
+    anchors: BTreeMap<&'a str, BTreeSet<String>>,
+}
+
+/// Returns the fragments of a document's headings, as GitHub makes them: lower case, without punctuation, hyphens for spaces,
+/// and a number where a heading occurs again.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (_, line) in prose::outside_code(text) {
+        let title = line.trim_start_matches('#');
+        if title.len() == line.len() || !title.starts_with(' ') {
+            continue;
+        }
+        let kept = title.trim().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        let anchor: String =
+            kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect();
+        let again = (1..).map(|n| format!("{anchor}-{n}"));
+        let free = std::iter::once(anchor.clone()).chain(again).find(|name| !found.contains(name));
+        found.extend(free);
+    }
+    found
 }
 
 /// Returns the files and all folders above them.
@@ -29,19 +59,26 @@ fn folders(path: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(folder, _)| folder))
 }
 
-fn of_text(known: &BTreeSet<&str>, path: &str, text: &str) -> Vec<String> {
+fn of_text(known: &Known<'_>, path: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (n, line) in text.lines().enumerate() {
         for link in links(line) {
-            if !known.contains(resolved(path, link).as_str()) {
+            let (file, fragment) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.to_owned() } else { resolved(path, file) };
+            if !known.paths.contains(target.as_str()) {
                 found.push(format!("{path}:{}: the link {link} leads to no file", n + 1));
+            } else if let Some(anchors) = known.anchors.get(target.as_str())
+                && !fragment.is_empty()
+                && !anchors.contains(fragment)
+            {
+                found.push(format!("{path}:{}: {target} has no heading for the link {link}", n + 1));
             }
         }
         if HISTORY.iter().any(|history| path.starts_with(history)) {
             continue;
         }
-        for name in names(line).filter(|name| is_of_repository(known, name)) {
-            if !known.contains(name.trim_end_matches('/')) {
+        for name in names(line).filter(|name| is_of_repository(&known.paths, name)) {
+            if !known.paths.contains(name.trim_end_matches('/')) {
                 found.push(format!("{path}:{}: there is no file {name}", n + 1));
             }
         }
@@ -49,13 +86,10 @@ fn of_text(known: &BTreeSet<&str>, path: &str, text: &str) -> Vec<String> {
     found
 }
 
-/// Returns the relative targets of the links of a line, without fragments.
+/// Returns the relative targets of the links of a line, with their fragments.
 fn links(line: &str) -> impl Iterator<Item = &str> {
     let targets = line.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next());
-    targets
-        .filter(|target| !target.contains("://") && !target.starts_with("mailto:"))
-        .map(|target| target.split('#').next().unwrap_or_default())
-        .filter(|target| !target.is_empty())
+    targets.filter(|target| !target.is_empty() && !target.contains("://") && !target.starts_with("mailto:"))
 }
 
 /// Returns the code spans of a line that can be names of files: no spaces, wildcards or placeholders.
@@ -95,7 +129,11 @@ mod tests {
     fn references_to_files() {
         let files =
             ["README.md", "host/src/app.rs", "host/adr/README.md", "deploy/README.md"].map(str::to_owned);
-        let known = with_folders(&files);
+        let anchors = [
+            ("README.md", anchors("# Lector\n## Below\n")),
+            ("deploy/README.md", anchors("# Operating\n```\n# no heading\n```\n## Engines\n")),
+        ];
+        let known = Known { paths: with_folders(&files), anchors: anchors.into() };
         let check = |path: &str, text: &str, expected: usize| {
             let found = of_text(&known, path, text);
             assert_eq!(found.len(), expected, "{text}: {found:?}");
@@ -106,6 +144,16 @@ mod tests {
             0,
         );
         check("README.md", "[a](deploy/GONE.md) and [b](host/src/gone.rs)", 2);
+        check(
+            "README.md",
+            "[a](deploy/README.md#lector), [b](#engines), [c](deploy/README.md#no-heading)",
+            3,
+        );
+        check(
+            "deploy/README.md",
+            "[a](../README.md#below), [b](README.md#engines), [c](../host/src/app.rs#L3)",
+            0,
+        );
         check("deploy/README.md", "[a](../host/adr/README.md), [b](adr/README.md)", 1);
         check(
             "README.md",
@@ -115,5 +163,11 @@ mod tests {
         check("README.md", "`host/src/gone.rs`, then `host/crates/*/src`, and `guest/target/x.wasm`", 1);
         check("CHANGELOG.md", "`host/src/gone.rs`", 0);
         check("host/adr/0001-a.md", "`host/src/gone.rs`, [x](gone.md)", 1);
+    }
+
+    #[test]
+    fn fragments_of_headings() {
+        let found = anchors("# `lector top`: a view, live\n## Limits\ntext\n### Limits\n#no-heading\n");
+        assert_eq!(Vec::from_iter(found), ["lector-top-a-view-live", "limits", "limits-1"]);
     }
 }

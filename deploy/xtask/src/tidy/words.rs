@@ -1,6 +1,6 @@
-//! Finds private words in public text: documents, configuration, the API description, command-line help, problem
-//! messages. Each word of the project's list of terms without an ordinary meaning is listed with its replacement. A
-//! scope excludes texts in which the word is an ordinary one.
+//! Finds private words in public text (documents, configuration, the API description, command-line help, problem
+//! messages) and in comments of Rust. Each word of the project's list of terms without an ordinary meaning is listed with
+//! its replacement. A scope excludes texts in which the word is an ordinary one.
 
 use std::fs;
 
@@ -50,45 +50,54 @@ const WORDS: &[(&str, Scope, &str)] = &[
 ];
 
 /// Texts that must name old words: changes, decisions, and the tables of old and new names.
-const EXEMPT: &[&str] =
-    &["CHANGELOG.md", "host/adr/", "host/src/config/renamed.rs", "host/src/cli/renamed.rs", "tests/corpus/"];
+const EXEMPT: &[&str] = &[
+    "CHANGELOG.md",
+    "host/src/config/renamed.rs",
+    "host/src/cli/renamed.rs",
+    "tests/corpus/",
+    "deploy/xtask/src/tidy/words.rs",
+];
 
-/// Returns every private word in the public texts among `files`.
+/// Returns every private word in the public texts and the comments among `files`.
 pub(super) fn violations(places: &Places, files: &[String]) -> Vec<String> {
-    let texts = files.iter().filter(|path| is_public(path));
+    let texts = files.iter().filter(|path| is_searched(path));
     texts
         .filter_map(|path| Some((path, fs::read_to_string(places.repo(path)).ok()?)))
         .flat_map(|(path, text)| of_text(path, &text))
         .collect()
 }
 
-fn is_public(path: &str) -> bool {
-    if EXEMPT.iter().any(|exempt| path.starts_with(exempt)) || path.ends_with("Cargo.toml") {
-        return false;
-    }
-    let is_help = path.starts_with("host/src/cli") && path.ends_with(".rs");
-    let is_faults = path.starts_with("host/") && path.contains("/src/") && path.ends_with(".rs");
-    let endings = [".md", ".toml", ".yml", ".wit", "openapi.json", ".html", "grafana.json"];
-    is_help || is_faults || endings.iter().any(|ending| path.ends_with(ending))
+fn is_searched(path: &str) -> bool {
+    let endings = [".rs", ".md", ".toml", ".yml", ".wit", "openapi.json", ".html", "grafana.json"];
+    !EXEMPT.iter().any(|exempt| path.starts_with(exempt))
+        && endings.iter().any(|ending| path.ends_with(ending))
 }
 
-/// Returns the part of a line that a user reads: of Rust, help (`///` in the command line) and string literals; of
-/// other files, the whole line.
-fn public_part(path: &str, line: &str) -> String {
+/// Returns the part of a line that is searched: of Rust, comments, and literals in sources of the host, which can be
+/// messages; of other files, the whole line.
+fn searched_part(path: &str, line: &str) -> String {
     if !path.ends_with(".rs") {
         return line.to_owned();
     }
     let trimmed = line.trim_start();
-    if trimmed.starts_with("//") {
-        let is_help = trimmed.starts_with("///") && path.starts_with("host/src/cli");
-        return if is_help { trimmed.to_owned() } else { String::new() };
-    }
     // The name of a stored member stays as older versions wrote it.
     if trimmed.starts_with("#[serde(") {
         return String::new();
     }
+    let (code, comment) = with_comment(trimmed);
+    if !(path.starts_with("host/") && path.contains("/src/")) {
+        return comment.to_owned();
+    }
     // Every second piece between quotes is in a literal; a multi-line literal begins or ends at one of them.
-    line.split('"').skip(1).step_by(2).collect::<Vec<_>>().join(" ")
+    let literals = code.split('"').skip(1).step_by(2);
+    literals.chain([comment]).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the code of a line, and its comment: two slashes that are not within a literal.
+fn with_comment(line: &str) -> (&str, &str) {
+    let is_outside = |at: &usize| line[..*at].matches('"').count() % 2 == 0;
+    let at = line.match_indices("//").map(|(at, _)| at).find(is_outside).unwrap_or(line.len());
+    line.split_at(at)
 }
 
 fn of_text(path: &str, text: &str) -> Vec<String> {
@@ -97,7 +106,7 @@ fn of_text(path: &str, text: &str) -> Vec<String> {
     let shown = if path.ends_with(".rs") { shown } else { text };
     let mut found = Vec::new();
     for (n, line) in shown.lines().enumerate() {
-        let part = public_part(path, line).to_lowercase();
+        let part = searched_part(path, line).to_lowercase();
         for (word, scope, instead) in WORDS {
             if *scope == Scope::NotDocuments && path.ends_with(".md") {
                 continue;
@@ -135,7 +144,9 @@ mod tests {
         check("deploy/lector.toml", "# the improver", 1);
         check("deploy/lector.toml", "engine_linger_s = 60", 1);
         check("host/src/cli/a.rs", "    /// One rung of the list", 1);
-        check("host/src/http/a.rs", "    /// One rung of the list", 0);
+        check("host/src/http/a.rs", "    /// One rung of the list", 1);
+        check("guest/sdk/src/a.rs", "let a = 1; // One rung of the list", 1);
+        check("guest/sdk/src/a.rs", "let a = \"https://house\"; let rung = 1;", 0);
         check("host/src/http/a.rs", "let rung = \"a variant\";", 0);
         check("host/src/http/a.rs", "let message = \"the house is full\";", 1);
         check(
@@ -146,22 +157,17 @@ mod tests {
     }
 
     #[test]
-    fn public_texts() {
-        let public = [
+    fn searched_files() {
+        let searched = [
             "README.md",
+            "guest/sdk/src/lib.rs",
             "wit/types.wit",
             "deploy/lector.toml",
             "host/src/cli.rs",
             "host/src/http/openapi.json",
         ];
-        assert!(public.iter().all(|path| is_public(path)));
-        let exempt = [
-            "CHANGELOG.md",
-            "host/adr/0001-a.md",
-            "Cargo.toml",
-            "guest/sdk/src/lib.rs",
-            "host/src/cli/renamed.rs",
-        ];
-        assert!(!exempt.iter().any(|path| is_public(path)));
+        assert!(searched.iter().all(|path| is_searched(path)));
+        let exempt = ["CHANGELOG.md", "deploy/xtask/src/tidy/words.rs", "host/src/cli/renamed.rs"];
+        assert!(!exempt.iter().any(|path| is_searched(path)));
     }
 }

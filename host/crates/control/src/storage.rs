@@ -21,7 +21,7 @@ pub struct StorageLimits {
     /// Revisions of all its deployments.
     pub revisions: u64,
     /// Bytes of their components and settings, and of those that they wrap, which are stored as long as they are. A
-    /// component of several revisions counts once, whoever deployed it.
+    /// component of several revisions counts once, whichever tenant deployed it.
     pub bytes: u64,
 }
 

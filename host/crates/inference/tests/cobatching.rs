@@ -197,7 +197,7 @@ fn line(number: usize) -> Tensor {
     planes(&picture, 48, WIDTH, [0.5; 3], [0.5; 3])
 }
 
-/// Returns a golden page as the detectors take it, on a sheet that is large enough for all of them.
+/// Returns a golden image of a page as the detectors take it, on a sheet that is large enough for all of them.
 fn page(name: &str) -> Tensor {
     planes(&picture(name), 448, 640, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 }

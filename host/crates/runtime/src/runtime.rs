@@ -168,7 +168,7 @@ impl Runtime {
         //   process compiles.
         // - Read from a file that only this user and root can have written (`cache.rs` checks the owner and the mode of
         //   the open file, and the digest of the bytes that are returned here), which are trusted.
-        // - Read from a file that was installed with this program and that nobody may write who may not write the program,
+        // - Read from a file that was installed with this program and that only users who may write the program may write,
         //   with the digest that the installation has for it (`installed_code.rs`).
         // wasmtime checks its version, the configuration and the features of the processor again.
         unsafe { Component::deserialize(&self.executor.engine, code) }

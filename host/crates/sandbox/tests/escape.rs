@@ -1,4 +1,5 @@
-//! Proves that the sandbox holds: attempts to escape from both roles, and the work that a compiler must be able to do.
+//! Proves that the sandbox holds: attempts to escape from both roles, and the work that a compiler must be able to do. Where
+//! the kernel lacks a layer a test prints that and passes; under `LECTOR_REQUIRE_SANDBOX=1` it fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 use std::os::fd::OwnedFd;
@@ -52,6 +53,7 @@ fn is_complete(role: &str) -> bool {
     if end == End::Refused {
         return true;
     }
+    assert!(std::env::var_os("LECTOR_REQUIRE_SANDBOX").is_none(), "the sandbox is not complete ({end:?})");
     eprintln!("SKIPPED: the sandbox is not complete on this kernel ({end:?})");
     false
 }

@@ -42,7 +42,7 @@ pub(in crate::cli) struct Deploy {
     /// Route this percentage of requests to the new revision
     #[arg(long, value_name = "PERCENT", conflicts_with = "shadow")]
     canary: Option<u8>,
-    /// Mirror this percentage of requests to the new revision, and compare its results
+    /// Mirror this percentage of documents to the new revision, and compare its results
     #[arg(long, value_name = "PERCENT")]
     shadow: Option<u8>,
     #[command(flatten)]
@@ -192,7 +192,7 @@ impl ApiCommand for Canary {
 pub(in crate::cli) struct Shadow {
     /// Name of the deployment
     deployment: String,
-    /// Percentage of requests to mirror; 0 stops it
+    /// Percentage of documents to mirror; 0 stops it
     percent: u8,
     /// Number of the revision (default: the newest that is not withdrawn)
     #[arg(long)]

@@ -272,7 +272,7 @@ pub struct NewPage {
 pub struct Release {
     /// Not claimed again before this time.
     pub not_before_ms: u64,
-    /// Whether the claim was an attempt. `false` takes back its count: nothing was tried, or the server stops.
+    /// Whether the claim was an attempt. `false` removes it from the count: nothing was tried, or the server stops.
     pub attempted: bool,
     /// The fault that ended the attempt.
     pub fault: Option<String>,

@@ -7,7 +7,7 @@
 //! - Known slow jobs never run on all workers. So a job gives way at most once, and there is always one that can.
 //!
 //! (M. Harchol-Balter, "Task assignment with unknown duration", Journal of the ACM 49, 2002: short jobs go first although
-//! nobody knows their length; a job that turns out to be long is killed and starts again among the long ones.)
+//! their length is unknown; a job that turns out to be long is killed and starts again among the long ones.)
 //!
 //! Pure bookkeeping under the pool's lock. Called by `dispatch`.
 

@@ -96,7 +96,7 @@ async fn dify_submits_polls_and_reads_without_a_key() {
         assert!(line["result"].get("layoutParsingResults").is_none(), "clients join both");
         assert_eq!(line["result"]["dataInfo"]["numPages"], 1);
     }
-    // Without its token the URL opens nothing, and nobody else sees the job.
+    // Without its token the URL opens nothing, and no other tenant sees the job.
     let (without, _) = path.split_once('?').unwrap();
     refused(&app.get(without).key(&acme).send().await, 404);
     refused(&app.get(&format!("{without}?token={}", "0".repeat(64))).send().await, 404);

@@ -44,7 +44,7 @@ async fn a_server_without_keys_ignores_the_key_that_a_client_must_have() {
     let app = TestApp::start().await;
     let answer = app.post("/v1/ocr").header("authorization", "Bearer any").json(mistral(1)).send().await;
     answer.ok();
-    // A page of another site in a browser does not get in by a key that nobody checks.
+    // A page of another site in a browser does not get in by a key that the server does not check.
     let request = app.post("/v1/ocr").header("authorization", "Bearer any").json(mistral(1));
     refused(&request.header("origin", "https://evil.example").send().await, 403);
 }

@@ -19,7 +19,7 @@ pub(super) fn next_number(transaction: &Transaction<'_>) -> rusqlite::Result<u64
 }
 
 /// Returns the position of the job if the claim has not ended. A claim whose time is over holds until another one
-/// begins: nobody else works on the job.
+/// begins: no other claim works on the job.
 pub(super) fn held(transaction: &Transaction<'_>, claim: &ClaimRef) -> Result<u64, StoreError> {
     let sql = "SELECT seq FROM jobs WHERE id = ?1 AND claim = ?2";
     let seq = transaction.prepare(sql).and_then(|mut statement| {
