@@ -18,6 +18,10 @@ const GAP_EM: f32 = 1.2;
 const ROWS_MAX: usize = 3;
 /// Maximum size of a header, as a fraction of running text.
 const SIZE_MAX: f32 = 1.15;
+/// Distance from the start of the text at which its lines begin, indented or not, in em.
+const LINE_EM: f32 = 3.0;
+/// Most page numbers of a page beside which there may be heads.
+const NUMBERS_MAX: usize = 16;
 /// Minimum lines of a page that may have headers, and minimum height in em: a note, a label or a receipt has none.
 const LINES_MIN: usize = 8;
 const HEIGHT_MIN_EM: f32 = 30.0;
@@ -46,6 +50,16 @@ pub(super) fn divided(frame: &Frame<'_>, drafts: Vec<Draft>) -> Vec<Draft> {
     out
 }
 
+/// Returns whether a page of so many level lines may have headers.
+pub(super) fn may_have(frame: &Frame<'_>, lines: usize) -> bool {
+    lines >= LINES_MIN && frame.page.height >= HEIGHT_MIN_EM * frame.em
+}
+
+/// Returns whether an area is where page numbers are.
+pub(super) fn is_at_edge(frame: &Frame<'_>, area: &Rect) -> bool {
+    in_edge(frame, area, NUMBER_EDGE)
+}
+
 fn in_edge(frame: &Frame<'_>, area: &Rect, share: f32) -> bool {
     let depth = share * frame.page.height;
     area.bottom() <= frame.page.y + depth || area.y >= frame.page.bottom() - depth
@@ -56,7 +70,7 @@ pub(super) fn kinds(frame: &Frame<'_>, drafts: &[Draft], tables: &[Found]) -> Ve
     let mut kinds = vec![None; drafts.len()];
     let level = frame.lines.iter().filter(|line| line.level);
     let mut areas: Vec<Rect> = level.map(|line| line.area).collect();
-    if areas.len() < LINES_MIN || frame.page.height < HEIGHT_MIN_EM * frame.em {
+    if !may_have(frame, areas.len()) {
         return kinds;
     }
     areas.sort_by(|a, b| a.y.total_cmp(&b.y));
@@ -104,7 +118,18 @@ fn beside_numbers(frame: &Frame<'_>, drafts: &[Draft], kinds: &mut [Option<Kind>
         .zip(kinds.iter())
         .filter(|(_, kind)| **kind == Some(Kind::PageNumber))
         .map(|(draft, _)| draft.area)
+        .take(NUMBERS_MAX)
         .collect();
+    let of_text = drafts.iter().zip(kinds.iter()).filter(|(d, kind)| kind.is_none() && d.rows.len() > 1);
+    let text = around(of_text.map(|(draft, _)| draft.area));
+    // A number in the margin is beside a line of the text.
+    let is_line = |draft: &Draft, number: &Rect| {
+        let em = frame.em;
+        text.is_some_and(|text| {
+            let outside = number.x > text.right() + 0.5 * em || number.right() < text.x - 0.5 * em;
+            outside && (draft.area.x - text.x).abs() < LINE_EM * em
+        })
+    };
     for (draft, kind) in drafts.iter().zip(kinds) {
         let same_row = |number: &Rect| {
             (number.center().y - draft.area.center().y).abs() < 0.5 * number.height.max(draft.area.height)
@@ -113,7 +138,7 @@ fn beside_numbers(frame: &Frame<'_>, drafts: &[Draft], kinds: &mut [Option<Kind>
             && draft.rows.len() == 1
             && !draft.rowed
             && in_edge(frame, &draft.area, NUMBER_EDGE)
-            && numbers.iter().any(same_row)
+            && numbers.iter().any(|number| same_row(number) && !is_line(draft, number))
         {
             let above = draft.area.center().y < frame.page.center().y;
             *kind = Some(if above { Kind::Header } else { Kind::Footer });
