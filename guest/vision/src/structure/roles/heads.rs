@@ -35,7 +35,7 @@ pub(super) fn split(frame: &Frame<'_>, drafts: Vec<Draft>) -> Vec<Draft> {
         }
     }
     let mut lines: Vec<(usize, &Line<'_>)> =
-        frame.lines.iter().enumerate().filter(|(_, line)| line.level).collect();
+        frame.lines.iter().enumerate().filter(|(_, line)| furniture::is_text(frame, line)).collect();
     if !furniture::may_have(frame, lines.len()) {
         return drafts;
     }

@@ -93,6 +93,15 @@ fn the_row_of_a_page_number_is_a_running_head() {
         ]),
         &[number, (Kind::Header, "HISTORY OF ENGLAND"), (Kind::Header, "[BOOK IV.")],
     );
+    // A speck above it.
+    check(
+        &page(&[
+            boxed(300.0, 310.0, 5.0, "—"),
+            boxed(LEFT, LEFT + 45.0, 60.0, "298"),
+            boxed(440.0, RIGHT, 61.0, "[Ch. XIX."),
+        ]),
+        &[number, (Kind::Header, "[Ch. XIX."), (Kind::Header, "—")],
+    );
     // The number alone, in the middle and at the right.
     for at in [285.0, 515.0] {
         check(&page(&[boxed(at, at + 45.0, 60.0, "298")]), &[number]);
