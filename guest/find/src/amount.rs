@@ -137,9 +137,12 @@ fn number(chars: &[char], from: usize) -> (usize, Option<String>) {
         let next = at(chars, to).map(normal);
         let goes_on = digits(chars, to + 1);
         // A space separates groups only where three digits follow: otherwise two numbers stand side by side.
+        // No group of thousands follows a zero.
+        let has_thousands = groups.first().is_none_or(|(_, first)| !first.starts_with('0'));
         let joins = match next {
-            Some('.' | ',' | '\'') => goes_on > 0,
-            Some(' ') => goes_on == 3,
+            Some('.' | ',') => goes_on > 0,
+            Some('\'') => goes_on > 0 && has_thousands,
+            Some(' ') => goes_on == 3 && has_thousands,
             _ => false,
         };
         if !joins {
@@ -160,12 +163,19 @@ fn normal(c: char) -> char {
 }
 
 /// Returns the number of its groups. The last separator is the decimal mark if it is a point or a comma that occurs once, and
-/// one or two digits follow; groups of thousands have three digits.
+/// what follows cannot be a group of thousands: it has one or two digits; or three, after a group that has a zero first or more
+/// than three digits, or after another separator; or any number of digits after a single zero. `1.234` is a thousand.
 fn value(groups: &[(Option<char>, String)]) -> Option<String> {
     let (first, rest) = groups.split_first()?;
+    let no_thousands = first.1.starts_with('0') || first.1.len() > 3;
     let decimal = rest.last().filter(|(separator, digits)| {
         let once = rest.iter().filter(|(other, _)| other == separator).count() == 1;
-        matches!(separator, Some('.' | ',')) && once && digits.len() <= 2
+        let fits = match digits.len() {
+            1 | 2 => true,
+            3 => no_thousands || rest.len() > 1,
+            _ => first.1 == "0" && digits.len() <= DIGITS_MAX,
+        };
+        matches!(separator, Some('.' | ',')) && once && fits
     });
     let thousands = rest.get(..rest.len() - usize::from(decimal.is_some()))?;
     let mut whole = first.1.clone();
@@ -173,7 +183,7 @@ fn value(groups: &[(Option<char>, String)]) -> Option<String> {
     // `1.234.56` mixes both; `12,34,567` is Indian, and not read.
     if thousands.iter().any(|(separator, digits)| digits.len() != 3 || *separator != mark)
         || (!thousands.is_empty()
-            && (whole.len() > 3 || decimal.is_some_and(|(separator, _)| *separator == mark)))
+            && (no_thousands || decimal.is_some_and(|(separator, _)| *separator == mark)))
     {
         return None;
     }
@@ -207,6 +217,20 @@ mod tests {
             ("-12,00 €, €-3.10, -€4.20, 5,00- EUR", &["-12.00 EUR", "-3.10 EUR", "-4.20 EUR", "-5.00 EUR"]),
             ("1.234.567 €", &["1234567 EUR"]),
             ("1.234 €", &["1234 EUR"]),
+            ("0,125 EUR", &["0.125 EUR"]),
+            ("€0.005 each", &["0.005 EUR"]),
+            ("-0,125 €", &["-0.125 EUR"]),
+            ("0,12345 EUR", &["0.12345 EUR"]),
+            ("00,125 EUR", &["0.125 EUR"]),
+            ("1234,567 EUR", &["1234.567 EUR"]),
+            ("1.234,567 EUR", &["1234.567 EUR"]),
+            ("USD 1 234.567", &["1234.567 USD"]),
+            // Two numbers side by side.
+            ("0 125 EUR", &["125 EUR"]),
+            ("0.125.000 €", &[]),
+            ("012.345.678 €", &[]),
+            ("Stand 01.2024 EUR 50,00", &["50.00 EUR"]),
+            ("12.3456 €", &[]),
             ("£0.99", &["0.99 GBP"]),
             ("0,00 €", &["0.00 EUR"]),
             ("2 x 3,50 € = 7,00 €", &["3.50 EUR", "7.00 EUR"]),

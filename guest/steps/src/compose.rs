@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use lector_sdk::{Block, BlockKind, Cell, Direction, Line, Size, Source, Table, Transcript, Word, span};
+use lector_vision::bidi;
 use lector_vision::geometry::{Quad, Rect, Rotation};
 use lector_vision::layout;
 use lector_vision::rules::Rule;
@@ -11,7 +12,6 @@ use lector_vision::structure::{self, Kind, Piece, Sheet, Token, Vocabulary};
 
 use crate::convert::to_sdk_quad;
 use crate::fragment::Fragment;
-use crate::languages;
 
 /// The rotation of the page while its pieces were read, and its upright size.
 pub(crate) struct Frame {
@@ -69,14 +69,20 @@ fn joined(members: &[&Fragment]) -> String {
 /// Returns the printed lines in reading order. `rules` are the lines drawn on the page that guide the order.
 fn printed<'a>(fragments: &'a [Fragment], rules: &[Rule], size: Size) -> Vec<Printed<'a>> {
     let quads: Vec<Quad> = fragments.iter().map(|fragment| fragment.quad).collect();
-    let placed = layout::reading_order(&quads, rules, (size.width as f32, size.height as f32));
+    let page = (size.width as f32, size.height as f32);
+    let from_right = bidi::are_right_to_left(fragments.iter().map(|fragment| fragment.text.as_str()));
+    let placed = if from_right {
+        layout::reading_order_from_right(&quads, rules, page)
+    } else {
+        layout::reading_order(&quads, rules, page)
+    };
     let group = |group: &[layout::Placed]| {
         let mut members: Vec<&Fragment> =
             group.iter().filter_map(|place| fragments.get(place.index)).collect();
-        if languages::is_right_to_left(&joined(&members)) {
-            // The layout gives them from left to right.
+        if from_right {
             members.reverse();
         }
+        bidi::to_reading_order(&mut members, |fragment| &fragment.text);
         Printed {
             members,
             block: group.first().map_or(0, |place| place.block),
@@ -273,7 +279,7 @@ fn line(members: &[&Fragment], block: u32, frame: &Frame, show_words: bool) -> O
         quad: to_sdk_quad(&frame.back(&word.quad)),
     });
     let text = joined(members);
-    let direction = if languages::is_right_to_left(&text) { Direction::Rtl } else { Direction::Ltr };
+    let direction = if bidi::is_right_to_left(&text) { Direction::Rtl } else { Direction::Ltr };
     Some(Line {
         text,
         confidence: (sum / total).clamp(0.0, 1.0),

@@ -137,23 +137,6 @@ pub(crate) fn package(name: &str) -> String {
     format!("tesseract-ocr-{}", name.replace('_', "-"))
 }
 
-/// Returns whether most letters of a text run from right to left (Unicode blocks of Hebrew, Arabic and their neighbors).
-pub(crate) fn is_right_to_left(text: &str) -> bool {
-    let (mut right, mut left) = (0, 0);
-    for letter in text.chars().filter(|letter| letter.is_alphabetic()) {
-        match letter {
-            '\u{590}'..='\u{8ff}'
-            | '\u{fb1d}'..='\u{fdff}'
-            | '\u{fe70}'..='\u{feff}'
-            | '\u{1e800}'..='\u{1efff}' => {
-                right += 1;
-            }
-            _ => left += 1,
-        }
-    }
-    right > left
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,18 +171,5 @@ mod tests {
         assert_eq!(package("srp_latn"), "tesseract-ocr-srp-latn");
         let tags = ["ru", "tlh", "pt-BR"].map(str::to_owned);
         assert_eq!(unknown(&tags).collect::<Vec<_>>(), ["tlh"]);
-    }
-
-    #[test]
-    fn the_direction_of_a_line_is_that_of_most_letters() {
-        for (text, expect) in [
-            ("שלום world", false),
-            ("שלום עולם PDF", true),
-            ("السلام عليكم 2024", true),
-            ("12:30", false),
-            ("русский", false),
-        ] {
-            assert_eq!(is_right_to_left(text), expect, "{text}");
-        }
     }
 }

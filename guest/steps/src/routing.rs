@@ -110,36 +110,41 @@ struct Page {
 
 impl Page {
     fn of(lines: &Lines<'_>) -> Self {
-        let readings = || lines.readings.iter().map(Option::as_ref);
-        let texts: Vec<String> = readings().flatten().map(Reading::text).collect();
+        let read: Vec<Option<(String, f32)>> =
+            lines.readings.iter().map(|own| own.as_ref().map(parts)).collect();
         let is_sparse: Vec<bool> =
-            lines.quads.iter().zip(readings()).map(|(quad, own)| sparse(quad, own)).collect();
+            lines.quads.iter().zip(&read).map(|(quad, own)| sparse(quad, own)).collect();
         let width: f32 = lines.quads.iter().map(Quad::width).sum();
         let sparse_width: f32 =
             lines.quads.iter().zip(&is_sparse).filter(|(_, own)| **own).map(|(quad, _)| quad.width()).sum();
-        let is_doubtful = |(own, is_sparse): (Option<&Reading>, &bool)| {
-            *is_sparse || own.is_none_or(|own| own.confidence() < DOUBTFUL)
-        };
+        let is_doubtful =
+            |own: &Option<(String, f32)>| own.as_ref().is_none_or(|(_, confidence)| *confidence < DOUBTFUL);
         let mut doubtful: Vec<usize> = (0..)
-            .zip(readings().zip(&is_sparse))
-            .filter(|(_, line)| is_doubtful(*line))
+            .zip(read.iter().zip(&is_sparse))
+            .filter(|(_, (own, is_sparse))| **is_sparse || is_doubtful(own))
             .map(|(line, _)| line)
             .collect();
         if doubtful.is_empty() {
             doubtful = (0..lines.quads.len()).collect();
         }
+        let texts: Vec<&str> = read.iter().flatten().map(|(text, _)| text.as_str()).collect();
         Self {
             text: texts.join(" "),
-            mean: mean(readings().flatten()).unwrap_or(0.0),
+            mean: mean(read.iter().flatten()).unwrap_or(0.0),
             is_sparse: sparse_width > 0.5 * width,
             doubtful,
         }
     }
 }
 
+/// Returns the text and the confidence of a reading; both are sums over its characters.
+fn parts(reading: &Reading) -> (String, f32) {
+    (reading.text(), reading.confidence())
+}
+
 /// Returns whether a line has hardly any letters for its width.
-fn sparse(quad: &Quad, reading: Option<&Reading>) -> bool {
-    let letters = reading.map_or(0, |own| own.text().chars().filter(|c| !c.is_whitespace()).count());
+fn sparse(quad: &Quad, read: &Option<(String, f32)>) -> bool {
+    let letters = read.as_ref().map_or(0, |(text, _)| text.chars().filter(|c| !c.is_whitespace()).count());
     (letters as f32) < SPARSE * quad.width() / quad.height().max(1.0)
 }
 
@@ -282,12 +287,12 @@ fn sample(lines: &Lines<'_>, page: &Page) -> Vec<Quad> {
     quads
 }
 
-/// Returns the mean probability of the characters; `None` without any.
-fn mean<'a>(readings: impl IntoIterator<Item = &'a Reading>) -> Option<f32> {
+/// Returns the mean probability of the characters of texts with their confidences; `None` without any.
+fn mean<'a>(read: impl IntoIterator<Item = &'a (String, f32)>) -> Option<f32> {
     let (mut sum, mut count) = (0.0, 0.0);
-    for reading in readings {
-        let letters = reading.text().chars().count() as f32;
-        sum += reading.confidence() * letters;
+    for (text, confidence) in read {
+        let letters = text.chars().count() as f32;
+        sum += confidence * letters;
         count += letters;
     }
     (count > 0.0).then(|| sum / count)
@@ -300,9 +305,10 @@ async fn trial(
     transcriber: &Transcriber,
     script: &Script,
 ) -> Result<Option<f32>, Error> {
-    let readings: Vec<Reading> = transcriber.read(image, sample).await?.into_iter().flatten().collect();
-    let text: String = readings.iter().map(Reading::text).collect();
-    Ok(mean(&readings).filter(|mean| *mean >= TRIAL_SURE && script.share(&text) >= TRIAL_SHARE))
+    let read: Vec<(String, f32)> =
+        transcriber.read(image, sample).await?.iter().flatten().map(parts).collect();
+    let text: String = read.iter().map(|(text, _)| text.as_str()).collect();
+    Ok(mean(&read).filter(|mean| *mean >= TRIAL_SURE && script.share(&text) >= TRIAL_SHARE))
 }
 
 impl Routed {

@@ -9,6 +9,7 @@
 
 use std::io::BufRead;
 
+use lector_vision::bidi;
 use lector_vision::geometry::{Point, Quad, Rect};
 use lector_vision::layout;
 use lector_vision::rules::{self, Rule};
@@ -73,10 +74,19 @@ fn read(page: &Value) -> Value {
     let quads: Vec<_> = lines.iter().map(|line| line.quad).collect();
     // As the guest does: the order of embedded text needs no lines.
     let guides: &[Rule] = if page["lines"].is_array() { &rules } else { &[] };
-    let placed = layout::reading_order(&quads, guides, size);
+    let from_right = bidi::are_right_to_left(lines.iter().map(|line| line.text.as_str()));
+    let placed = if from_right {
+        layout::reading_order_from_right(&quads, guides, size)
+    } else {
+        layout::reading_order(&quads, guides, size)
+    };
     let mut texts = Vec::new();
     for group in placed.chunk_by(|a, b| a.line == b.line) {
-        let members: Vec<_> = group.iter().filter_map(|place| lines.get(place.index)).collect();
+        let mut members: Vec<_> = group.iter().filter_map(|place| lines.get(place.index)).collect();
+        if from_right {
+            members.reverse();
+        }
+        bidi::to_reading_order(&mut members, |line| &line.text);
         let joined: Vec<&str> = members.iter().map(|line| line.text.as_str()).collect();
         texts.push((joined.join(" "), members, group[0]));
     }

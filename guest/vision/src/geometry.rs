@@ -153,6 +153,11 @@ impl Rect {
         point.x >= self.x && point.x <= self.right() && point.y >= self.y && point.y <= self.bottom()
     }
 
+    /// Returns the rectangle mirrored at the upright line at `x`.
+    pub fn mirrored(&self, x: f32) -> Self {
+        Self { x: 2.0 * x - self.right(), ..*self }
+    }
+
     /// Returns the rectangle with both axes scaled.
     pub fn scaled(&self, x: f32, y: f32) -> Self {
         Self { x: self.x * x, y: self.y * y, width: self.width * x, height: self.height * y }
@@ -278,6 +283,13 @@ impl Quad {
     /// Returns the quad moved by `x` and `y`.
     pub fn translated(&self, x: f32, y: f32) -> Self {
         Self(self.0.map(|p| Point::new(p.x + x, p.y + y)))
+    }
+
+    /// Returns the quad mirrored at the upright line at `x`. The text runs in the mirrored direction, and its first corner is
+    /// where it begins for a reader from the left.
+    pub fn mirrored(&self, x: f32) -> Self {
+        let [tl, tr, br, bl] = self.0.map(|p| Point::new(2.0 * x - p.x, p.y));
+        Self([tr, tl, bl, br])
     }
 
     /// Returns the quad grown by `along` at both ends of the text and by `across` above and below (negative: shrunk).

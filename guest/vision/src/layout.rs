@@ -8,7 +8,7 @@
 //! geometric algorithms for layout analysis", DAS 2002) ([`gutter`]). Then it cuts bands between wide horizontal gaps.
 //! Boxes side by side in a band are read row by row if they share baselines, as in tables, and block by block otherwise
 //! ([`flow`], [`table`]). If the page has drawn lines between its parts, as forms do, it is cut along them first
-//! ([`grid`]).
+//! ([`grid`]). A page whose text runs from right to left is mirrored before it is cut.
 //!
 //! Called once per page, with the boxes of detected lines, of embedded lines, or of both together.
 
@@ -43,7 +43,16 @@ const FRAGMENT_GAP: f32 = 1.0;
 /// before these columns, cells of a drawn grid one by one. `page` is the width and height of the coordinate space of
 /// quads and rules. Every box is returned exactly once; boxes without a finite position come last, in the given order.
 pub fn reading_order(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Vec<Placed> {
-    let leveled = level::level(boxes, rules, page);
+    placed(boxes, level::level(boxes, rules, page))
+}
+
+/// Does the same for a page whose text runs from right to left: the first column is the right one, and the boxes of a
+/// printed line are returned from the right.
+pub fn reading_order_from_right(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Vec<Placed> {
+    placed(boxes, level::level(boxes, rules, page).mirrored())
+}
+
+fn placed(boxes: &[Quad], leveled: level::Leveled) -> Vec<Placed> {
     let mut blocks = flow::blocks(leveled.cells, &leveled.grid);
     level::upend(&mut blocks, &leveled.upside_down);
     let zone = blocks.last().map_or(0, |block| block.zone) + 1;

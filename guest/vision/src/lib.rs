@@ -9,7 +9,8 @@
 //! 3. [`orientation`]: orientation of the page and of its lines;
 //! 4. [`crop`]: the pieces of the page for the recognizer; [`batch`]: their batches;
 //! 5. [`ctc`]: label indices to text and words, joining of pieces;
-//! 6. [`rules`]: lines drawn between the cells of forms and tables; [`layout`]: reading order, printed lines, blocks;
+//! 6. [`rules`]: lines drawn between the cells of forms and tables; [`bidi`]: the direction of the page and of its lines;
+//!    [`layout`]: reading order, printed lines, blocks;
 //! 7. [`stamp`]: colored ink over print;
 //! 8. [`structure`]: roles of blocks, headings, lists, tables.
 //!
@@ -17,6 +18,7 @@
 #![warn(missing_docs)]
 
 pub mod batch;
+pub mod bidi;
 pub mod crop;
 pub mod ctc;
 pub mod detect;

@@ -111,3 +111,50 @@ fn the_documents_own_lines_make_the_table_without_a_rendering() {
     ];
     assert_eq!(cells, expect);
 }
+
+/// Two columns of running text, given line by line from the left column, as a program may write them.
+#[test]
+fn the_right_column_of_a_page_in_hebrew_is_read_first() {
+    let page_of = |text: &'static str| {
+        let mut lines: Vec<(f32, f32, &str)> = Vec::new();
+        for row in 0..12 {
+            lines.push((40.0, 100.0 + 16.0 * row as f32, text));
+            lines.push((320.0, 100.0 + 16.0 * row as f32, text));
+        }
+        let size = Size { width: 826, height: 1169 };
+        read(&host(0), FakePage::pdf(Pixels::white(size), 100.0, layer(&lines, &[])), "{}")
+    };
+    for (text, first_is_right) in
+        [("שורה אחת של טקסט רגיל בעמודה צרה", true), ("one line of plain text in a small column", false)]
+    {
+        let transcript = page_of(text);
+        let lefts: Vec<f32> = transcript.lines.iter().map(|line| line.quad.bounds().x).collect();
+        assert_eq!(lefts.len(), 24);
+        let (first, last) = lefts.split_at(12);
+        let is_one = |lefts: &[f32]| lefts.windows(2).all(|pair| (pair[0] - pair[1]).abs() < 1.0);
+        assert!(is_one(first) && is_one(last), "column by column: {lefts:?}");
+        assert_eq!(first[0] > last[0], first_is_right, "{text}");
+    }
+}
+
+/// Fragments of one printed line: a Latin name of two fragments in a line of Hebrew keeps its order.
+#[test]
+fn fragments_of_a_line_are_joined_in_their_directions() {
+    let mut lines: Vec<(f32, f32, &str)> =
+        (0..6).map(|row| (57.0, 300.0 + 16.0 * row as f32, "שורה אחת של טקסט רגיל כאן")).collect();
+    // From the left: the end of the line, the two words of a name, its beginning.
+    lines.extend([
+        (57.0, 100.0, "מקומי"),
+        (91.0, 100.0, "Mac"),
+        (113.0, 100.0, "Pro"),
+        (135.0, 100.0, "מחשב"),
+    ]);
+    let mut layer = layer(&lines, &[]);
+    for span in &mut layer.spans {
+        span.ends_line = true;
+    }
+    let size = Size { width: 826, height: 1169 };
+    let transcript = read(&host(0), FakePage::pdf(Pixels::white(size), 100.0, layer), "{}");
+    let texts = texts(&transcript);
+    assert!(texts.contains(&"מחשב Mac Pro מקומי"), "{texts:?}");
+}

@@ -40,6 +40,11 @@ impl Cell {
         Self { index, left: bounds.x, top, right: bounds.right(), bottom, line: height }
     }
 
+    /// Returns the cell of the mirrored page.
+    pub fn mirrored(&self) -> Self {
+        Self { left: -self.right, right: -self.left, ..*self }
+    }
+
     pub fn height(&self) -> f32 {
         self.line
     }

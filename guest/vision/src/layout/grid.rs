@@ -53,6 +53,13 @@ impl Grid {
         grid.upright.sort_by(|a, b| a.at.total_cmp(&b.at));
         grid
     }
+
+    /// Returns the lines of the mirrored page.
+    pub fn mirrored(&self) -> Self {
+        let level = self.level.iter().map(|line| Line { from: -line.to, to: -line.from, ..*line }).collect();
+        let upright = self.upright.iter().rev().map(|line| Line { at: -line.at, ..*line }).collect();
+        Self { level, upright }
+    }
 }
 
 /// Returns the parts into which rules cut the cells, in reading order; `None` without such rules.

@@ -25,7 +25,7 @@ const RULES_AGREE: f32 = 0.7;
 pub(super) struct Leveled {
     /// Its boxes, level.
     pub cells: Vec<Cell>,
-    /// Boxes across the reading direction beside the text, left to right.
+    /// Boxes across the reading direction beside the text, in reading direction.
     pub aside: Vec<Cell>,
     /// Whether each box of the input is upside down.
     pub upside_down: Vec<bool>,
@@ -33,6 +33,16 @@ pub(super) struct Leveled {
     pub unplaced: Vec<usize>,
     /// The lines drawn on it, level.
     pub grid: Grid,
+}
+
+impl Leveled {
+    /// Returns the page mirrored, for text that runs from right to left: then it runs as all steps expect.
+    pub fn mirrored(self) -> Self {
+        let mirrored = |cells: &[Cell]| cells.iter().map(Cell::mirrored).collect::<Vec<Cell>>();
+        let mut aside = mirrored(&self.aside);
+        aside.reverse();
+        Self { cells: mirrored(&self.cells), aside, grid: self.grid.mirrored(), ..self }
+    }
 }
 
 /// Normalizes an angle to (-pi, pi].

@@ -99,6 +99,42 @@ fn two_columns_under_a_title() {
     two_columns().check();
 }
 
+/// A page in a script from right to left is the mirrored page.
+#[test]
+fn from_right_to_left_the_right_column_is_the_first() {
+    let mut table = Page::default();
+    table.text(250.0, 60.0, 500.0);
+    for row in 0..5 {
+        table.row(120.0 + 40.0 * row as f32, &[(100.0, 120.0), (300.0, 60.0), (500.0, 60.0)]);
+    }
+    let mut form = Page::default();
+    form.row(105.0, &[(110.0, 100.0), (420.0, 200.0)]).row(165.0, &[(110.0, 300.0), (420.0, 100.0)]);
+    form.rules(&[
+        ((100.0, 100.0), (700.0, 100.0)),
+        ((100.0, 160.0), (700.0, 160.0)),
+        ((100.0, 220.0), (700.0, 220.0)),
+    ]);
+    form.rules(&[
+        ((100.0, 100.0), (100.0, 220.0)),
+        ((400.0, 100.0), (400.0, 220.0)),
+        ((700.0, 100.0), (700.0, 220.0)),
+    ]);
+    for page in [two_columns(), two_columns().tilted(0.03), table, form] {
+        let order = reading_order(&page.boxes, &page.rules, PAGE);
+        let at = |x: f32| PAGE.0 - x;
+        let boxes: Vec<Quad> = page.boxes.iter().map(|quad| quad.mirrored(PAGE.0 / 2.0)).collect();
+        let rules: Vec<Rule> = page
+            .rules
+            .iter()
+            .map(|rule| Rule {
+                from: Point::new(at(rule.to.x), rule.to.y),
+                to: Point::new(at(rule.from.x), rule.from.y),
+            })
+            .collect();
+        assert_eq!(reading_order_from_right(&boxes, &rules, PAGE), order);
+    }
+}
+
 #[test]
 fn columns_whose_lines_share_baselines() {
     let mut page = Page::default();
@@ -421,6 +457,9 @@ proptest! {
         }
         let again = reading_order(&quads, &[], PAGE);
         prop_assert_eq!(placed, again);
+        let mut seen: Vec<usize> = reading_order_from_right(&quads, &[], PAGE).iter().map(|p| p.index).collect();
+        seen.sort_unstable();
+        prop_assert_eq!(seen, (0..quads.len()).collect::<Vec<_>>());
     }
 }
 

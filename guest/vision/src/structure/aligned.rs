@@ -54,6 +54,17 @@ pub(super) fn tables(frame: &Frame<'_>, taken: &[bool]) -> Vec<Found> {
             grow(frame, &candidate, &mut found, 0);
         }
     }
+    // The parts of a line may be in two of them; the line is in the first one as a whole.
+    let mut claimed = vec![false; frame.lines.len()];
+    found.retain(|table| {
+        let is_free = !table.lines.iter().any(|line| claimed.get(*line).copied().unwrap_or(true));
+        for line in table.lines.iter().filter(|_| is_free) {
+            if let Some(place) = claimed.get_mut(*line) {
+                *place = true;
+            }
+        }
+        is_free
+    });
     found
 }
 
@@ -267,7 +278,9 @@ fn assess(frame: &Frame<'_>, rows: &[Row<'_>]) -> Option<Found> {
     let mut lines: Vec<usize> = rows.iter().flat_map(|row| row.segments.iter().map(|s| s.line)).collect();
     lines.sort_unstable();
     lines.dedup();
-    let table = cells::table(frame, drafts(logical, &columns), size, area);
+    let mut drafts = drafts(logical, &columns);
+    cells::complete(frame, &mut drafts, &lines);
+    let table = cells::table(frame, drafts, size, area);
     (table.rows >= 2).then_some(Found { area, table, lines, confidence })
 }
 
@@ -544,14 +557,13 @@ fn drafts<'a>(logical: Vec<Line<'a>>, columns: &[(f32, f32)]) -> Vec<Draft<'a>> 
                 (first, last)
             };
             free_left = last + 1;
-            let line = segment.line;
             out.push(Draft {
                 row,
                 column: first,
                 row_span: 1,
                 column_span: last - first + 1,
                 area: Some(segment.area),
-                words: segment.words.into_iter().map(|word| (line, word)).collect(),
+                words: segment.words.into_iter().map(|word| (word.line, word)).collect(),
             });
         }
     }
@@ -562,7 +574,7 @@ fn drafts<'a>(logical: Vec<Line<'a>>, columns: &[(f32, f32)]) -> Vec<Draft<'a>> 
 fn widen<'a>(cell: &mut Draft<'a>, last: usize, segment: &Segment<'a>) {
     cell.column_span = cell.column_span.max((last + 1).saturating_sub(cell.column));
     cell.area = cell.area.map(|area| area.union(&segment.area));
-    cell.words.extend(segment.words.iter().map(|word| (segment.line, *word)));
+    cell.words.extend(segment.words.iter().map(|word| (word.line, *word)));
 }
 
 /// Returns the columns of a segment whose middle is in a corridor with free columns on both sides.

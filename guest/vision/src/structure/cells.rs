@@ -1,9 +1,11 @@
 //! From words in a grid to the cells of a table: text, header rows, empty cells.
 
+use std::collections::HashMap;
+
 use super::frame::Frame;
 use super::model::{Cell, Table};
 use super::numbers::is_value;
-use super::tokens::{Word, around, rows, segments};
+use super::tokens::{self, Word, around, rows, segments};
 use super::wording::join;
 use crate::geometry::{Quad, Rect};
 use crate::statistics::quantile;
@@ -59,6 +61,31 @@ pub(super) fn table(frame: &Frame<'_>, drafts: Vec<Draft<'_>>, size: (usize, usi
     table
 }
 
+/// Gives the words of these lines that no cell has to the cell of the word before them, or of the next one: a line is in a
+/// table as a whole.
+pub(super) fn complete<'a>(frame: &Frame<'a>, drafts: &mut [Draft<'a>], lines: &[usize]) {
+    let key = |line: usize, word: &Word<'_>| {
+        (line, word.text.as_ptr(), word.area.x.to_bits(), word.area.y.to_bits())
+    };
+    let mut places = HashMap::new();
+    for (at, draft) in drafts.iter().enumerate() {
+        places.extend(draft.words.iter().map(|(line, word)| (key(*line, word), at)));
+    }
+    for &index in lines {
+        let Some(line) = frame.lines.get(index) else { continue };
+        let own: Vec<Option<usize>> =
+            line.words.iter().map(|word| places.get(&key(index, word)).copied()).collect();
+        let mut last = own.iter().flatten().next().copied();
+        for (word, place) in line.words.iter().zip(own) {
+            if place.is_some() {
+                last = place;
+            } else if let Some(draft) = last.and_then(|at| drafts.get_mut(at)) {
+                draft.words.push((index, *word));
+            }
+        }
+    }
+}
+
 fn cell(frame: &Frame<'_>, draft: Draft<'_>, table: Rect) -> Cell {
     let mut pieces: Vec<usize> = draft.words.iter().map(|(line, _)| *line).collect();
     pieces.sort_unstable();
@@ -76,12 +103,16 @@ fn cell(frame: &Frame<'_>, draft: Draft<'_>, table: Rect) -> Cell {
     }
 }
 
-/// Returns the words row by row, each row from the left.
+/// Returns the words row by row, each row in the direction of its letters.
 fn text(frame: &Frame<'_>, words: &[(usize, Word<'_>)]) -> String {
     let parts = words.iter().flat_map(|(line, word)| segments(*line, &[*word], f32::INFINITY)).collect();
     let lines: Vec<String> = rows(parts)
         .iter()
-        .map(|row| row.segments.iter().map(super::tokens::Segment::text).collect::<Vec<_>>().join(" "))
+        .map(|row| {
+            let words: Vec<Word<'_>> =
+                row.segments.iter().flat_map(|segment| segment.words.iter().copied()).collect();
+            tokens::text(&words)
+        })
         .collect();
     join(lines.iter().map(String::as_str), &frame.vocabulary)
 }

@@ -1,10 +1,12 @@
-//! The page as the steps see it: level lines with their words and sizes, level rules, and typical sizes.
+//! The page as the steps see it: level lines with their words and sizes, level rules, and typical sizes. A page whose text
+//! runs from right to left is mirrored: its columns, indents, markers and label columns are then where the steps expect them.
 
 use std::f32::consts::{FRAC_PI_2, PI};
 
 use super::model::{Block, Piece, Sheet, Table};
 use super::tokens::Word;
 use super::wording::Vocabulary;
+use crate::bidi;
 use crate::geometry::{Point, Quad, Rect};
 use crate::layout;
 use crate::rules::Rule;
@@ -63,6 +65,8 @@ pub(super) struct Frame<'a> {
     pub vocabulary: Vocabulary,
     angle: f32,
     center: Point,
+    /// True where the text runs from right to left, and all positions are mirrored.
+    mirrored: bool,
 }
 
 impl<'a> Frame<'a> {
@@ -70,34 +74,41 @@ impl<'a> Frame<'a> {
         let quads: Vec<Quad> = pieces.iter().map(|piece| piece.quad).collect();
         let angle = layout::direction(&quads, rules);
         let center = Point::new(sheet.size.0 / 2.0, sheet.size.1 / 2.0);
+        let mirrored = bidi::are_right_to_left(pieces.iter().map(|piece| piece.text));
+        let facing = |rect: Rect| if mirrored { rect.mirrored(center.x) } else { rect };
         let level = |quad: &Quad| Quad(quad.0.map(|p| p.turned_about(center, -angle)));
         let area = |quad: &Quad| {
             let turned = level(quad);
             let bounds = turned.bounds();
             let height = turned.height().min(bounds.height);
             // The bounds of a long line with a small tilt of its own are higher than the line.
-            if turned.angle().abs() < 0.3 {
+            facing(if turned.angle().abs() < 0.3 {
                 Rect { x: bounds.x, y: bounds.center().y - height / 2.0, width: bounds.width, height }
             } else {
                 bounds
-            }
+            })
         };
         let finite = |quad: &Quad| if quad.is_finite() { *quad } else { Quad::default() };
         let lines: Vec<Line<'a>> = pieces
             .iter()
-            .map(|piece| {
+            .enumerate()
+            .map(|(line, piece)| {
                 let quad = finite(&piece.quad);
                 let turn = level(&quad).angle();
                 let own = area(&quad);
                 let mut words: Vec<Word<'a>> = piece
                     .words
                     .iter()
-                    .filter(|word| word.quad.is_finite() && !word.text.trim().is_empty())
-                    .map(|word| Word { text: word.text, area: area(&word.quad) })
+                    .filter(|word| !word.text.trim().is_empty())
+                    .map(|word| {
+                        // A word without a place is anywhere in its line.
+                        let area = if word.quad.is_finite() { area(&word.quad) } else { own };
+                        Word { text: word.text, area, line, mirrored }
+                    })
                     .collect();
                 words.sort_by(|a, b| a.area.x.total_cmp(&b.area.x));
                 if words.is_empty() {
-                    words.push(Word { text: piece.text, area: own });
+                    words.push(Word { text: piece.text, area: own, line, mirrored });
                 }
                 let size = piece.font_size.filter(|size| *size > 0.0);
                 Line {
@@ -115,7 +126,7 @@ impl<'a> Frame<'a> {
                 }
             })
             .collect();
-        let (across, down) = strokes(rules, center, angle);
+        let (across, down) = strokes(rules, center, angle, mirrored);
         let weighted = |value: fn(&Line<'a>) -> f32| {
             let values = lines.iter().filter(|line| line.level);
             weighted_median(values.map(|line| (value(line), line.text.chars().count() as f32)))
@@ -124,7 +135,8 @@ impl<'a> Frame<'a> {
         let quarter = (angle / FRAC_PI_2).round().rem_euclid(2.0) as i32 == 1;
         let (width, height) = if quarter { (sheet.size.1, sheet.size.0) } else { sheet.size };
         let page = Rect { x: center.x - width / 2.0, y: center.y - height / 2.0, width, height };
-        let pictures = sheet.pictures.iter().map(|rect| level(&Quad::from_rect(rect)).bounds()).collect();
+        let pictures =
+            sheet.pictures.iter().map(|rect| facing(level(&Quad::from_rect(rect)).bounds())).collect();
         let vocabulary = Vocabulary::of(lines.iter().map(|line| line.text));
         let unit = |value: f32| if value > 0.0 { value } else { 1.0 };
         Self {
@@ -139,6 +151,7 @@ impl<'a> Frame<'a> {
             vocabulary,
             angle,
             center,
+            mirrored,
         }
     }
 
@@ -163,21 +176,35 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// Turns the positions of a block back to the page.
+    /// Turns the positions of a block back to the page; the columns of its table count from the left again.
     pub fn place_back(&self, block: &mut Block) {
-        let back = |quad: &Quad| Quad(quad.0.map(|p| p.turned_about(self.center, self.angle)));
+        let back = |quad: &Quad| {
+            let quad = if self.mirrored { quad.mirrored(self.center.x) } else { *quad };
+            Quad(quad.0.map(|p| p.turned_about(self.center, self.angle)))
+        };
         block.quad = back(&block.quad);
-        for cell in block.table.iter_mut().flat_map(|table| &mut table.cells) {
+        let Some(table) = &mut block.table else { return };
+        for cell in &mut table.cells {
             cell.quad = back(&cell.quad);
+            if self.mirrored {
+                cell.column = table.columns.saturating_sub(cell.column + cell.column_span);
+            }
+        }
+        if self.mirrored {
+            table.cells.sort_by_key(|cell| (cell.row, cell.column));
         }
     }
 }
 
 /// Returns the level and the upright strokes by position; pieces of one line are joined later.
-fn strokes(rules: &[Rule], center: Point, angle: f32) -> (Vec<Stroke>, Vec<Stroke>) {
+fn strokes(rules: &[Rule], center: Point, angle: f32, mirrored: bool) -> (Vec<Stroke>, Vec<Stroke>) {
     let (mut across, mut down) = (Vec::new(), Vec::new());
     for rule in rules {
-        let (a, b) = (rule.from.turned_about(center, -angle), rule.to.turned_about(center, -angle));
+        let level = |p: Point| {
+            let p = p.turned_about(center, -angle);
+            if mirrored { Point::new(2.0 * center.x - p.x, p.y) } else { p }
+        };
+        let (a, b) = (level(rule.from), level(rule.to));
         if ![a.x, a.y, b.x, b.y].iter().all(|v| v.is_finite()) {
             continue;
         }

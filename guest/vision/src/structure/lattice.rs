@@ -1,7 +1,7 @@
 //! Tables with a drawn grid: rules that cross, with a closed frame around them.
 
 use super::cells::{self, Draft};
-use super::frame::{Found, Frame, Stroke};
+use super::frame::{Found, Frame, Line, Stroke};
 use super::tokens::{Word, around, rows, segments};
 use crate::geometry::Rect;
 use crate::statistics::quantile;
@@ -18,6 +18,9 @@ const SIDE: f32 = 0.6;
 const LINES_MAX: usize = 400;
 /// Cells for each one with text, at most.
 const FILLED: usize = 3;
+/// How far a line in a cell reaches beyond the frame, in em, and the most characters beyond it where that is most of the line.
+const BEYOND_EM: f32 = 3.0;
+const MARK_MAX: usize = 3;
 /// Minimum distance of neighboring grid lines, in em: less is a double line.
 const STEP_EM: f32 = 0.5;
 
@@ -131,7 +134,7 @@ fn drawn(strokes: &[Stroke], at: f32, from: f32, to: f32, em: f32) -> f32 {
 }
 
 /// Makes the table of crossing rules; `None` where they are no closed grid, or a form or a layout rather than a table.
-fn grid(frame: &Frame<'_>, across: &[Stroke], down: &[Stroke]) -> Option<Found> {
+fn grid<'a>(frame: &Frame<'a>, across: &[Stroke], down: &[Stroke]) -> Option<Found> {
     let em = frame.em;
     let (ys, xs) = (positions(across, em), positions(down, em));
     let (rows_drawn, columns) = (ys.len().checked_sub(1)?, xs.len().checked_sub(1)?);
@@ -149,14 +152,18 @@ fn grid(frame: &Frame<'_>, across: &[Stroke], down: &[Stroke]) -> Option<Found> 
     if sides.iter().any(|side| *side < FRAMED) {
         return None;
     }
-    let mut words = Vec::new();
+    let (mut words, mut outside) = (Vec::new(), Vec::new());
     let mut lines = Vec::new();
-    for (index, line) in frame.lines.iter().enumerate() {
-        let inside = |word: &&Word<'_>| area.contains(word.area.center());
-        let own: Vec<Word<'_>> = line.words.iter().filter(inside).copied().collect();
-        if own.len() * 2 > line.words.len() && line.level {
+    for (index, line) in frame.lines.iter().enumerate().filter(|(_, line)| line.level) {
+        let is_inside = |word: &&Word<'_>| area.contains(word.area.center());
+        if !line.words.iter().any(|word| is_inside(&word)) {
+            continue;
+        }
+        let (own, other): (Vec<Word<'_>>, Vec<Word<'_>>) = line.words.iter().partition(is_inside);
+        if own.len() * 2 > line.words.len() || sticks_out(line, &own, &other, &area, em) {
             lines.push(index);
             words.extend(own.into_iter().map(|word| (index, word)));
+            outside.extend(other.into_iter().map(|word| (index, word)));
         }
     }
     let ys = divided(frame, &ys, &xs, &words);
@@ -165,7 +172,7 @@ fn grid(frame: &Frame<'_>, across: &[Stroke], down: &[Stroke]) -> Option<Found> 
         return None;
     }
     let groups = slots(across, down, &ys, &xs, em);
-    let mut drafts: Vec<Draft<'_>> = groups
+    let mut drafts: Vec<Draft<'a>> = groups
         .iter()
         .filter_map(|&(row, column, row_span, column_span)| {
             let (x0, x1) = (*xs.get(column)?, *xs.get(column + column_span)?);
@@ -175,19 +182,32 @@ fn grid(frame: &Frame<'_>, across: &[Stroke], down: &[Stroke]) -> Option<Found> 
         })
         .collect();
     let owner = owners(&groups, row_count, columns);
-    for (line, word) in words {
-        let center = word.area.center();
-        let row = ys.partition_point(|y| *y <= center.y).saturating_sub(1).min(row_count - 1);
-        let column = xs.partition_point(|x| *x <= center.x).saturating_sub(1).min(columns - 1);
-        if let Some(draft) = owner.get(row * columns + column).and_then(|at| drafts.get_mut(*at)) {
-            draft.words.push((line, word));
+    let put = |drafts: &mut Vec<Draft<'a>>, words: Vec<(usize, Word<'a>)>| {
+        for (line, word) in words {
+            let center = word.area.center();
+            let row = ys.partition_point(|y| *y <= center.y).saturating_sub(1).min(row_count - 1);
+            let column = xs.partition_point(|x| *x <= center.x).saturating_sub(1).min(columns - 1);
+            if let Some(draft) = owner.get(row * columns + column).and_then(|at| drafts.get_mut(*at)) {
+                draft.words.push((line, word));
+            }
         }
-    }
+    };
+    put(&mut drafts, words);
     if !is_table(frame, &drafts, row_count * columns) {
         return None;
     }
+    // The line of these words is in the table as a whole: they are in the nearest cells of their rows.
+    put(&mut drafts, outside);
     let table = cells::table(frame, drafts, (row_count, columns), area);
     Some(Found { area, table, lines, confidence: 0.95 })
+}
+
+/// Returns whether a line without most of its words in the frame belongs to it all the same: the others stand at its side,
+/// and are no more text than those inside (the mark of a note behind a number).
+fn sticks_out(line: &Line<'_>, own: &[Word<'_>], other: &[Word<'_>], frame: &Rect, em: f32) -> bool {
+    let characters = |words: &[Word<'_>]| words.iter().map(|w| w.text.chars().count()).sum::<usize>();
+    let beyond = (frame.x - line.area.x).max(line.area.right() - frame.right());
+    beyond <= BEYOND_EM * em && characters(other) <= characters(own).max(MARK_MAX)
 }
 
 /// Adds lines between the rows of a band that is drawn without them: at least two columns have the same three or more

@@ -18,7 +18,7 @@ pub struct Piece<'a> {
     pub text: &'a str,
     /// Its position on the upright page.
     pub quad: Quad,
-    /// Its words, left to right; empty where they are unknown.
+    /// Its words, in any order; empty where they are unknown.
     pub words: Vec<Token<'a>>,
     /// Size of its font in the unit of the page; `None` for text read from pixels.
     pub font_size: Option<f32>,
@@ -89,7 +89,8 @@ pub struct Block {
     pub size: f32,
 }
 
-/// A grid.
+/// A grid. Its columns are counted from the left of the page, also where the text runs from right to left: then the labels of
+/// the rows are in the last column.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     /// Number of rows.

@@ -4,6 +4,7 @@
 mod code;
 mod furniture;
 mod headings;
+mod heads;
 
 use super::frame::{Found, Frame};
 use super::model::{Block, Kind};
@@ -26,7 +27,7 @@ const FIGURE_SHARE: (f32, f32) = (0.01, 0.85);
 
 /// Returns the blocks in reading order with their roles.
 pub(super) fn assign(frame: &Frame<'_>, drafts: Vec<Draft>, tables: Vec<Found>) -> Vec<Block> {
-    let drafts = furniture::divided(frame, drafts);
+    let drafts = furniture::divided(frame, heads::split(frame, drafts));
     let mut kinds = furniture::kinds(frame, &drafts, &tables);
     let figures = figures(frame, &tables);
     let objects: Vec<(Rect, bool)> =

@@ -4,10 +4,14 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
+use crate::bidi;
 use crate::geometry::{Point, Quad, Rect};
 use crate::layout;
 
+mod heads;
+mod right_to_left;
 mod tables;
+mod words;
 
 const PAGE: (f32, f32) = (600.0, 800.0);
 /// Advance of a letter in the tests, as a fraction of the font size.
@@ -50,7 +54,11 @@ fn turned(mut set: Set, angle: f32) -> Set {
 
 fn blocks_of(sets: &[Set], rules: &[Rule]) -> Vec<(Block, Vec<String>)> {
     let quads: Vec<Quad> = sets.iter().map(|set| set.quad).collect();
-    let placed = layout::reading_order(&quads, rules, PAGE);
+    let placed = if bidi::are_right_to_left(sets.iter().map(|set| set.text.as_str())) {
+        layout::reading_order_from_right(&quads, rules, PAGE)
+    } else {
+        layout::reading_order(&quads, rules, PAGE)
+    };
     let pieces: Vec<Piece<'_>> = placed
         .iter()
         .map(|place| {
@@ -335,6 +343,15 @@ fn lines_are_joined_by_the_words_of_the_text() {
     assert_eq!(all(&["Jean-", "Pierre is"]), "Jean-Pierre is");
     assert_eq!(all(&["文書の構造を", "調べる"]), "文書の構造を調べる");
     assert_eq!(all(&["pages 3 -", "and 4"]), "pages 3 - and 4");
+    // Quotes, dashes and dots beside an ideograph, and beside Latin letters.
+    assert_eq!(all(&["他说：", "“你好”", "然后走了"]), "他说：“你好”然后走了");
+    assert_eq!(all(&["他说“你好”", "“再见”", "他——", "走了……", "不"]), "他说“你好”“再见”他——走了……不");
+    assert_eq!(all(&["他说：“Hello”", "然后", "—走"]), "他说：“Hello”然后—走");
+    assert_eq!(
+        all(&["he said", "“hello”", "“you”", "— and", "…", "‘left’"]),
+        "he said “hello” “you” — and … ‘left’"
+    );
+    assert_eq!(all(&["…", "…", "中", "a"]), "… …中 a");
     assert!(goes_on("which is a long", "sentence of two pages"));
     assert!(!goes_on("the end.", "A new one"));
 }

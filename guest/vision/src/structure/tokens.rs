@@ -1,6 +1,7 @@
 //! Words of a level page, the segments between wide gaps, and the printed rows that segments form.
 
 use super::numbers::is_value;
+use crate::bidi;
 use crate::geometry::Rect;
 
 /// White space that ends a segment, in sizes of its text: a space is a third, and justified text stretches it to less
@@ -18,12 +19,16 @@ const NUMBER_GAP_READ: f32 = 0.36;
 pub(super) struct Word<'a> {
     pub text: &'a str,
     pub area: Rect,
+    /// Index of its line in the frame.
+    pub line: usize,
+    /// True where the page is mirrored, because its text runs from right to left.
+    pub mirrored: bool,
 }
 
 /// Words with normal spaces between them.
 #[derive(Clone, Debug)]
 pub(super) struct Segment<'a> {
-    /// Index of its line in the frame.
+    /// Index of the line of its first word.
     pub line: usize,
     pub words: Vec<Word<'a>>,
     pub area: Rect,
@@ -45,11 +50,20 @@ impl<'a> Segment<'a> {
         Some(Self { line, words, area })
     }
 
-    /// Returns its words joined with spaces.
+    /// Returns its words in the order of a reader, joined with spaces.
     pub fn text(&self) -> String {
-        let words: Vec<&str> = self.words.iter().map(|word| word.text).collect();
-        words.join(" ")
+        text(&self.words)
     }
+}
+
+/// Returns words that stand side by side in the order of a reader, joined with spaces.
+pub(super) fn text(words: &[Word<'_>]) -> String {
+    let mut texts: Vec<&str> = words.iter().map(|word| word.text).collect();
+    if words.first().is_some_and(|word| word.mirrored) {
+        texts.reverse();
+    }
+    bidi::to_reading_order(&mut texts, |text| text);
+    texts.join(" ")
 }
 
 /// Returns the rectangle around others; `None` for none.

@@ -69,7 +69,18 @@ fn append(out: &mut String, line: &str, vocabulary: &Vocabulary) {
         }
         return;
     }
-    if !(is_unspaced(last) && is_unspaced(next)) {
+    let is_joined = match (is_shared_mark(last), is_shared_mark(next)) {
+        (false, false) => is_unspaced(last) && is_unspaced(next),
+        (true, false) => is_unspaced(next),
+        (false, true) => is_unspaced(last),
+        // Two marks are those of the characters beside them.
+        (true, true) => {
+            let is_unspaced = |c: Option<char>| c.is_some_and(is_unspaced);
+            is_unspaced(out.chars().rev().find(|c| !is_shared_mark(*c)))
+                && is_unspaced(line.chars().find(|c| !is_shared_mark(*c)))
+        }
+    };
+    if !is_joined {
         out.push(' ');
     }
     out.push_str(line);
@@ -130,6 +141,15 @@ fn is_unspaced(c: char) -> bool {
     matches!(c,
         '\u{2e80}'..='\u{a4cf}' | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe4f}' | '\u{ff00}'..='\u{ff9f}'
         | '\u{20000}'..='\u{3ffff}')
+}
+
+/// Returns whether the character is a quote, a dash or dots that texts with and without spaces have in common: beside an
+/// ideograph it stands without a space.
+fn is_shared_mark(c: char) -> bool {
+    matches!(
+        c,
+        '\u{b7}' | '\u{2014}' | '\u{2015}' | '\u{2018}'..='\u{201d}' | '\u{2025}' | '\u{2026}' | '\u{22ef}'
+    )
 }
 
 /// Returns whether a paragraph that ends with `last` goes on with `next` on the next page or in the next column.
