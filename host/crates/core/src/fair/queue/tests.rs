@@ -249,7 +249,11 @@ fn the_client_that_holds_least_is_found() {
 fn a_full_queue_gives_up_an_item_of_the_client_with_the_most_for_its_weight() {
     let check = |waiting: &[(u32, u32, usize)], newcomer: (u32, u32), expect: Option<u32>| {
         let given = waiting.iter().map(|(client, weight, items)| (client, *weight, *items));
-        assert_eq!(displaceable(given, (&newcomer.0, newcomer.1)).copied(), expect, "{waiting:?} {newcomer:?}");
+        assert_eq!(
+            displaceable(given, (&newcomer.0, newcomer.1)).copied(),
+            expect,
+            "{waiting:?} {newcomer:?}"
+        );
     };
     check(&[], (1, 1), None);
     check(&[(1, 1, 8)], (1, 1), None);
