@@ -3,11 +3,12 @@
 //! Owns the bound and the choice of the connection that makes room. While the table has room, every client gets a slot,
 //! up to the bound of one address. When it is full, a connection without a request in progress is closed for the new
 //! one: a client that opens connections and sends nothing, or sends its head slowly, displaces only its own kind. A
-//! connection with a request in progress is never closed. Independent of HTTP and of the sockets.
+//! connection with a request in progress is never closed, and a response is in progress until its last byte has left the
+//! process. Independent of HTTP and of the sockets.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,10 @@ use tokio_util::sync::CancellationToken;
 /// Time without a request after which a connection may be closed for another one of the same or a less busy address. A
 /// client on a slow link sends its head within this time.
 const IDLE_MIN: Duration = Duration::from_secs(1);
+
+/// Time after the end of the last request for which bytes that have not left the process keep the connection. Few are left:
+/// the buffers of the protocol. A client that reads them more slowly must not hold its place with them.
+const FLUSH_MAX: Duration = Duration::from_secs(30);
 
 /// The client address that limits apply to. An IPv6 client usually has a whole /64 network.
 pub(super) fn client_address(address: IpAddr) -> IpAddr {
@@ -36,11 +41,18 @@ pub(super) struct Activity {
     requests: AtomicUsize,
     /// Time at which the last request ended, in microseconds since `opened`.
     idle_since_us: AtomicU64,
+    /// Whether bytes were written that have not left the process.
+    unflushed: AtomicBool,
 }
 
 impl Activity {
     fn new(opened: Instant) -> Arc<Self> {
-        Arc::new(Self { opened, requests: AtomicUsize::new(0), idle_since_us: AtomicU64::new(0) })
+        Arc::new(Self {
+            opened,
+            requests: AtomicUsize::new(0),
+            idle_since_us: AtomicU64::new(0),
+            unflushed: AtomicBool::new(false),
+        })
     }
 
     /// Returns the activity of a connection outside of the table.
@@ -50,13 +62,24 @@ impl Activity {
 
     /// Returns whether no request is in progress.
     pub(super) fn is_idle(&self) -> bool {
-        self.requests.load(Relaxed) == 0
+        self.idle_since(Instant::now()).is_some()
     }
 
-    /// Returns the start of the time without a request; `None` while there is one.
-    fn idle_since(&self) -> Option<Instant> {
-        let since = Duration::from_micros(self.idle_since_us.load(Relaxed));
-        self.is_idle().then(|| self.opened + since)
+    /// Returns the end of the last request; `None` while there is one, or while its response has not left the process.
+    fn idle_since(&self, now: Instant) -> Option<Instant> {
+        let since = self.opened + Duration::from_micros(self.idle_since_us.load(Relaxed));
+        let is_flushed = !self.unflushed.load(Relaxed) || now.saturating_duration_since(since) >= FLUSH_MAX;
+        (is_flushed && self.requests.load(Relaxed) == 0).then_some(since)
+    }
+
+    /// Records that bytes were written, which may wait in this process.
+    pub(super) fn written(&self) {
+        self.unflushed.store(true, Relaxed);
+    }
+
+    /// Records that all written bytes have left the process.
+    pub(super) fn flushed(&self) {
+        self.unflushed.store(false, Relaxed);
     }
 }
 
@@ -120,7 +143,7 @@ impl Entries {
     fn victim(&self, address: IpAddr, only: bool, now: Instant) -> Option<u64> {
         let own = self.held(address);
         let idle = self.by_number.iter().filter_map(|(number, entry)| {
-            let since = entry.activity.idle_since()?;
+            let since = entry.activity.idle_since(now)?;
             if only && entry.address != address {
                 return None;
             }
@@ -258,6 +281,23 @@ mod tests {
         assert!(table.enter(address(1), at(start, 5000)).is_some());
         assert!(!busy[1].evicted.is_cancelled());
         drop(copy);
+    }
+
+    #[test]
+    fn a_connection_whose_response_is_not_flushed_is_closed_late() {
+        let start = Instant::now();
+        let table = ConnectionTable::new(1, 1);
+        let slot = table.enter(address(2), start).unwrap();
+        let request = OnConnection::begin(&slot.activity);
+        slot.activity.written();
+        drop(request);
+        assert!(!slot.activity.is_idle() && table.enter(address(1), at(start, 5000)).is_none());
+        slot.activity.flushed();
+        assert!(slot.activity.is_idle());
+        slot.activity.written();
+        // A client that does not read the rest loses its place, later.
+        let other = table.enter(address(1), Instant::now() + 2 * FLUSH_MAX);
+        assert!(other.is_some() && slot.evicted.is_cancelled());
     }
 
     #[test]

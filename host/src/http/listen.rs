@@ -277,8 +277,8 @@ async fn encrypted(stream: TcpStream, tls: Option<TlsAcceptor>, until: Instant) 
 /// Answers one request of a connection beyond the table.
 async fn answer_overflow(stream: TcpStream, tls: Option<TlsAcceptor>, origin: Origin) {
     let Some(stream) = encrypted(stream, tls, Instant::now() + OVERFLOW_HEAD_MAX).await else { return };
-    let io = TokioIo::new(Socket::new(stream, bytes::Bytes::new(), OVERFLOW_HEAD_MAX));
     let activity = Activity::detached();
+    let io = TokioIo::new(Socket::new(stream, bytes::Bytes::new(), OVERFLOW_HEAD_MAX, activity.clone()));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(OVERFLOW_HEAD_MAX)
@@ -333,7 +333,8 @@ impl Connection {
             () = self.origin.ending.closing.cancelled() => sniff(&mut stream, Instant::now() + ACCEPT_PAUSE).await,
         };
         let Some((protocol, begun)) = sniffed else { return };
-        let io = TokioIo::new(Socket::new(stream, begun, self.config.body_idle_timeout));
+        let (stall_max, activity) = (self.config.body_idle_timeout, self.activity.clone());
+        let io = TokioIo::new(Socket::new(stream, begun, stall_max, activity));
         let ended = match protocol {
             Protocol::Http1 => self.http1(io).await,
             Protocol::Http2 => self.http2(io).await,

@@ -62,7 +62,7 @@ fn entry(code: &ProblemCode) -> Entry {
     security(())
 )]
 pub(super) async fn list(headers: HeaderMap) -> Response {
-    page(&headers, codes::ALL)
+    page(&headers, &codes::ALL)
 }
 
 /// Describes a problem code.
@@ -157,8 +157,8 @@ mod tests {
 
     #[test]
     fn every_code_is_on_the_page_in_each_form() {
-        let (html, markdown) = (html(codes::ALL), markdown(codes::ALL));
-        for code in codes::ALL {
+        let (html, markdown) = (html(&codes::ALL), markdown(&codes::ALL));
+        for code in codes::ALL.iter() {
             assert!(html.contains(&format!("id=\"{}\"", code.code)), "{}", code.code);
             assert!(markdown.contains(&format!("\n## {}\n", code.code)), "{}", code.code);
         }
@@ -170,7 +170,7 @@ mod tests {
         let essence = |accept: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT, accept.parse().unwrap());
-            let response = page(&headers, codes::ALL);
+            let response = page(&headers, &codes::ALL);
             response.headers()[header::CONTENT_TYPE].to_str().unwrap().split(';').next().unwrap().to_owned()
         };
         assert_eq!(essence("text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"), "text/html");

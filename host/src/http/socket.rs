@@ -1,12 +1,13 @@
 //! A connection with a write timeout and a lingering close.
 //!
-//! Owns the two functions that hyper leaves to its caller: a bound on the time without progress of a write, and
-//! lingering at the end. If a server closes a socket with unread bytes, the kernel sends a reset, which can overtake
+//! Owns what hyper leaves to its caller: a bound on the time without progress of a write, the record of bytes that have not
+//! left the process, and lingering at the end. If a server closes a socket with unread bytes, the kernel sends a reset, which can overtake
 //! the response. Therefore the write side is closed first, and the bytes that the client still sends are read and
 //! discarded for up to 2 s (RFC 9112, section 9.6).
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::connection_table::Activity;
 use super::stream::Stream;
 
 /// Maximum time for which the bytes of the client are discarded after the last response.
@@ -26,6 +28,7 @@ pub(super) struct Socket {
     /// Bytes read before hyper received the connection.
     begun: Bytes,
     write_stall_max: Duration,
+    activity: Arc<Activity>,
     /// Armed while a write makes no progress.
     write_timer: Option<Pin<Box<Sleep>>>,
     /// Set when the write side is closed.
@@ -33,8 +36,14 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(stream: impl Into<Stream>, begun: Bytes, write_stall_max: Duration) -> Self {
-        Self { stream: stream.into(), begun, write_stall_max, write_timer: None, linger_timer: None }
+    pub(super) fn new(
+        stream: impl Into<Stream>,
+        begun: Bytes,
+        write_stall_max: Duration,
+        activity: Arc<Activity>,
+    ) -> Self {
+        let stream = stream.into();
+        Self { stream, begun, write_stall_max, activity, write_timer: None, linger_timer: None }
     }
 
     /// Applies the write timeout to the result of a write.
@@ -72,6 +81,7 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.activity.written();
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.with_write_timeout(cx, polled)
     }
@@ -81,6 +91,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.activity.written();
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.with_write_timeout(cx, polled)
     }
@@ -91,6 +102,10 @@ impl AsyncWrite for Socket {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        if matches!(polled, Poll::Ready(Ok(()))) {
+            // hyper flushes when its own buffer is empty.
+            self.activity.flushed();
+        }
         self.with_write_timeout(cx, polled)
     }
 
@@ -149,6 +164,7 @@ pub(super) async fn sniff(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use futures::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
@@ -177,7 +193,7 @@ mod tests {
             let sniffed = sniff(&mut server, Instant::now() + timeout).await;
             assert_eq!(sniffed.as_ref().map(|(protocol, _)| *protocol), expect, "{sent:?}");
             if let Some((_, begun)) = sniffed {
-                let mut socket = Socket::new(server, begun, Duration::from_secs(60));
+                let mut socket = Socket::new(server, begun, Duration::from_secs(60), Activity::detached());
                 let mut read = vec![0; sent.len()];
                 socket.read_exact(&mut read).await.unwrap();
                 assert_eq!(read, sent);
@@ -188,7 +204,7 @@ mod tests {
     #[tokio::test]
     async fn the_last_response_arrives_while_the_client_still_sends() {
         let (mut client, server) = pair().await;
-        let mut socket = Socket::new(server, Bytes::new(), Duration::from_secs(60));
+        let mut socket = Socket::new(server, Bytes::new(), Duration::from_secs(60), Activity::detached());
         client.write_all(&vec![b'x'; 100_000]).await.unwrap();
         socket.write_all(b"refused").await.unwrap();
         let closing = tokio::spawn(async move {
@@ -202,10 +218,35 @@ mod tests {
         closing.await.unwrap();
     }
 
+    /// A response that waits for a slow reader keeps its connection from being closed to make room.
+    #[tokio::test]
+    async fn a_connection_is_not_idle_before_its_last_byte_has_left() {
+        let (mut client, server) = pair().await;
+        let activity = Activity::detached();
+        let mut socket = Socket::new(server, Bytes::new(), Duration::from_secs(60), activity.clone());
+        assert!(activity.is_idle());
+        let piece = vec![b'x'; 1 << 20];
+        let mut sent = 0;
+        // Until the buffers of the kernel are full.
+        while let Some(bytes) = socket.write(&piece).now_or_never() {
+            sent += bytes.unwrap();
+        }
+        assert!(!activity.is_idle());
+        let rest = tokio::spawn(async move {
+            socket.write_all(&piece).await.unwrap();
+            socket.flush().await.unwrap();
+            socket
+        });
+        let mut read = vec![0; sent + (1 << 20)];
+        client.read_exact(&mut read).await.unwrap();
+        let _socket = rest.await.unwrap();
+        assert!(activity.is_idle());
+    }
+
     #[tokio::test]
     async fn a_client_that_does_not_read_is_disconnected() {
         let (client, server) = pair().await;
-        let mut socket = Socket::new(server, Bytes::new(), Duration::from_millis(50));
+        let mut socket = Socket::new(server, Bytes::new(), Duration::from_millis(50), Activity::detached());
         let error = loop {
             if let Err(error) = socket.write_all(&vec![0; 1 << 20]).await {
                 break error;

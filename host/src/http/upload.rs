@@ -197,7 +197,7 @@ fn head(field: &multer::Field<'_>) -> Result<Head, Fault> {
 }
 
 /// Returns the last component of a file name, because some clients send whole paths.
-fn clean_name(name: &str) -> String {
+pub(crate) fn clean_name(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     last.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect()
 }

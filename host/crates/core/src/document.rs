@@ -123,11 +123,6 @@ impl<T: AsRef<Transcript>> PageResult<T> {
 }
 
 impl<T, S> DocumentResult<T, S> {
-    /// Returns the first fault of a page or the summary, if there is one.
-    pub fn first_fault(&self) -> Option<&Fault> {
-        self.pages.iter().find_map(|page| page.outcome.as_ref().err()).or(self.summary_fault.as_ref())
-    }
-
     /// Returns the positions of the selected pages, from 0.
     pub fn selected(&self) -> Vec<u32> {
         self.pages.iter().map(|page| page.index).collect()

@@ -21,7 +21,7 @@ mod shares;
 
 use crate::id::TenantName;
 
-pub use queue::{CLASSES, Charge, Class, FairQueue, Order, Popped, Ticket};
+pub use queue::{CLASSES, Charge, Class, FairQueue, Order, Popped, Ticket, displaceable};
 pub use semaphore::{Acquire, FairSemaphore, Permit, Request};
 pub use shares::{CREDIT, Shares, jain, virtual_cost};
 

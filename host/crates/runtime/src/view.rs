@@ -15,6 +15,9 @@ use crate::blocking::Blocking;
 use crate::call_state::CallState;
 use crate::resource_accounting::Reservation;
 
+/// Largest number of concurrent renderings of one call; further ones wait. A guest needs one or two resolutions of its page.
+const RENDERS_MAX: usize = 4;
+
 /// The view of a capability with the context `C`. Reads and changes the state of the call as its own.
 pub struct View<'a, C> {
     pub ctx: &'a mut C,
@@ -53,6 +56,8 @@ pub trait Computes {
 pub struct DocumentCtx {
     /// Held while a text layer is fetched: a guest fetches one at a time.
     pub text_layer: Arc<Semaphore>,
+    /// A permit is held while the page is rendered: the queue of the document workers is shared by all tenants.
+    pub renders: Arc<Semaphore>,
     /// Reservation for the last text layer returned. Until the next one, the layer may still be on its way into the
     /// guest.
     pub text_layer_charge: Option<Reservation>,
@@ -60,7 +65,11 @@ pub struct DocumentCtx {
 
 impl Default for DocumentCtx {
     fn default() -> Self {
-        Self { text_layer: Arc::new(Semaphore::new(1)), text_layer_charge: None }
+        Self {
+            text_layer: Arc::new(Semaphore::new(1)),
+            renders: Arc::new(Semaphore::new(RENDERS_MAX)),
+            text_layer_charge: None,
+        }
     }
 }
 

@@ -40,6 +40,8 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 use documents::FakeDocument;
+#[cfg(test)]
+pub(crate) use results::at_rest;
 pub use results::{transcript, until, word};
 
 use crate::config::ServingConfig;

@@ -75,19 +75,20 @@ impl DocumentService {
             let message = "The limits in `platform` must be 1 or more: correct the configuration.";
             return Err(Fault::new(Kind::Invalid, "platform_config", message).blaming(Blame::Host));
         }
+        let (work, cut_off) = (TaskTracker::new(), CancellationToken::new());
         let plane = DataPlane {
             control,
             documents,
             admission: Admission::new(bounds(config)),
             page_scheduler: PageScheduler::new(config.pages_in_flight_max),
-            shadows: Shadows::default(),
+            shadows: Shadows::new(work.clone(), cut_off.clone()),
             limits: DocumentLimits::new(config),
         };
         Ok(Arc::new(Self {
             plane: Arc::new(plane),
             check_readiness: ReadinessCheck::default(),
-            work: TaskTracker::new(),
-            cut_off: CancellationToken::new(),
+            work,
+            cut_off,
         }))
     }
 

@@ -1,33 +1,70 @@
 //! Shadow traffic: a shadow revision reads the same page again, in the background; the result is compared with the
 //! answer and dropped.
 //!
-//! Owns the limit on that work and its lowest priority: a shadow reads only while a page slot is free and no request
-//! waits for one, its runs go to idle engines only, and it gives up after a short wait. Called by the pipeline for
-//! pages of the sample.
+//! Owns the limits on that work, of each tenant and in all, and its lowest priority: a shadow reads only while a page slot
+//! is free and no request waits for one, its runs go to idle engines only, and it gives up after a short wait. The work is
+//! part of that of the service, and ends with it. Called by the pipeline for pages of the sample.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lector_control::{Held, PageCall, PermitRequest, Revision, work_of};
-use lector_core::{Clock, HostMemory, Kind, Transcript};
-use tokio::sync::Semaphore;
+use lector_core::{Clock, HostMemory, Kind, TenantName, Transcript};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::page_scheduler::{PageScheduler, PageSlot};
 
 /// Most shadow pages that wait or run at once. Each holds its document open.
-const AT_ONCE_MAX: usize = 4;
+const AT_ONCE_MAX: usize = 8;
+/// Most of them of one tenant: the pages of one shadow that reads slowly must not keep those of other tenants out.
+const TENANT_AT_ONCE_MAX: usize = 2;
 /// Longest wait for a free slot.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 /// Longest time for reading a page.
 const READ_MAX: Duration = Duration::from_secs(60);
 
-/// The permits for shadow pages.
-#[derive(Debug)]
-pub(crate) struct Shadows(Arc<Semaphore>);
+/// The shadow pages that wait or run.
+pub(crate) struct Shadows {
+    places: Places,
+    work: TaskTracker,
+    cut_off: CancellationToken,
+}
 
-impl Default for Shadows {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(AT_ONCE_MAX)))
+/// The number of shadow pages of each tenant.
+#[derive(Clone, Debug, Default)]
+struct Places(Arc<Mutex<BTreeMap<TenantName, usize>>>);
+
+/// The place of one shadow page, until it is dropped.
+#[derive(Debug)]
+struct Place {
+    places: Places,
+    tenant: TenantName,
+}
+
+impl Places {
+    /// Takes a place; `None`: the tenant has all of its own, or none is left.
+    fn take(&self, tenant: &TenantName) -> Option<Place> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = counts.get(tenant).copied().unwrap_or(0);
+        if own >= TENANT_AT_ONCE_MAX || counts.values().sum::<usize>() >= AT_ONCE_MAX {
+            return None;
+        }
+        counts.insert(tenant.clone(), own + 1);
+        Some(Place { places: self.clone(), tenant: tenant.clone() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = counts.get(&self.tenant).map_or(0, |own| own.saturating_sub(1));
+        if left == 0 {
+            counts.remove(&self.tenant);
+        } else {
+            counts.insert(self.tenant.clone(), left);
+        }
     }
 }
 
@@ -44,24 +81,31 @@ pub(crate) struct Sample {
 }
 
 impl Shadows {
+    /// `work` has the tasks that the service waits for at its end, and `cut_off` ends them.
+    pub(crate) fn new(work: TaskTracker, cut_off: CancellationToken) -> Self {
+        Self { places: Places::default(), work, cut_off }
+    }
+
     /// Reads the page again if there is capacity; otherwise counts it as skipped.
     pub(crate) fn read(&self, sample: Sample, page_scheduler: &PageScheduler, clock: &Arc<dyn Clock>) {
-        let Ok(place) = self.0.clone().try_acquire_owned() else {
+        let Some(place) = self.places.take(&sample.call.ctx.tenant) else {
             sample.revision.shadow.skipped();
             return;
         };
         let (page_scheduler, waited) = (page_scheduler.clone(), clock.sleep_until(clock.now() + WAIT_MAX));
-        tokio::spawn(async move {
+        let (revision, cut_off) = (sample.revision.clone(), self.cut_off.clone());
+        self.work.spawn(async move {
             let _place = place;
             let free = page_scheduler.wait_free(&sample.call.ctx.tenant, sample.own.clone());
             let slot = tokio::select! {
                 slot = free => slot,
-                () = waited => {
-                    sample.revision.shadow.skipped();
-                    return;
-                }
+                () = waited => return revision.shadow.skipped(),
+                () = cut_off.cancelled() => return revision.shadow.skipped(),
             };
-            compare(sample, &slot).await;
+            tokio::select! {
+                () = compare(sample, &slot) => {}
+                () = cut_off.cancelled() => revision.shadow.skipped(),
+            }
             drop(slot);
         });
     }
@@ -95,5 +139,26 @@ async fn compare(sample: Sample, slot: &PageSlot) {
             tracing::info!(page = index + 1, revision = revision.record.number, %fault, "the shadow did not read the page");
             revision.shadow.failed();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn the_shadows_of_one_tenant_leave_places_to_others() {
+        let places = Places::default();
+        let take = |tenant: &str| places.take(&tenant.into());
+        let flood: Vec<Place> = std::iter::from_fn(|| take("flood")).take(100).collect();
+        assert_eq!(flood.len(), TENANT_AT_ONCE_MAX);
+        let other = take("other").unwrap();
+        let all: Vec<Place> = (0..100).filter_map(|tenant| take(&format!("t{tenant}"))).collect();
+        assert_eq!(flood.len() + 1 + all.len(), AT_ONCE_MAX);
+        drop(flood);
+        assert!(take("flood").is_some());
+        drop((other, all));
+        assert!(places.0.lock().unwrap().is_empty(), "a tenant without shadow pages is forgotten");
     }
 }

@@ -94,14 +94,11 @@ async fn analyze(mut call: Call) -> Result<Response, Fault> {
         return Err(Fault::new(Kind::NotFound, "deployment_not_found", message));
     }
     let body = visit.body(&head, body).await?;
-    let decoded = match options::base64_source(&body)? {
-        Some(text) => {
-            visit.more(super::inline::decoded_bytes_max(&text)).await?;
-            Some(super::inline::decode(&text)?)
-        }
-        None => None,
+    // Whatever type the client states.
+    let document = match options::is_json(&body) {
+        true => visit.parsed(body, options::base64_document).await?,
+        false => body,
     };
-    let document = decoded.unwrap_or(body);
     let ask = Ask { deployment, pages: options.pages.clone(), words: true, ..Ask::default() };
     let mut labels = options.labels();
     labels.extend([("model", model.clone()), ("api-version", version.clone())]);

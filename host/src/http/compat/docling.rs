@@ -105,10 +105,11 @@ impl Received {
     }
 
     async fn from_source(mut visit: Visit, head: Parts, body: Body) -> Result<Self, Fault> {
-        let body = visit.body(&head, body).await?;
-        let Source { options, name, text } = Source::parse(&body)?;
-        visit.more(super::inline::decoded_bytes_max(&text)).await?;
-        let document = super::inline::decode(&text)?;
+        let parse = |body: &[u8]| {
+            let Source { options, name, text } = Source::parse(body)?;
+            Ok((options, name, super::inline::decode(&text)?))
+        };
+        let (options, name, document) = visit.json(&head, body, parse).await?;
         Ok(Self::new(visit, &options, name, document))
     }
 

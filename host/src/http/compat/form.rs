@@ -6,14 +6,12 @@ use lector_serving::ReceivedBytes;
 use multer::{Constraints, Multipart};
 
 use crate::http::body::LimitedBody;
-use crate::http::upload::from_multer;
+use crate::http::upload::{clean_name, from_multer};
 
 /// Maximum bytes read to find the end of the head of a part.
 const HEAD_BYTES_MAX: u64 = 2 << 20;
 /// Maximum size of the fields in all.
 const FIELDS_BYTES_MAX: usize = 256 << 10;
-/// Maximum length of a file name, in characters.
-const NAME_CHARS_MAX: usize = 200;
 
 /// A received form.
 #[derive(Debug, Default)]
@@ -97,10 +95,4 @@ impl Form {
 pub(super) fn too_large(bytes_max: u64) -> Fault {
     let message = format!("The document exceeds {bytes_max} bytes: send a smaller document, or split it.");
     Fault::new(Kind::TooLarge, "body_too_large", message)
-}
-
-/// Returns the last component of a file name, because some clients send whole paths.
-pub(super) fn clean_name(name: &str) -> String {
-    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    last.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect()
 }

@@ -28,6 +28,7 @@ use serde_json::{Value, json};
 use super::call::{Call, on};
 use super::form::too_large;
 use super::inline;
+use super::parsing::{apart, begun_apart};
 use super::visit::{in_json, limited, timeout, whole};
 use crate::http::AppState;
 use crate::http::body::declared_bytes;
@@ -68,7 +69,9 @@ async fn serve(call: Call) -> Result<Response, Fault> {
         Tools::new(Sent { state, ctx, principal, bytes_max, upload: Mutex::new(Some((slot, received))) });
     let sessions = Arc::new(NeverSessionManager::default());
     let service = StreamableHttpService::new(move || Ok(tools.clone()), sessions, config);
-    let response = service.handle(Request::from_parts(head, Full::new(Bytes::from(message)))).await;
+    let bytes = message.len();
+    let request = Request::from_parts(head, Full::new(Bytes::from(message)));
+    let response = begun_apart(bytes, async move { service.handle(request).await }).await?;
     Ok(response.map(Body::new))
 }
 
@@ -144,8 +147,9 @@ impl Sent {
     ) -> Result<(Option<String>, Vec<u8>), Fault> {
         let (name, bytes) = match named {
             Named::Content(text, name) => {
-                received.arrived(received.bytes().saturating_add(inline::decoded_bytes_max(&text))).await?;
-                (name, inline::decode(&text)?)
+                let decoded = inline::decoded_bytes_max(text.len());
+                received.arrived(received.bytes().saturating_add(decoded)).await?;
+                (name, apart(text.len(), move || inline::decode(&text)).await?)
             }
             Named::Upload(id) => {
                 let file = self.state.compat.files.get(self.principal.tenant(), &id)?;

@@ -81,15 +81,13 @@ async fn models(call: Call) -> Result<Response, Fault> {
 
 async fn ocr(call: Call) -> Result<Response, Fault> {
     let (mut visit, head, body) = Visit::begin(call)?;
-    let body = visit.body(&head, body).await?;
-    let OcrRequest { model, document: named, pages, look } = OcrRequest::parse(&body)?;
-    visit.more(named.decoded_bytes_max()).await?;
-    let owner = visit.principal.tenant().clone();
-    let (name, document) = named.bytes(&visit.state.compat, &owner)?;
-    let model = model.unwrap_or_else(|| MODEL.to_owned());
-    // The document is decoded; its text is not needed any more.
-    drop(named);
-    drop(body);
+    let (stores, owner) = (visit.state.compat.clone(), visit.principal.tenant().clone());
+    let parse = move |body: &[u8]| {
+        let OcrRequest { model, document, pages, look } = OcrRequest::parse(body)?;
+        let (name, document) = document.bytes(&stores, &owner)?;
+        Ok((model.unwrap_or_else(|| MODEL.to_owned()), pages, look, name, document))
+    };
+    let (model, pages, look, name, document) = visit.json(&head, body, parse).await?;
     let ask = Ask {
         deployment: deployment(&visit.state, &visit.principal, Dialect::Mistral, Some(&model)),
         pages,

@@ -19,14 +19,14 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodFilter;
-use futures::StreamExt;
-use lector_core::{Fault, Kind, ModelInfo};
-use lector_serving::{ModelRun, ReceivedBytes};
+use lector_core::{Fault, Kind, ModelInfo, Tensor};
+use lector_serving::ModelRun;
 use serde_json::{Value, json};
 
 use super::answer;
 use super::call::{Call, on, unsupported};
-use super::visit::timeout;
+use super::parsing::apart;
+use super::visit::{timeout, whole};
 use crate::http::AppState;
 use crate::http::body::{LimitedBody, declared_bytes};
 use crate::http::middleware::RequestCtx;
@@ -152,30 +152,26 @@ async fn infer(mut call: Call) -> Result<Response, Fault> {
     let mut received = slot.begin(true)?;
     let bytes_max = state.body_bytes_max(&principal);
     let limits = state.body_limits(bytes_max, timeout, deadline);
-    let body = received_whole(LimitedBody::new(&head.headers, body, limits)?, &mut received).await?;
-    let (json, tensors) = body.split_at(json_length(&head, body.len())?);
+    let body = whole(LimitedBody::new(&head.headers, body, limits)?, &mut received).await?;
+    let length = json_length(&head, body.len())?;
     // The tensors are copied, and numbers in JSON are parsed.
-    let more = (tensors.len() as u64).saturating_add(json.len() as u64 * BYTES_PER_JSON_BYTE);
+    let more = ((body.len() - length) as u64).saturating_add(length as u64 * BYTES_PER_JSON_BYTE);
     received.arrived(received.bytes().saturating_add(more)).await?;
-    let request = Request::parse(json, tensors, &info)?;
-    drop(body);
+    let model = info.clone();
+    let request = apart(body.len(), move || {
+        let (json, tensors) = body.split_at(length);
+        Request::parse(json, tensors, &model)
+    });
+    let request = request.await?;
     let run = ModelRun {
         model: info.name.clone(),
         outputs: request.outputs.iter().map(|output| output.name.clone()).collect(),
         inputs: request.inputs,
     };
     let outputs = session.run(slot, received, run).await?;
-    response::of(&info, request.id.as_deref(), &request.outputs, outputs)
-}
-
-async fn received_whole(mut body: LimitedBody, received: &mut ReceivedBytes) -> Result<Vec<u8>, Fault> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk?;
-        received.arrived((bytes.len() + chunk.len()) as u64).await?;
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
+    let bytes = outputs.tensors.iter().map(Tensor::bytes).sum::<u64>();
+    let write = move || response::of(&info, request.id.as_deref(), &request.outputs, outputs);
+    apart(usize::try_from(bytes).unwrap_or(usize::MAX), write).await
 }
 
 /// Returns the length of the JSON at the beginning of a body.

@@ -14,12 +14,13 @@ use serde_json::{Value, json};
 
 use super::answer;
 use super::call::{Call, deployment, on};
-use super::form::clean_name;
 use super::inline::{percent_decoded, plain_text};
+use super::parsing::apart;
 use super::visit::{Ask, Visit};
 use crate::config::Dialect;
 use crate::http::AppState;
 use crate::http::middleware::RequestCtx;
+use crate::http::upload::clean_name;
 
 pub(super) fn routes() -> Router<AppState> {
     Router::new().route("/process", on(MethodFilter::PUT, error, process))
@@ -35,8 +36,15 @@ async fn process(call: Call) -> Result<Response, Fault> {
     let name = text("x-filename").map(|name| clean_name(&percent_decoded(name))).unwrap_or_default();
     let document = visit.body(&head, body).await?;
     // Whatever type the client states: many browsers state none.
-    if let Some(text) = plain_text(&document) {
-        return Ok(answer::json(&json!([{ "page_content": text, "metadata": metadata(&name, 0, 1) }])));
+    let described = metadata(&name, 0, 1);
+    let (document, text) = apart(document.len(), move || {
+        let text = plain_text(&document)
+            .map(|text| answer::json(&json!([{ "page_content": text, "metadata": described }])));
+        Ok((document, text))
+    })
+    .await?;
+    if let Some(text) = text {
+        return Ok(text);
     }
     let ask = Ask {
         deployment: deployment(&visit.state, &visit.principal, Dialect::OpenWebUi, Some("default")),

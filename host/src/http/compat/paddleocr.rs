@@ -43,12 +43,7 @@ fn error(fault: &Fault, status: StatusCode, ctx: &RequestCtx) -> (StatusCode, Va
 
 async fn read(call: Call, kind: Kind) -> Result<Response, Fault> {
     let (mut visit, head, body) = Visit::begin(call)?;
-    let body = visit.body(&head, body).await?;
-    let request = SyncRequest::parse(&body)?;
-    visit.more(super::inline::decoded_bytes_max(&request.file)).await?;
-    let document = request.document()?;
-    drop(request);
-    drop(body);
+    let document = visit.json(&head, body, |body| SyncRequest::parse(body)?.document()).await?;
     let model = kind.name();
     let ask = Ask {
         deployment: deployment(&visit.state, &visit.principal, Dialect::PaddleOcr, Some(model)),

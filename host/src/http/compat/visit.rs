@@ -16,6 +16,8 @@ use lector_serving::{
 
 use super::call::Call;
 use super::form::{Form, too_large};
+use super::inline::decoded_bytes_max;
+use super::parsing::apart;
 use super::reading::Reading;
 use crate::http::AppState;
 use crate::http::body::{LimitedBody, declared_bytes};
@@ -134,16 +136,34 @@ impl Visit {
         whole(self.limited(head, body, in_json(self.bytes_max()))?, &mut self.received).await
     }
 
+    /// Receives a JSON body that contains a document in base64, and parses it with `parse`.
+    pub(super) async fn json<T: Send + 'static>(
+        &mut self,
+        head: &Parts,
+        body: Body,
+        parse: impl FnOnce(&[u8]) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let body = self.body(head, body).await?;
+        self.parsed(body, parse).await
+    }
+
+    /// Parses such a body. The bytes of the document are counted before they are decoded.
+    pub(super) async fn parsed<T: Send + 'static>(
+        &mut self,
+        body: Vec<u8>,
+        parse: impl FnOnce(&[u8]) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        // Most of the body is the text of the document.
+        let received = &mut self.received;
+        received.arrived(received.bytes().saturating_add(decoded_bytes_max(body.len()))).await?;
+        apart(body.len(), move || parse(&body)).await
+    }
+
     /// Receives a form.
     pub(super) async fn form(&mut self, head: &Parts, body: Body) -> Result<Form, Fault> {
         let bytes_max = self.bytes_max();
         let body = self.limited(head, body, bytes_max.saturating_add(JSON_BYTES_MAX))?;
         Form::receive(&head.headers, body, &mut self.received, bytes_max).await
-    }
-
-    /// Counts bytes of memory that the request needs beside its body.
-    pub(super) async fn more(&mut self, bytes: u64) -> Result<(), Fault> {
-        self.received.arrived(self.received.bytes().saturating_add(bytes)).await
     }
 
     /// Ends the visit without reading: the bytes stay counted.

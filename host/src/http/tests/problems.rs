@@ -206,7 +206,7 @@ impl Provoked {
     /// Sends a request, and notes whether it gets a problem with this code and one of its statuses.
     async fn by(&mut self, code: &'static str, request: TestRequest<'_>) {
         let answer = request.send().await;
-        let entry = codes::find(code).unwrap_or_else(|| panic!("{code} is not in codes.rs"));
+        let entry = codes::find(code).unwrap_or_else(|| panic!("{code} is not in problem/codes"));
         if !entry.statuses.contains(&answer.status) || answer.json()["code"] != code {
             self.1.push(format!("{code}: {} {}", answer.status, answer.text()));
         }
@@ -357,7 +357,7 @@ async fn every_problem_code_is_provoked_here_or_named_with_its_tests() {
     named.sort_unstable();
     let mut listed: Vec<&str> = codes::ALL.iter().map(|entry| entry.code).collect();
     listed.sort_unstable();
-    assert_eq!(named, listed, "provoke each code of codes.rs here, or name it in ELSEWHERE");
+    assert_eq!(named, listed, "provoke each code of problem/codes here, or name it in ELSEWHERE");
 }
 
 #[test]
@@ -369,5 +369,5 @@ fn the_operations_declare_exactly_the_listed_codes() {
         listed.difference(&declared).filter(|code| !code.starts_with("compat_")).collect();
     assert_eq!(undeclared, OF_NO_OPERATION.iter().collect::<Vec<_>>(), "declared by no operation");
     let unlisted: Vec<&&str> = declared.difference(&listed).collect();
-    assert!(unlisted.is_empty(), "declared, and not in codes.rs: {unlisted:?}");
+    assert!(unlisted.is_empty(), "declared, and not in problem/codes: {unlisted:?}");
 }

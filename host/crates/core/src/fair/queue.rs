@@ -14,6 +14,29 @@ use super::held::Held;
 use super::shares::{Shares, Tag};
 use crate::id::TenantName;
 
+/// Returns the client that gives up an item of a full queue for an item of `newcomer`: the one with the most waiting items
+/// for its weight, where that is more than `newcomer` would have. A client that fills a queue thus displaces its own items,
+/// and a displaced client cannot displace in return. `waiting`: each client with its weight and its number of items.
+pub fn displaceable<'a, K: PartialEq + 'a>(
+    waiting: impl IntoIterator<Item = (&'a K, u32, usize)>,
+    newcomer: (&K, u32),
+) -> Option<&'a K> {
+    // Compares `items / weight` without a division.
+    let product = |items: usize, weight: u32| items as u128 * u128::from(weight.max(1));
+    let more = |a: (u32, usize), b: (u32, usize)| product(a.1, b.0).cmp(&product(b.1, a.0));
+    let (mut most, mut own): (Option<(&K, u32, usize)>, usize) = (None, 0);
+    for (client, weight, items) in waiting {
+        if client == newcomer.0 {
+            own = items;
+        }
+        if most.is_none_or(|(_, of, count)| more((weight, items), (of, count)).is_gt()) {
+            most = Some((client, weight, items));
+        }
+    }
+    let (client, weight, items) = most.filter(|(client, ..)| *client != newcomer.0)?;
+    more((weight, items), (newcomer.1, own + 1)).is_gt().then_some(client)
+}
+
 /// Number of classes.
 pub const CLASSES: usize = 3;
 
@@ -257,6 +280,18 @@ impl<K: Ord + Clone, T> FairQueue<K, T> {
         self.remove(ticket).map(|entry| entry.item)
     }
 
+    /// Takes out, uncharged, the newest item of the client that gives up an item for one of `newcomer`, see
+    /// [`displaceable`]. `None`: no client has more than its part. Takes a step for each client.
+    pub fn displace(&mut self, newcomer: &K, weight: u32) -> Option<T> {
+        let waiting = self.clients.iter().filter_map(|(key, client)| {
+            let (.., entry) = client.newest()?;
+            Some((key, entry.weight, client.items.iter().map(BTreeMap::len).sum::<usize>()))
+        });
+        let key = displaceable(waiting, (newcomer, weight))?.clone();
+        let (class, position, _) = self.clients.get(&key)?.newest()?;
+        self.cancel(&Ticket { client: key, class, position })
+    }
+
     /// Takes out all items, uncharged.
     pub fn drain(&mut self) -> Vec<T> {
         let clients = std::mem::take(&mut self.clients);
@@ -360,6 +395,15 @@ impl<T> Client<T> {
             Some((*class, *position))
         });
         heads.min_by_key(|(_, position)| *position)
+    }
+
+    /// Returns the newest of the items that are last in their classes.
+    fn newest(&self) -> Option<(Class, Position, &Entry<T>)> {
+        let last = self.items.iter().enumerate().filter_map(|(class, items)| {
+            let (position, entry) = items.last_key_value()?;
+            Some((class, *position, entry))
+        });
+        last.max_by_key(|(_, position, _)| position.number)
     }
 }
 

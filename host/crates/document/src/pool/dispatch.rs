@@ -23,8 +23,8 @@ use crate::kind::Kind;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::wire::{DocumentId, Limits};
 
-/// Largest number of waiting requests. Admission limits the pages in flight to far less.
-const QUEUE_MAX: usize = 4_096;
+/// Largest number of waiting requests of all tenants.
+pub(super) const QUEUE_MAX: usize = 4_096;
 /// Number of crashed workers after which the rest of a document is not read.
 const CRASHES_PER_DOCUMENT_MAX: u32 = 16;
 /// Interval at which an idle worker supervisor checks that its worker is alive.
@@ -101,7 +101,9 @@ impl Pool {
         })
     }
 
-    /// Queues a job; the next idle worker takes it.
+    /// Queues a job; the next idle worker takes it. Where the queue is full, the newest job of the tenant with the most jobs
+    /// for its weight fails in its place, unless the job's own tenant has as many: a tenant that floods the queue is refused,
+    /// and other tenants are not.
     pub(crate) fn submit(&self, job: Job) -> Result<(), Fault> {
         let crashes = job.handle.crashes.load(Ordering::Relaxed);
         if crashes >= CRASHES_PER_DOCUMENT_MAX {
@@ -114,13 +116,20 @@ impl Pool {
         if state.slots.iter().all(|slot| slot.phase == Phase::Down) {
             return Err(faults::unavailable(&state.last_error));
         }
+        let mut displaced = None;
         if state.queue.len() >= QUEUE_MAX {
-            return Err(faults::busy());
+            displaced = Some(state.queue.displace(&job.handle.account).ok_or_else(faults::busy)?);
         }
         state.queue.push(job);
         self.assign(&mut state, None);
         let State { slots, queue, .. } = &mut *state;
         make_way(slots, queue);
+        // The end of a job may drop its document, which takes the lock.
+        drop(state);
+        if let Some(Job { handle, task, .. }) = displaced {
+            task.fail(faults::busy());
+            drop(handle);
+        }
         Ok(())
     }
 

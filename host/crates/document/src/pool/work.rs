@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use lector_core::TenantName;
 use lector_core::cost::Mean;
-use lector_core::fair::{CLASSES, Charge, Class, FairQueue, Order, Popped};
+use lector_core::fair::{Account, CLASSES, Charge, Class, FairQueue, Order, Popped};
 
 use super::job::{Job, Task};
 
@@ -116,6 +116,11 @@ impl WorkQueue {
         let cost_ms = self.cost_ms.get(class).and_then(Mean::value).unwrap_or(FIRST_COST_MS);
         let charge = Charge { client: account.tenant.clone(), weight: account.weight, cost_ms };
         self.queue.push(charge, class, order, job);
+    }
+
+    /// Takes out a job of another tenant, to make room for one of the account; `None`: no tenant has more than its part.
+    pub(super) fn displace(&mut self, account: &Account) -> Option<Job> {
+        self.queue.displace(&account.tenant, account.weight)
     }
 
     /// Takes out the next job for an idle worker. `staying` returns, for the tenant that is first in the queue, the tenants

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use lector_core::batching::plan::{self, Plan};
 use lector_core::batching::{self, Bucket, Costs, Decision, Dropped, Next, Planned, Waiting, decide};
-use lector_core::fair::Shares;
+use lector_core::fair::{Shares, displaceable};
 use lector_core::port::WorkItem;
 use lector_core::{Fault, Kind, ModelName, TenantName, Tensor};
 
@@ -89,7 +89,8 @@ impl Queue {
     }
 
     /// Accepts or rejects an item at once. A full queue first drops cancelled and expired items, and then the newest
-    /// item of the tenant with the most items: a tenant that floods a lane is rejected, and other tenants are not.
+    /// item of the tenant with the most items for its weight: a tenant that floods a lane is rejected, and other tenants are
+    /// not.
     pub(super) fn offer(&self, mut ticket: Ticket, counters: &LaneCounters) -> Result<(), Refusal> {
         let now = Instant::now();
         let mut state = self.lock();
@@ -104,7 +105,7 @@ impl Queue {
         if state.waiting.len() >= self.bounds.items_max {
             let backlog = state.backlog(self.bounds.sessions);
             let waiting = state.waiting.len();
-            match state.displaceable(&ticket.item.tenant) {
+            match state.displaceable(&ticket.item) {
                 Some(at) => {
                     let gone = state.waiting.remove(at);
                     state.policies.changed(&gone);
@@ -326,21 +327,16 @@ impl State {
         gone
     }
 
-    /// Returns the position of the newest item of the tenant with the most items, where that is more than `newcomer`
-    /// would have.
-    fn displaceable(&self, newcomer: &TenantName) -> Option<usize> {
-        let mut counts: Vec<(&TenantName, usize)> = Vec::new();
-        for ticket in &self.waiting {
-            match counts.iter_mut().find(|(tenant, _)| *tenant == &ticket.item.tenant) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((&ticket.item.tenant, 1)),
+    /// Returns the position of the item that gives way to `newcomer`, see [`displaceable`].
+    fn displaceable(&self, newcomer: &WorkItem) -> Option<usize> {
+        let mut counts: Vec<(&TenantName, u32, usize)> = Vec::new();
+        for WorkItem { tenant, scheduling, .. } in self.waiting.iter().map(|ticket| &ticket.item) {
+            match counts.iter_mut().find(|(counted, ..)| *counted == tenant) {
+                Some((.., count)) => *count += 1,
+                None => counts.push((tenant, scheduling.weight, 1)),
             }
         }
-        let own = counts.iter().find(|(tenant, _)| *tenant == newcomer).map_or(0, |(_, count)| *count);
-        let (most, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
-        if most == newcomer || count <= own + 1 {
-            return None;
-        }
+        let most = displaceable(counts, (&newcomer.tenant, newcomer.scheduling.weight))?;
         self.waiting.iter().rposition(|ticket| ticket.item.tenant == *most)
     }
 

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lector_core::port::PageKind;
-use lector_core::{Blame, Fault, Kind, SharedTranscript};
+use lector_core::{Blame, Fault, Image, Kind, PageSource, SharedTranscript};
+use tokio::sync::Semaphore;
 use tracing::Instrument;
 use wasmtime::component::{Accessor, Resource};
 
@@ -164,28 +165,19 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for DocumentCtx {
                 max,
                 charge,
                 state.accounting.begin(),
-                state.deadline.end(),
+                state.ctx.renders.clone(),
             )))
         })?;
-        let (source, max, mut charge, flight, deadline) = match begun {
+        let (source, max, mut charge, flight, permits) = match begun {
             Ok(begun) => begun,
             Err(fault) => return Ok(Err(tell(store, fault))),
         };
-        let began = Instant::now();
-        // A page is not rendered after its deadline.
-        let image = if until(deadline).is_zero() {
-            Err(Fault::new(
-                Kind::Deadline,
-                "guest_deadline",
-                "the page was not rendered, because its deadline has passed",
-            ))
-        } else {
-            source.render(dpi, max).instrument(tracing::debug_span!("render", dpi)).await
-        };
+        let deadline = || store.with(|mut access| access.get().deadline.end());
+        let (image, took) = render_within(&permits, deadline, &*source, dpi, max).await;
         drop(flight);
         store.with(|mut access| {
             let state = &mut access.get();
-            state.timing.render += began.elapsed();
+            state.timing.render += took;
             let image = match image {
                 Ok(image) => image,
                 Err(fault) => return Ok(Err(state.tell(fault))),
@@ -200,6 +192,27 @@ impl<T: Send + 'static> document::HostPageWithStore<T> for DocumentCtx {
             Ok(Ok(state.keep(ImageHandle { image, charge })?))
         })
     }
+}
+
+/// Renders the page when a permit is free, but not after the deadline, which may have moved by then. Returns the time
+/// without the wait, too.
+async fn render_within(
+    permits: &Semaphore,
+    deadline: impl FnOnce() -> Instant,
+    source: &dyn PageSource,
+    dpi: f32,
+    max: u64,
+) -> (Result<Image, Fault>, Duration) {
+    // The semaphore is never closed.
+    let _one = permits.acquire().await;
+    let began = Instant::now();
+    let image = if until(deadline()).is_zero() {
+        let message = "the page was not rendered, because its deadline has passed";
+        Err(Fault::new(Kind::Deadline, "guest_deadline", message))
+    } else {
+        source.render(dpi, max).instrument(tracing::debug_span!("render", dpi)).await
+    };
+    (image, began.elapsed())
 }
 
 /// Estimates the pixels of a page of that size in points at `dpi`; fails if they are too many or `dpi` is invalid. A
@@ -221,4 +234,78 @@ fn estimate(width_pt: f32, height_pt: f32, dpi: f32, max: u64, chooser: Blame) -
         return Err(Fault::new(Kind::TooLarge, "page_too_many_pixels", message).blaming(chooser));
     }
     Ok(pixels as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use futures::future::{BoxFuture, FutureExt, join_all};
+    use lector_core::port::PageInfo;
+    use lector_core::{Size, TextLayer};
+
+    use super::*;
+
+    /// A page whose renderings end when the test releases them.
+    struct SlowPage {
+        begun: AtomicUsize,
+        go: Arc<Semaphore>,
+    }
+
+    impl Default for SlowPage {
+        fn default() -> Self {
+            Self { begun: AtomicUsize::new(0), go: Arc::new(Semaphore::new(0)) }
+        }
+    }
+
+    impl PageSource for SlowPage {
+        fn info(&self) -> PageInfo {
+            PageInfo { index: 0, kind: PageKind::Pdf, width_pt: 1.0, height_pt: 1.0, native_dpi: None }
+        }
+
+        fn text_layer(&self) -> BoxFuture<'static, Result<TextLayer, Fault>> {
+            async { Ok(TextLayer::default()) }.boxed()
+        }
+
+        fn render(&self, _: f32, _: u64) -> BoxFuture<'static, Result<Image, Fault>> {
+            self.begun.fetch_add(1, SeqCst);
+            let go = self.go.clone();
+            async move {
+                go.acquire_owned().await.unwrap().forget();
+                Ok(Image::from_rgb(Size { width: 1, height: 1 }, vec![0; 3]).unwrap())
+            }
+            .boxed()
+        }
+    }
+
+    /// Without a bound, a guest could fill the queue of the document workers with renderings of one pixel.
+    #[test]
+    fn a_call_renders_a_bounded_number_at_once() {
+        let (page, permits) = (SlowPage::default(), DocumentCtx::default().renders);
+        let later = || Instant::now() + Duration::from_secs(600);
+        let mut all = Box::pin(join_all((0..100).map(|_| render_within(&permits, later, &page, 1.0, 1))));
+        let most = permits.available_permits();
+        assert!((2..=8).contains(&most), "{most}");
+        // A poll begins every rendering that may begin.
+        assert!(all.as_mut().now_or_never().is_none());
+        assert_eq!(page.begun.load(SeqCst), most);
+        page.go.add_permits(1);
+        assert!(all.as_mut().now_or_never().is_none());
+        assert_eq!(page.begun.load(SeqCst), most + 1, "the end of one lets the next one begin");
+        page.go.add_permits(99);
+        let images = loop {
+            if let Some(images) = all.as_mut().now_or_never() {
+                break images;
+            }
+        };
+        assert!(images.iter().all(|(image, _)| image.is_ok()) && page.begun.load(SeqCst) == 100);
+    }
+
+    #[test]
+    fn a_page_is_not_rendered_after_its_deadline() {
+        let (page, permits) = (SlowPage::default(), Semaphore::new(1));
+        let (image, _) = render_within(&permits, Instant::now, &page, 1.0, 1).now_or_never().unwrap();
+        assert_eq!((image.unwrap_err().code, page.begun.load(SeqCst)), ("guest_deadline", 0));
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lector_core::{Blame, Budget, Fault, Kind, PageRequest, SharedTranscript};
 
-use crate::support::{FakeEngines, FakePage, Mood, call, guest, runtime};
+use crate::support::{ENDS_WITHIN, FakeEngines, FakePage, Mood, call, guest, runtime};
 
 macro_rules! guest_or_skip {
     ($runtime:expr, $name:expr) => {
@@ -168,6 +168,6 @@ async fn a_call_of_a_disconnected_client_is_cancelled() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(120), ended).await.expect("the guest ends with its client");
+    tokio::time::timeout(ENDS_WITHIN, ended).await.expect("the guest ends with its client");
     assert_eq!(engines.withdrawn.load(Ordering::SeqCst), 1);
 }

@@ -16,6 +16,9 @@ use lector_core::{
 };
 use lector_runtime::{Guest, Runtime, RuntimeConfig};
 
+/// Longest wait for the end of a guest, also on a busy machine.
+pub const ENDS_WITHIN: Duration = Duration::from_secs(120);
+
 /// Behavior of the fake model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mood {

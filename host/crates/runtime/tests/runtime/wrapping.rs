@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lector_core::{
     Blame, Budget, CallCtx, Fault, Kind, PageRequest, PageRun, PipelineInfo, SharedTranscript,
@@ -10,7 +10,7 @@ use lector_core::{
 };
 use lector_runtime::{Guest, Runtime, RuntimeConfig, Stage, Wrapped};
 
-use crate::support::{FakeEngines, FakePage, Mood, call, configured, guest, runtime};
+use crate::support::{ENDS_WITHIN, FakeEngines, FakePage, Mood, call, configured, guest, runtime};
 
 /// Makes a stage with this name and these settings.
 pub fn stage(name: &str, settings: &str, wrapped: Option<Arc<dyn WrappedPipeline>>) -> Stage {
@@ -136,11 +136,8 @@ async fn an_inner_guests_own_code_reaches_the_wrapper_and_the_client() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_budget_is_shared() {
     let Some(pair) = pair(FakeEngines::new(Mood::Echo), "hostile").await else { return };
-    let tight =
-        Budget { compute: Duration::from_millis(300), wall: Duration::from_secs(20), ..Budget::default() };
-    let began = Instant::now();
+    let tight = Budget { compute: Duration::from_millis(300), ..Budget::default() };
     let run = pair.read("upper", r#"{"behavior": "spin-in-recognize"}"#, tight).await;
-    assert!(began.elapsed() < Duration::from_secs(10));
     assert!(run.timing.guest >= Duration::from_millis(250), "{:?}", run.timing.guest);
     let spun = fault(run);
     assert_eq!(spun.code, "guest_compute_exceeded");
@@ -175,7 +172,7 @@ async fn cancellation_ends_both() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), ended).await.expect("both end when the client disconnects");
+    tokio::time::timeout(ENDS_WITHIN, ended).await.expect("both end when the client disconnects");
     // The outer guest traps while the inner one waits.
     let fault =
         fault(pair.read("trap-meanwhile", r#"{"behavior": "await-inference"}"#, Budget::default()).await);
@@ -185,9 +182,7 @@ async fn cancellation_ends_both() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), ended)
-        .await
-        .expect("the inner call ends with the outer call");
+    tokio::time::timeout(ENDS_WITHIN, ended).await.expect("the inner call ends with the outer call");
 }
 
 #[tokio::test(flavor = "multi_thread")]

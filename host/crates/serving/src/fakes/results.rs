@@ -30,3 +30,13 @@ pub async fn until(what: &str, is: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
+
+/// Lets every other task of a runtime with one thread run until it waits. Absence is shown by it and not by a sleep,
+/// after which a slow machine may have run nothing.
+#[cfg(test)]
+pub(crate) async fn at_rest() {
+    // A task that is woken runs before the next turn of this one; no chain of wake-ups is as long as this.
+    for _ in 0..2_000 {
+        tokio::task::yield_now().await;
+    }
+}

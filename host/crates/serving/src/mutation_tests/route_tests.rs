@@ -1,11 +1,12 @@
-//! Rollbacks and promotions, and what a tenant sees of its guests.
+//! Rollbacks, promotions and shadows, and what a tenant sees of its guests.
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use lector_control::{Admin, Destination, RevisionState, RollbackRequest, Stage, TenantPolicy};
 
-use super::{PROMOTE, name, route_withdrawn, server, weights};
-use crate::fakes::Behavior;
+use super::{PROMOTE, SOON, name, route_withdrawn, server, weights};
+use crate::fakes::{Behavior, until};
 
 #[tokio::test]
 async fn a_revision_that_was_rolled_back_is_withdrawn() {
@@ -88,4 +89,21 @@ async fn the_first_revision_is_promoted_unless_the_deploy_says_no() {
     server.platform.delete_deployment(&server.principal, &name()).await.unwrap();
     server.deploy("one", "model", None).await.unwrap();
     assert_eq!(weights(&server), ["1:100"]);
+}
+
+#[tokio::test]
+async fn a_shadow_ends_with_the_service() {
+    let server = server().await;
+    server.deploy("one", "model", PROMOTE).await.unwrap();
+    server.deploy("two", "model", Some(Destination::Shadow(100))).await.unwrap();
+    *server.script.otherwise.lock().unwrap() = Behavior::Wait;
+    let before = server.script.begun().len();
+    server.script.go.add_permits(1);
+    assert!(server.read("r").await.starts_with("one"));
+    until("the shadow reads", || server.script.begun().len() == before + 2).await;
+    assert_eq!(server.script.running.load(SeqCst), 1);
+    assert!(server.service.drain(SOON).await.clean, "no document is in flight");
+    assert_eq!(server.script.running.load(SeqCst), 0);
+    let view = server.platform.own_deployment(&server.principal, &name()).unwrap();
+    assert_eq!(view.revision(2).unwrap().comparison.unwrap().skipped, 1);
 }

@@ -7,7 +7,7 @@ use lector_core::cost::PageSize;
 use super::*;
 use crate::event_stream::EventStream;
 use crate::fakes::{
-    Behavior, HELD_BYTES_MAX, Script, platform, platform_granting, platform_holding, platform_with,
+    Behavior, HELD_BYTES_MAX, Script, at_rest, platform, platform_granting, platform_holding, platform_with,
     submission, until, word,
 };
 use crate::request::Order;
@@ -67,7 +67,7 @@ async fn a_slow_page_holds_back_a_bounded_number_in_page_order_and_none_in_compl
         let platform = platform(&script, 2, 2).await.unwrap();
         let reading = tokio::spawn(words(submit(&platform, submission(&platform, "r", 30, order))));
         until("the window is full", || script.begun().len() == begun_at_rest).await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        at_rest().await;
         // In page order: the slow page and the pages of the window (twice the page slots) behind it.
         assert_eq!(script.begun().len(), begun_at_rest, "{order:?}");
         script.go.add_permits(1);
@@ -255,7 +255,7 @@ async fn pages_wait_for_memory_and_one_document_at_a_time_exceeds_the_limit() {
     let other = platform.submit(second, submission(&platform, "other", 3, Order::Page), "standard".into());
     let other = tokio::spawn(words(other));
     until("both are open", || script.open.load(SeqCst) == 2).await;
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    at_rest().await;
     assert!(script.begun().iter().all(|(request, _)| request == "idle"), "the other one waits for memory");
     assert!(platform.status().held_bytes > 1000);
     assert_eq!(admit().unwrap_err().code, "tenant_memory_exceeded");

@@ -1,7 +1,5 @@
 //! The query and the body of `:analyze`.
 
-use std::borrow::Cow;
-
 use lector_core::Fault;
 use lector_serving::PageSelection;
 use serde::Deserialize;
@@ -91,16 +89,18 @@ struct Raw<'a> {
     url_source: Option<String>,
 }
 
-/// Returns the base64 text of a JSON body; `None` for a body that is the document itself, whatever its type states.
-pub(super) fn base64_source(body: &[u8]) -> Result<Option<Cow<'_, str>>, Fault> {
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Ok(None);
-    }
+/// Returns whether a body is JSON with a document, and not the document itself.
+pub(super) fn is_json(body: &[u8]) -> bool {
+    body.trim_ascii_start().first() == Some(&b'{')
+}
+
+/// Returns the document of a JSON body.
+pub(super) fn base64_document(body: &[u8]) -> Result<Vec<u8>, Fault> {
     let raw: Raw<'_> = serde_json::from_slice(body)
         .map_err(|error| option_invalid(format!("The body is neither a document nor JSON: {error}.")))?;
     match (raw.base64_source, raw.url_source) {
-        (Some(Text(text)), _) => Ok(Some(text)),
-        (None, Some(url)) if url.starts_with("data:") => Ok(Some(Cow::Owned(url))),
+        (Some(Text(text)), _) => inline::decode(&text),
+        (None, Some(url)) if url.starts_with("data:") => inline::decode(&url),
         (None, Some(_)) => Err(inline::remote_refused()),
         (None, None) => Err(option_invalid("The body has no `base64Source`.")),
     }

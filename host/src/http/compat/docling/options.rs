@@ -8,9 +8,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::call::unsupported;
-use super::super::form::{Form, clean_name};
+use super::super::form::Form;
 use super::super::inline::{self, Text};
 use crate::http::problem::option_invalid;
+use crate::http::upload::clean_name;
 
 /// Number of a last page from which it means "to the end": clients send the largest number of their language.
 const LAST_PAGE_OPEN: u64 = 1_000_000;

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::super::answer;
 use super::super::call::Call;
-use super::super::form::clean_name;
 use super::super::visit::Visit;
 use crate::http::files::store::File;
 use crate::http::problem::option_invalid;
+use crate::http::upload::clean_name;
 
 /// Default and maximum validity of a URL, in hours.
 const HOURS: (u64, u64) = (24, 168);

@@ -173,11 +173,6 @@ impl Document<'_> {
         self.document_url.as_ref().map(|url| url.0.as_ref()).or_else(image).filter(|url| !url.is_empty())
     }
 
-    /// Returns an upper bound of the memory that the document needs beside the request.
-    pub(super) fn decoded_bytes_max(&self) -> u64 {
-        self.url().map_or(0, inline::decoded_bytes_max)
-    }
-
     /// Returns the document with its name: from base64, or from the files of the tenant.
     pub(super) fn bytes(
         &self,

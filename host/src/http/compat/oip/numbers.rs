@@ -155,6 +155,22 @@ impl Numbers {
     }
 }
 
+/// Returns an upper bound of the bytes that [`write`] writes.
+pub(super) fn written_bytes_max(tensor: &Tensor) -> u64 {
+    // The longest number of the type with its comma.
+    let longest = match tensor.dtype() {
+        Dtype::Bool => "false,",
+        Dtype::U8 | Dtype::S8 => "-128,",
+        Dtype::U16 | Dtype::S16 => "-32768,",
+        Dtype::U32 | Dtype::S32 => "-2147483648,",
+        Dtype::U64 | Dtype::S64 => "18446744073709551615,",
+        Dtype::F32 => "-0.0000123456789,",
+        Dtype::F64 => "-2.2250738585072014e-308,",
+        Dtype::F16 | Dtype::Bf16 => "",
+    };
+    (tensor.elements() as u64).saturating_mul(longest.len() as u64).saturating_add(2)
+}
+
 /// Writes the elements of a tensor as a flat array. Fails for numbers that JSON does not have.
 pub(super) fn write(tensor: &Tensor, out: &mut Vec<u8>) -> Result<(), String> {
     fn array<T: serde::Serialize>(values: &[T], out: &mut Vec<u8>) -> Result<(), String> {
@@ -224,6 +240,31 @@ mod tests {
         }
         let deep = format!("{}1{}", "[".repeat(17), "]".repeat(17));
         assert!(elements(&deep, Dtype::F32).unwrap_err().contains("too deeply"));
+    }
+
+    #[test]
+    fn no_text_is_longer_than_its_bound() {
+        for data in [
+            TensorData::Bool(vec![0, 1]),
+            TensorData::U8(vec![255, 255]),
+            TensorData::S8(vec![i8::MIN; 2]),
+            TensorData::U16(vec![u16::MAX; 2]),
+            TensorData::S16(vec![i16::MIN; 2]),
+            TensorData::U32(vec![u32::MAX; 2]),
+            TensorData::S32(vec![i32::MIN; 2]),
+            TensorData::U64(vec![u64::MAX; 2]),
+            TensorData::S64(vec![i64::MIN; 2]),
+            TensorData::F32(vec![f32::MIN, -f32::MIN_POSITIVE]),
+            TensorData::F32(vec![-1.000_000_1, -9.999_999e-5]),
+            TensorData::F32(vec![-1.234_567_8e10, -1.234_567_9e-5]),
+            TensorData::F64(vec![f64::MIN, -f64::MIN_POSITIVE]),
+            TensorData::F64(vec![-1.000_000_000_000_000_2, -9.999_999_999_999_999e-5]),
+        ] {
+            let (tensor, mut out) = (Tensor::new(&[2], data).unwrap(), Vec::new());
+            write(&tensor, &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.len() as u64 <= written_bytes_max(&tensor), "{text}");
+        }
     }
 
     #[test]

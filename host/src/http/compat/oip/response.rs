@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use lector_core::{Fault, ModelInfo};
+use lector_core::{Fault, ModelInfo, Tensor};
 use lector_serving::ModelOutputs;
 use serde_json::json;
 
@@ -21,6 +21,12 @@ pub(super) fn of(
     outputs: ModelOutputs,
 ) -> Result<Response, Fault> {
     let ModelOutputs { tensors, reservation } = outputs;
+    let bytes = |(output, tensor): (&Output, &Tensor)| match output.binary {
+        // Beside the JSON, until both are joined.
+        true => tensor.bytes().saturating_mul(2),
+        false => numbers::written_bytes_max(tensor),
+    };
+    let mut copy = reservation.another(wanted.iter().zip(&tensors).map(bytes).sum());
     let mut head = json!({ "model_name": info.name.as_str(), "model_version": VERSION });
     if let Some(id) = id {
         head["id"] = id.into();
@@ -56,7 +62,7 @@ pub(super) fn of(
     let is_binary = wanted.iter().any(|output| output.binary);
     let length = json.len();
     json.append(&mut binary);
-    let copy = reservation.another(json.len() as u64);
+    copy.set(json.len() as u64);
     let body = Body::from(pieces::held(json, copy));
     if !is_binary {
         return Ok(

@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 
 use super::super::answer;
 use super::super::call::{Call, deployment};
-use super::super::inline::{Text, decoded_bytes_max};
 use super::super::tasks::{self, Labels, TaskState, TaskView, Tasks};
 use super::super::visit::{Ask, Visit};
 use super::page::{self, Kind, Scale};
@@ -62,16 +61,12 @@ pub(super) async fn submit(call: Call) -> Result<Response, Fault> {
         };
         (name, document) = file;
     } else {
-        let body = visit.body(&head, body).await?;
-        let request: JobRequest<'_> = serde_json::from_slice(&body).map_err(|error| {
-            option_invalid(format!("The body is neither a form nor a job in JSON: {error}."))
-        })?;
-        let text = request.file.or(request.file_url);
-        let Text(text) =
-            text.ok_or_else(|| option_invalid("The job has neither a `file` nor a `fileUrl`."))?;
-        visit.more(decoded_bytes_max(&text)).await?;
-        (name, document) = (String::new(), of_text(&text)?);
-        (model, ranges, batch) = (request.model, request.page_ranges, request.batch_id);
+        let parse = |body: &[u8]| {
+            let request = JobRequest::parse(body)?;
+            Ok((request.document()?, request.model, request.page_ranges, request.batch_id))
+        };
+        name = String::new();
+        (document, model, ranges, batch) = visit.json(&head, body, parse).await?;
     }
     let model = model.filter(|model| !model.is_empty()).unwrap_or_else(|| MODEL.to_owned());
     let pages = match ranges.as_deref().map(str::trim).filter(|text| !text.is_empty()) {

@@ -37,14 +37,30 @@ pub(super) fn of_text(text: &str) -> Result<Vec<u8>, Fault> {
 #[derive(Debug, Deserialize)]
 pub(super) struct JobRequest<'a> {
     #[serde(borrow, default, rename = "fileUrl")]
-    pub(super) file_url: Option<Text<'a>>,
+    file_url: Option<Text<'a>>,
     /// The document in base64, which some clients send in place of a URL.
     #[serde(borrow, default)]
-    pub(super) file: Option<Text<'a>>,
+    file: Option<Text<'a>>,
     #[serde(default)]
     pub(super) model: Option<String>,
     #[serde(default, rename = "pageRanges")]
     pub(super) page_ranges: Option<String>,
     #[serde(default, rename = "batchId")]
     pub(super) batch_id: Option<String>,
+}
+
+impl<'a> JobRequest<'a> {
+    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Fault> {
+        serde_json::from_slice(body).map_err(|error| {
+            option_invalid(format!("The body is neither a form nor a job in JSON: {error}."))
+        })
+    }
+
+    /// Returns the document.
+    pub(super) fn document(&self) -> Result<Vec<u8>, Fault> {
+        let text = self.file.as_ref().or(self.file_url.as_ref());
+        let Text(text) =
+            text.ok_or_else(|| option_invalid("The job has neither a `file` nor a `fileUrl`."))?;
+        of_text(text)
+    }
 }

@@ -42,11 +42,10 @@ pub(crate) fn title(code: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Makes the list of all entries: `code [statuses] description action;`.
+/// Makes the entries of an area: `code [statuses] description action;`.
 macro_rules! codes {
     ($($code:ident [$($status:literal),+] $description:literal $action:literal;)+) => {
-        /// Every problem code.
-        pub(crate) const ALL: &[ProblemCode] = &[$(ProblemCode {
+        pub(super) const CODES: &[ProblemCode] = &[$(ProblemCode {
             code: stringify!($code),
             statuses: &[$($status),+],
             description: $description,

@@ -244,3 +244,45 @@ fn the_client_that_holds_least_is_found() {
     queue.release(&1, 3);
     assert_eq!(queue.pop_behind().map(|popped| popped.item), Some(1));
 }
+
+#[test]
+fn a_full_queue_gives_up_an_item_of_the_client_with_the_most_for_its_weight() {
+    let check = |waiting: &[(u32, u32, usize)], newcomer: (u32, u32), expect: Option<u32>| {
+        let given = waiting.iter().map(|(client, weight, items)| (client, *weight, *items));
+        assert_eq!(
+            displaceable(given, (&newcomer.0, newcomer.1)).copied(),
+            expect,
+            "{waiting:?} {newcomer:?}"
+        );
+    };
+    check(&[], (1, 1), None);
+    check(&[(1, 1, 8)], (1, 1), None);
+    check(&[(1, 1, 8)], (2, 1), Some(1));
+    check(&[(1, 1, 2), (3, 1, 5)], (2, 1), Some(3));
+    // With one more the newcomer would have as many.
+    check(&[(1, 1, 4), (2, 1, 3)], (2, 1), None);
+    check(&[(1, 1, 5), (2, 1, 3)], (2, 1), Some(1));
+    // The newcomer has the most itself.
+    check(&[(1, 1, 4), (2, 1, 9)], (2, 1), None);
+    // A weight is a right to that many items.
+    check(&[(1, 4, 8), (3, 1, 4)], (2, 1), Some(3));
+    check(&[(1, 4, 8)], (2, 1), Some(1));
+    check(&[(1, 8, 8)], (2, 1), None);
+    check(&[(1, 1, 2)], (2, 4), Some(1));
+}
+
+#[test]
+fn the_newest_item_is_displaced_and_costs_nothing() {
+    let mut queue = FairQueue::<u32, u32>::default();
+    queue.push(charge(1, 1, 10.0), 1, Order::Behind(16), 10);
+    queue.push(charge(1, 1, 10.0), 0, Order::Arrival, 11);
+    queue.push(charge(1, 1, 10.0), 0, Order::Arrival, 12);
+    queue.push(charge(1, 1, 10.0), 1, Order::Behind(16), 13);
+    let before = queue.shares().start_of(&1);
+    assert_eq!(queue.displace(&1, 1), None, "not for an item of its own");
+    assert_eq!([queue.displace(&2, 1), queue.displace(&2, 1)], [Some(13), Some(12)]);
+    push(&mut queue, 2, Order::Arrival, 20);
+    assert_eq!(queue.displace(&2, 1), None, "both would have two");
+    assert_eq!((queue.len(), queue.shares().start_of(&1)), (3, before));
+    assert_eq!(items(&mut queue), [11, 20, 10]);
+}

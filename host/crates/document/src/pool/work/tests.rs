@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use lector_core::fair::Account;
 use lector_core::{Fault, Size};
 
 use super::*;
 use crate::config::DocumentConfig;
 use crate::kind::Kind;
-use crate::pool::dispatch::{Next, Pool, State};
+use crate::pool::dispatch::{Next, Pool, QUEUE_MAX, State};
 use crate::pool::job::DocumentHandle;
 use crate::pool::slot::{Phase, SLOW_AFTER};
 use crate::wire::Opened;
@@ -393,4 +392,29 @@ fn idle_workers_of_other_tenants_are_taken_last() {
     assert_eq!(fake.next(1), "render of b", "a new worker before the one of tenant a");
     fake.render("a", 1);
     assert_eq!(fake.next(0), "render of a", "its own worker before a new one");
+}
+
+/// A tenant that fills the queue loses its newest jobs to the tenants that come later.
+#[test]
+fn a_full_queue_refuses_the_tenant_that_filled_it() {
+    let mut fake = Fake::new(1);
+    (0..QUEUE_MAX).for_each(|_| fake.render("flood", 100));
+    let refused = |fake: &mut Fake, tenant: &str, weight: u32| {
+        let job = fake.render_job(tenant, weight);
+        fake.renders.pop();
+        fake.pool.submit(job).err().map(|fault| fault.code)
+    };
+    assert_eq!(refused(&mut fake, "flood", 100), Some("documents_busy"));
+    fake.open("victim");
+    (0..20).for_each(|_| fake.render("victim", 100));
+    assert_eq!(fake.pool.status().queued, QUEUE_MAX);
+    let answers: Vec<_> = fake.renders.iter_mut().map(|answer| answer.try_recv()).collect();
+    let busy = |answer: &Result<Option<Result<_, Fault>>, _>| matches!(answer, Ok(Some(Err(fault))) if fault.code == "documents_busy");
+    let displaced: Vec<usize> = (0..answers.len()).filter(|at| busy(&answers[*at])).collect();
+    assert_eq!(displaced, (QUEUE_MAX - 21..QUEUE_MAX).collect::<Vec<_>>(), "the newest jobs of the flood");
+    assert!(fake.opens[0].try_recv().unwrap().is_none(), "the open of the victim waits");
+    // A tenant may have a part of the queue as large as its weight.
+    (0..QUEUE_MAX / 2 - 21).for_each(|_| fake.render("victim", 100));
+    assert_eq!(refused(&mut fake, "victim", 100), Some("documents_busy"));
+    (0..QUEUE_MAX / 2).for_each(|_| fake.render("heavy", 1_000_000));
 }
