@@ -40,7 +40,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 
 use documents::FakeDocument;
-pub use results::{transcript, until, word};
+pub use results::{found, transcript, until, word};
 
 use crate::config::ServingConfig;
 #[cfg(test)]
@@ -66,6 +66,8 @@ pub enum Behavior {
     Fail,
     /// Returns that the page is unreadable.
     Unreadable,
+    /// Returns that the guest is busy.
+    Busy,
     /// Panics.
     Panic,
     /// Never ends.
@@ -319,6 +321,7 @@ impl Pipeline for FakeGuest {
                 Behavior::Unreadable => {
                     Err(Fault::new(Kind::Invalid, "guest_error_unreadable", "It is a blur."))
                 }
+                Behavior::Busy => Err(Fault::new(Kind::Busy, "guest_error_busy", "It is busy.")),
                 Behavior::Panic => panic!("expected by the test"),
                 Behavior::Hang => std::future::pending().await,
             };
