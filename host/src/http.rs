@@ -83,6 +83,7 @@ impl AppState {
     pub fn new(service: Arc<DocumentService>, metrics: Arc<Metrics>, config: HttpConfig) -> Self {
         let control = service.control().clone();
         let compat = Arc::new(compat::stores::Stores::new(&config.compat, control.clock().clone()));
+        compat.follow(&control);
         let reload = Arc::default();
         let (config, started) = (Arc::new(config), Instant::now());
         Self { control, service, jobs: None, metrics, config, compat, reload, started }

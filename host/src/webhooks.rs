@@ -21,6 +21,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioExecutor;
+use lector_core::error_chain;
 use lector_jobs::{EgressPolicy, WebhookRequest, WebhookTransport};
 
 use crate::config::ClientTls;
@@ -124,7 +125,7 @@ impl Sender {
         }
         let message = builder.body(Full::from(request.body)).map_err(|error| error.to_string())?;
         // The body of the answer is not read: a receiver cannot make the server hold it.
-        let answer = self.client.request(message).await.map_err(|error| chain(&error))?;
+        let answer = self.client.request(message).await.map_err(|error| error_chain(&error))?;
         Ok(answer.status().as_u16())
     }
 }
@@ -138,17 +139,6 @@ impl WebhookTransport for WebhookClient {
         }
         .boxed()
     }
-}
-
-/// Formats an error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use axum::Extension;
 use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use lector_control::Reservation;
+use lector_control::{Reservation, StreamRight};
 use lector_core::{Fault, Kind};
 use lector_export::ndjson;
 use lector_serving::{EventStream, Session, TimeoutStart, UploadSlot};
@@ -81,7 +81,8 @@ pub(super) async fn batch(
     let first = upload.next().await?.ok_or_else(file_missing)?;
 
     let (outgoing, events) = outgoing::channel(options.sse);
-    let batch = Batch { state, ctx, session, bytes_max, outgoing };
+    let right = state.control.stream_right(&principal);
+    let batch = Batch { state, ctx, session, right, bytes_max, outgoing };
     let task = tokio::spawn(batch.run(upload, first, slot).in_current_span());
     Ok(events.into_response(AbortOnDropHandle::new(task)))
 }
@@ -119,6 +120,8 @@ struct Batch {
     state: AppState,
     ctx: RequestCtx,
     session: Session,
+    /// The right of the client, which is checked before each document.
+    right: StreamRight,
     /// Maximum size of one document.
     bytes_max: u64,
     outgoing: Outgoing,
@@ -171,8 +174,7 @@ impl Batch {
                     }
                 }
             };
-            let over = upload.is_broken()
-                || matches!(&arrival, Arrival::Failed { fault, .. } if fault.code == "too_many_files");
+            let over = upload.is_broken() || matches!(&arrival, Arrival::Failed { fault, .. } if ends(fault));
             if arrivals.send(arrival).await.is_err() || over {
                 return;
             }
@@ -188,12 +190,20 @@ impl Batch {
         slot: &UploadSlot,
         first: bool,
     ) -> Result<EventStream, Fault> {
+        self.right.check()?;
         let mut received = slot.begin(first)?;
         let bytes = upload.read(&mut received, self.bytes_max).await?;
+        // The upload may take minutes. Documents in progress are finished, and no further one begins.
+        self.right.check()?;
         self.state.metrics.document_received(bytes.len());
         let permit = self.session.admitted(slot, received).await?;
         Ok(self.session.stream(permit, uploaded(head, bytes)))
     }
+}
+
+/// Returns whether no document after one with this fault is received: there are too many, or the key has ended.
+fn ends(fault: &Fault) -> bool {
+    fault.code == "too_many_files" || fault.kind == Kind::Denied
 }
 
 fn too_many_files(most: usize) -> Fault {

@@ -105,8 +105,8 @@ pub(super) async fn upload(
         return Err(Fault::new(Kind::Invalid, "document_empty", message).into());
     }
     state.metrics.document_received(bytes.len());
-    let (owner, name) = (principal.tenant(), head.name.unwrap_or_default());
-    let file = state.compat.files.add(owner, name, String::new(), bytes, received)?;
+    let named = (head.name.unwrap_or_default(), String::new());
+    let file = state.compat.add_file(&state.control, &principal, named, bytes, received)?;
     state.compat.sweep();
     let mut response = (StatusCode::CREATED, Json(FileView::from(&*file))).into_response();
     if let Ok(path) = HeaderValue::try_from(format!("/api/v1/files/{}", file.id)) {

@@ -58,6 +58,14 @@ impl Grant {
             Self::Host => Some(Duration::MAX),
         }
     }
+
+    /// Returns the fault of a request whose grant has ended: the one that its next request would get.
+    pub(crate) fn ended(&self) -> Fault {
+        match self {
+            Self::Key(_) | Self::Host => key_invalid(),
+            Self::Open => key_missing(),
+        }
+    }
 }
 
 /// The right to act for one tenant. Only [`ControlPlane`](crate::ControlPlane) makes one.

@@ -22,6 +22,7 @@ use crate::quarantine::faults::revision_quarantined;
 use crate::revision_cache::RevisionCache;
 use crate::store::{AuditQuery, Records, SqliteStore, Store, UsageQuery};
 use crate::tenant::{Tenant, TenantPolicy, TenantRecord};
+use crate::tenant_data::TenantData;
 use crate::usage_counters::UsageCounts;
 use crate::usage_counters::{FLUSH_EVERY, UsageCounters, day_of};
 use crate::usage_flush::UsageFlusher;
@@ -91,6 +92,7 @@ impl ControlPlane {
             pinned_blobs: Arc::default(),
             collection: Arc::default(),
             found_damaged: quarantine::Found::default(),
+            tenant_data: TenantData::default(),
         });
         let host = plane.host("config")?;
         plane.deploy_configured(&host, config.deployments).await?;

@@ -150,6 +150,19 @@ impl Directory {
         })
     }
 
+    /// Returns whether there is a tenant of that name, readable or not.
+    pub(crate) fn has_tenant(&self, name: &TenantName) -> bool {
+        self.tenants.contains_key(name) || self.quarantined.contains_key(name)
+    }
+
+    /// Checks that this tenant exists, and not only another one that was created with its name after its deletion.
+    pub(crate) fn same_tenant(&self, tenant: &Tenant) -> Result<(), Fault> {
+        let known = self.tenant(tenant.name())?;
+        // The counters of a tenant stay the same for as long as it exists.
+        let same = Arc::ptr_eq(&known.usage, &tenant.usage);
+        if same { Ok(()) } else { Err(tenant_not_found(tenant.name().as_str())) }
+    }
+
     /// Returns a deployment that the tenant owns.
     pub(crate) fn own(&self, tenant: &TenantName, name: &DeploymentName) -> Result<&Arc<Deployment>, Fault> {
         self.deployments.get(&(tenant.clone(), name.clone())).ok_or_else(|| not_found(name))

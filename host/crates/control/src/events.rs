@@ -6,7 +6,8 @@
 //! Owns the end of the streams as well: when the server drains, so that watchers do not delay the drain, and when the
 //! right of the watcher ends (its key is revoked or expires, or an open server gets its first key). The right is checked
 //! before each event is delivered. A revocation is itself an event, sent after the snapshot has it, so that it ends the
-//! streams of its key at once.
+//! streams of its key at once. Streams outside of this crate end by the same rule: they hold a [`StreamRight`] and a
+//! [`CountedStream`].
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +27,9 @@ const EVENTS_KEPT: usize = 1024;
 
 /// Most streams of one tenant, and of administrators.
 const STREAMS_MAX: usize = 128;
+
+/// Longest wait for the end of a right; also keeps the time within the range of the clock.
+const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 
 /// Wakes with every event; the value is its number.
 pub(crate) type Changes = watch::Receiver<u64>;
@@ -109,6 +113,11 @@ impl AuditEvents {
         })
     }
 
+    /// Counts a stream of another kind among those of the tenant. Fault: `too_many_event_streams`.
+    pub(crate) fn count(&self, tenant: TenantName) -> Result<CountedStream, Fault> {
+        CountedStream::begin(&self.streams, Some(tenant))
+    }
+
     /// Returns a receiver that every event wakes.
     pub(crate) fn changes(&self) -> Changes {
         self.newest.subscribe()
@@ -138,8 +147,46 @@ impl StreamAccess {
     }
 }
 
-/// One stream in the count of its owner.
-struct CountedStream {
+/// The right of a watcher, for streams outside of this crate.
+pub struct StreamRight {
+    access: StreamAccess,
+    /// Wakes with every change of a key.
+    changes: Changes,
+}
+
+impl StreamRight {
+    pub(crate) fn new(access: StreamAccess, changes: Changes) -> Self {
+        Self { access, changes }
+    }
+
+    /// Returns whether the right still applies.
+    pub fn holds(&self) -> bool {
+        self.access.valid_for().is_some()
+    }
+
+    /// Checks that the right still applies. Faults: `key_invalid`; `key_missing` if the server has keys meanwhile.
+    pub fn check(&self) -> Result<(), Fault> {
+        if self.holds() { Ok(()) } else { Err(self.access.grant.ended()) }
+    }
+
+    /// Waits until the right has ended.
+    pub async fn ended(&mut self) {
+        loop {
+            // Seen before the look, so that no change is missed.
+            self.changes.borrow_and_update();
+            let Some(valid_for) = self.access.valid_for() else { return };
+            let clock = &self.access.clock;
+            let look_again = clock.sleep_until(clock.now() + valid_for.min(LOOK_AGAIN));
+            tokio::select! {
+                changed = self.changes.changed() => if changed.is_err() { return },
+                () = look_again => {}
+            }
+        }
+    }
+}
+
+/// One stream in the count of its owner; ends with this value.
+pub struct CountedStream {
     streams: Streams,
     owner: Option<TenantName>,
 }
@@ -359,12 +406,40 @@ mod tests {
         assert!(stream.next().await.is_none());
     }
 
+    #[tokio::test]
+    async fn the_right_of_a_stream_elsewhere_ends_with_its_key() {
+        let events = AuditEvents::after(0);
+        let clock = lector_core::clock::ManualClock::default();
+        let key = key::make(Scope::Tenant("a".into()), String::new(), 0).unwrap().record;
+        let keys = |keys| Arc::new(Directory::with_keys(keys));
+        let expires = KeyRecord { expires_at_ms: Some(clock.now_ms() + 5000), ..key.clone() };
+        let current = Arc::new(ArcSwap::new(keys(vec![expires])));
+        let access = StreamAccess::new(Grant::Key(key.id.clone()), current.clone(), Arc::new(clock.clone()));
+        let mut right = StreamRight::new(access, events.changes());
+        assert!(right.holds() && right.ended().now_or_never().is_none());
+        let mut ended = Box::pin(right.ended());
+        assert!((&mut ended).now_or_never().is_none());
+        clock.advance(Duration::from_secs(5));
+        ended.await;
+        assert_eq!(right.check().unwrap_err().code, "key_invalid");
+        current.store(keys(vec![key]));
+        assert!(right.check().is_ok());
+        let mut ended = Box::pin(right.ended());
+        assert!((&mut ended).now_or_never().is_none());
+        current.store(keys(Vec::new()));
+        events.send(entry(1, "b"));
+        ended.await;
+    }
+
     #[test]
     fn the_streams_of_a_tenant_are_bounded() {
         let events = AuditEvents::after(0);
         let of = |tenant: &str| events.subscribe(Some(tenant.into()), None, host());
-        let held: Vec<_> = (0..STREAMS_MAX).map(|_| of("a").unwrap()).collect();
+        let other = events.count("a".into()).unwrap();
+        let held: Vec<_> = (1..STREAMS_MAX).map(|_| of("a").unwrap()).collect();
         assert_eq!(of("a").err().map(|fault| fault.code), Some("too_many_event_streams"));
+        assert_eq!(events.count("a".into()).err().map(|fault| fault.code), Some("too_many_event_streams"));
+        drop(other);
         assert!(of("b").is_ok());
         drop(held);
         assert!(of("a").is_ok());

@@ -47,6 +47,7 @@ mod smoke_test;
 mod storage;
 pub mod store;
 mod tenant;
+mod tenant_data;
 mod usage_counters;
 mod usage_flush;
 mod wrapping;
@@ -64,7 +65,7 @@ pub use deploy_pipeline::{DeployFault, Stage};
 pub use digest::Digest;
 pub use directory::Found;
 pub use drain_gate::{DrainGate, DrainGuard, Holder, Refused};
-pub use events::{AuditEventStream, Gap};
+pub use events::{AuditEventStream, CountedStream, Gap, StreamRight};
 pub use guest_logs::{GuestLogLine, GuestLogStream, Lagged};
 pub use key::{KeyId, KeyText, Scope};
 pub use memory::{ByteBudget, DocumentMemory, Held, Reservation};
@@ -87,4 +88,5 @@ pub use tenant::{
     BudgetSpec, Capability, Limits, PageMemory, PermitRequest, Tenant, TenantLimits, TenantPermits,
     TenantPolicy, TenantRecord, is_name,
 };
+pub use tenant_data::ForgetTenant;
 pub use usage_counters::{QuotaReservation, UsageCounters, UsageCounts, work_of};

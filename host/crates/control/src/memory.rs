@@ -304,12 +304,6 @@ impl<T> Held<T> {
         Self { value, reservation }
     }
 
-    /// Makes a result with an uncounted size of `bytes`, for tests.
-    #[doc(hidden)]
-    pub fn with_bytes(value: T, bytes: u64) -> Self {
-        Self { value, reservation: Reservation { document: None, bytes } }
-    }
-
     /// Returns the reservation.
     pub fn reservation(&self) -> &Reservation {
         &self.reservation

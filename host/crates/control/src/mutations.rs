@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use futures::future::BoxFuture;
 use lector_core::{Clock, Fault, Kind, TenantName};
 use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
@@ -48,6 +49,8 @@ pub(super) struct Mutation {
     pub(super) directory: Directory,
     changes: Vec<Change>,
     collection: Arc<CollectionDue>,
+    /// Runs after a successful commit, even if the client is gone.
+    after: Option<BoxFuture<'static, ()>>,
     write_lock: OwnedMutexGuard<()>,
 }
 
@@ -64,6 +67,7 @@ impl ControlPlane {
             current: self.directory.clone(),
             changes: Vec::new(),
             collection: self.collection.clone(),
+            after: None,
             write_lock,
         }
     }
@@ -74,8 +78,8 @@ impl Mutation {
         self.changes.push(change);
     }
 
-    /// Commits the changes, swaps the snapshot, sends the audit event.
-    pub(super) async fn commit(self, note: AuditContext<'_>) -> Result<(), Fault> {
+    /// Commits the changes, swaps the snapshot, sends the audit event, and does the work that follows.
+    pub(super) async fn commit(mut self, note: AuditContext<'_>) -> Result<(), Fault> {
         let entry = AuditEntry {
             seq: 0,
             at_ms: self.clock.now_ms(),
@@ -89,7 +93,15 @@ impl Mutation {
         };
         // Runs as its own task: if the client hangs up between the commit and the swap, the snapshot must not stay
         // behind the store.
-        let written = tokio::spawn(self.write(entry)).await;
+        let after = self.after.take();
+        let written = tokio::spawn(async move {
+            self.write(entry).await?;
+            if let Some(after) = after {
+                after.await;
+            }
+            Ok(())
+        })
+        .await;
         written.map_err(|error| {
             Fault::new(
                 Kind::Bug,

@@ -23,6 +23,7 @@ use crate::revision_cache::RevisionCache;
 use crate::storage::{CollectionDue, StorageLimits};
 use crate::store::{PinnedBlobs, Store, UsageRow};
 use crate::tenant::{self, Tenant};
+use crate::tenant_data::{ForgetTenant, TenantData};
 use crate::usage_flush::UsageFlusher;
 
 /// The tenants, keys, deployments, revisions and routes of a server, and the operations that change them.
@@ -51,6 +52,8 @@ pub struct ControlPlane {
     pub(crate) collection: Arc<CollectionDue>,
     /// Damaged rows found after the start.
     pub(crate) found_damaged: FoundDamage,
+    /// What other parts of the server keep for tenants.
+    pub(crate) tenant_data: TenantData,
 }
 
 /// The values that apply where a tenant or a policy names none. They come from the configuration, and are replaced by a
@@ -90,6 +93,19 @@ impl ControlPlane {
         let tenant = self.directory.load().tenant(tenant)?.clone();
         let actor = Actor::named("job");
         Ok(Principal { tenant, actor, grant: Grant::Host, manages: false, tenant_not_named: false })
+    }
+
+    /// Registers a part of the server that keeps data of tenants: `forget` deletes what it keeps for a tenant. Called
+    /// when a tenant was deleted, and before one is created.
+    pub fn keeps_tenant_data(&self, forget: ForgetTenant) {
+        self.tenant_data.add(forget);
+    }
+
+    /// Checks that the principal's tenant was not deleted since its authentication. A caller that has stored something
+    /// for the tenant checks this afterwards, and deletes it again if the check fails. Faults: `tenant_not_found`,
+    /// `tenant_quarantined`.
+    pub fn still_exists(&self, principal: &Principal) -> Result<(), Fault> {
+        self.directory.load().same_tenant(&principal.tenant)
     }
 
     /// Checks the right to see and replace the tenant's secrets. Fault: `local_only`.

@@ -9,7 +9,7 @@ use crate::access::{Admin, Principal};
 use crate::api_types::{DeploymentView, TenantView};
 use crate::background_tasks::BackgroundTaskStatus;
 use crate::directory::{Deployment, Directory};
-use crate::events::{AuditEventStream, StreamAccess};
+use crate::events::{AuditEventStream, CountedStream, StreamAccess, StreamRight};
 use crate::guest_logs::{GuestLogLine, GuestLogStream};
 use crate::plane::ControlPlane;
 use crate::store::{AuditEntry, AuditQuery, DamagedRow, Readable, Table, UsageQuery, UsageRow};
@@ -128,6 +128,18 @@ impl ControlPlane {
     pub fn subscribe_all(&self, admin: &Admin, after: Option<u64>) -> Result<AuditEventStream, Fault> {
         let access = StreamAccess::new(admin.grant.clone(), self.directory.clone(), self.clock.clone());
         self.events.subscribe(None, after, access)
+    }
+
+    /// Returns the right of the principal, for a stream that ends with it.
+    pub fn stream_right(&self, principal: &Principal) -> StreamRight {
+        let access = StreamAccess::new(principal.grant.clone(), self.directory.clone(), self.clock.clone());
+        StreamRight::new(access, self.events.changes())
+    }
+
+    /// Counts an event stream of the principal's tenant, for streams outside of this crate. The bound is that of all
+    /// event streams of a tenant. Fault: `too_many_event_streams`.
+    pub fn count_stream(&self, principal: &Principal) -> Result<CountedStream, Fault> {
+        self.events.count(principal.tenant().clone())
     }
 
     /// Returns the kept log lines that a deployment's guests wrote for the principal's tenant, oldest first; of one

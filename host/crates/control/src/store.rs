@@ -35,7 +35,7 @@ use crate::usage_counters::UsageCounts;
 
 pub use damage::{DamagedRow, Readable, Table};
 pub use error::StoreError;
-pub use pinned_blobs::{BlobPin, PinnedBlobs};
+pub use pinned_blobs::{BlobPin, PinnedBlobs, StagedBlob};
 pub use sqlite::{SqliteJobStore, SqliteStore};
 
 /// Opens a store, and waits for at most `wait` where another process holds its folder: a server that is being replaced

@@ -196,16 +196,37 @@ impl UsageCounters {
         if per_day > 0 && after > per_day {
             state.pending.rejections += 1;
             let left = per_day.saturating_sub(state.pages_today);
-            let next_day_s = (u64::from(state.day) + 1) * DAY_S;
-            let until_next = Duration::from_secs(next_day_s.saturating_sub(self.clock.now_ms() / 1000));
             let message = format!(
                 "The document has {pages} pages to read, and {left} are left of the {per_day} pages that the tenant may read \
                  today (UTC): ask for fewer pages, or try again tomorrow."
             );
-            return Err(Fault::new(Kind::Busy, "quota_exceeded", message).retry_after(until_next.min(DAY)));
+            return Err(self.quota_exceeded(&state, message));
         }
         state.pages_today = after;
         Ok(QuotaReservation { counters: self.clone(), day: state.day, left: pages })
+    }
+
+    /// Returns the pages that are left of the daily quota (0: no limit), for work that takes as many as there are. Fault:
+    /// `quota_exceeded` if none is left; it is not counted as a rejection.
+    pub fn pages_left(&self, per_day: u64) -> Result<u64, Fault> {
+        let state = self.today();
+        match per_day.saturating_sub(state.pages_today) {
+            _ if per_day == 0 => Ok(u64::MAX),
+            0 => {
+                let message = format!(
+                    "The tenant has read the {per_day} pages that it may read today (UTC): the work goes on tomorrow."
+                );
+                Err(self.quota_exceeded(&state, message))
+            }
+            left => Ok(left),
+        }
+    }
+
+    /// Returns the fault of a used quota, with the time until the next day.
+    fn quota_exceeded(&self, state: &State, message: String) -> Fault {
+        let next_day_s = (u64::from(state.day) + 1) * DAY_S;
+        let until_next = Duration::from_secs(next_day_s.saturating_sub(self.clock.now_ms() / 1000));
+        Fault::new(Kind::Busy, "quota_exceeded", message).retry_after(until_next.min(DAY))
     }
 
     /// Counts a finished page, with or without an error.
@@ -327,6 +348,10 @@ mod tests {
         let _third = counters.reserve(1, 10).unwrap();
         assert!(counters.reserve(1, 10).is_err(), "of the two pages one was tried");
         let _unbounded = counters.reserve(1_000_000, 0).unwrap();
+        let used = counters.pages_left(2_000_000).unwrap();
+        assert_eq!((used, counters.pages_left(0).unwrap()), (2_000_000 - 1_000_010, u64::MAX));
+        let used = counters.pages_left(10).unwrap_err();
+        assert_eq!((used.code, used.retry_after), ("quota_exceeded", Some(12 * HOUR)));
     }
 
     #[test]

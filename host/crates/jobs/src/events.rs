@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use lector_control::Principal;
 use lector_control::store::jobs::{JobEventRow, JobId};
+use lector_control::{CountedStream, Principal, StreamRight};
 use lector_core::Fault;
 use serde_json::Value;
 
@@ -45,6 +45,8 @@ impl From<JobEventRow> for JobEvent {
 
 struct Cursor {
     jobs: Arc<Jobs>,
+    right: StreamRight,
+    _counted: CountedStream,
     id: JobId,
     after: u64,
     ready: VecDeque<JobEvent>,
@@ -54,6 +56,10 @@ struct Cursor {
 impl Cursor {
     async fn next(&mut self) -> Result<Option<JobEvent>, Fault> {
         loop {
+            // Before each event: also those that were read before the key was revoked.
+            if !self.right.holds() {
+                return Ok(None);
+            }
             if let Some(event) = self.ready.pop_front() {
                 self.after = event.seq;
                 self.ended = event.event == "end";
@@ -79,6 +85,7 @@ impl Cursor {
             tokio::select! {
                 () = changed => {}
                 () = self.jobs.sleep(LOOK_AGAIN) => {}
+                () = self.right.ended() => return Ok(None),
                 () = self.jobs.stopped() => return Ok(None),
             }
         }
@@ -86,8 +93,8 @@ impl Cursor {
 }
 
 impl Jobs {
-    /// Streams the events of a job after the one with the number `after`. Ends after the last event of the job, and
-    /// when the server stops. Faults: `job_not_found`.
+    /// Streams the events of a job after the one with the number `after`. Ends after the last event of the job, with the
+    /// right of the principal, and when the server stops. Faults: `job_not_found`, `too_many_event_streams`.
     pub async fn events(
         self: &Arc<Self>,
         principal: &Principal,
@@ -95,8 +102,16 @@ impl Jobs {
         after: u64,
     ) -> Result<BoxStream<'static, Result<JobEvent, Fault>>, Fault> {
         self.row(principal, id).await?;
-        let cursor =
-            Cursor { jobs: self.clone(), id: id.clone(), after, ready: VecDeque::new(), ended: false };
+        let control = self.parts.service.control();
+        let cursor = Cursor {
+            jobs: self.clone(),
+            right: control.stream_right(principal),
+            _counted: control.count_stream(principal)?,
+            id: id.clone(),
+            after,
+            ready: VecDeque::new(),
+            ended: false,
+        };
         let events = futures::stream::unfold(Some(cursor), async |cursor| {
             let mut cursor = cursor?;
             match cursor.next().await {

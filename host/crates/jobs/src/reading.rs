@@ -28,9 +28,21 @@ pub(crate) enum Turn {
     /// More pages follow.
     More,
     /// The attempt failed: the document is tried again.
-    Again(Fault),
+    Again {
+        /// The reason.
+        fault: Fault,
+        /// Whether pages were begun, and this is the fault of one of them.
+        begun: bool,
+    },
     /// The claim is lost: the job was canceled, or another process works on it.
     Lost,
+}
+
+impl Turn {
+    /// Returns the end of a turn whose attempt failed before its pages, or as a whole.
+    pub(crate) fn again(fault: Fault) -> Self {
+        Self::Again { fault, begun: false }
+    }
 }
 
 /// The reason that a turn ends early.
@@ -88,6 +100,10 @@ impl Reading<'_> {
             Ok(principal) => principal,
             Err(fault) => return self.fail(&fault).await,
         };
+        let left = match principal.account().usage.pages_left(principal.limits().pages_per_day) {
+            Ok(left) => u32::try_from(left).unwrap_or(u32::MAX),
+            Err(fault) => return Ok(Turn::again(fault)),
+        };
         let bytes = match self.jobs.store().blob(row.digest.clone()).await {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return self.fail(&faults::data_damaged()).await,
@@ -99,14 +115,17 @@ impl Reading<'_> {
             Some(unread) => {
                 let most =
                     if row.attempts > ATTEMPTS_OF_MANY { 1 } else { self.jobs.config().pages_per_turn };
-                let now: Vec<u32> = unread.iter().copied().take(most as usize).collect();
+                let now: Vec<u32> = unread.iter().copied().take(most.min(left) as usize).collect();
                 (selection(&now), Some(now))
             }
         };
         let read = self.pages(&spec, &principal, bytes, pages, take.as_deref()).await;
         match read {
-            // The document has more pages than one request may select: its first page tells how many.
-            Err(Stop::Fault(fault)) if fault.code == "too_many_pages" && unread.is_none() => {
+            // The document has more pages than one request may select, or than are left of the quota: its first page
+            // tells how many.
+            Err(Stop::Fault(fault))
+                if matches!(fault.code, "too_many_pages" | "quota_exceeded") && unread.is_none() =>
+            {
                 self.open_long(&spec, &principal, row).await
             }
             Err(Stop::Fault(fault)) if !is_transient(&fault) => self.fail(&fault).await,
@@ -180,7 +199,7 @@ impl Reading<'_> {
                 }
                 Event::End { summary, summary_fault, .. } => {
                     if let Some(fault) = again {
-                        return Ok(Turn::Again(fault));
+                        return Ok(Turn::Again { fault, begun: true });
                     }
                     if whole {
                         return self.end(summary.as_deref(), summary_fault, Some(began.elapsed())).await;
@@ -193,7 +212,7 @@ impl Reading<'_> {
         Ok(Turn::More)
     }
 
-    /// Opens a document with more pages than one request may select.
+    /// Opens a document with more pages than one request may select, or than are left of the quota.
     async fn open_long(
         &self,
         spec: &JobSpec,

@@ -4,6 +4,9 @@
 //! another job, so a long job delays no other one by more than a turn. Pages are stored as they come. A turn that ends
 //! early loses only the pages in progress.
 //!
+//! A turn has no more pages than are left of the tenant's daily quota, so a document with more pages than the quota is read
+//! over several days; a job without a page left waits, and its document is not opened.
+//!
 //! Faults of a page that another attempt may not have (a crash of the server, no capacity, a deadline) are not stored.
 //! Attempts are counted by the store before the work begins, so that a document that ends the process is counted, too.
 //! After two attempts without a new page a turn has one page, which isolates the page that causes them. After
@@ -31,9 +34,15 @@ const FULL_WAIT: Duration = Duration::from_secs(30);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 
-/// Returns whether an attempt that ended with the fault counts: not if the document was not even begun.
-fn counts(fault: &Fault) -> bool {
-    fault.kind != Kind::Busy && !matches!(fault.code, "shutting_down" | "storage_full")
+/// Longest wait for pages of the daily quota: the tenant may get a larger one before the day is over.
+const QUOTA_WAIT_MAX: Duration = Duration::from_secs(600);
+/// First wait after pages that found a part of the server busy, so that the attempts last longer than a rush.
+const BUSY_PAGES_MIN: Duration = Duration::from_secs(4);
+
+/// Returns whether an attempt that ended with the fault counts. No capacity for the document is no attempt; it is one for
+/// pages that were begun, because a guest may answer so each time.
+fn counts(fault: &Fault, begun: bool) -> bool {
+    (begun || fault.kind != Kind::Busy) && !matches!(fault.code, "shutting_down" | "storage_full")
 }
 
 impl Jobs {
@@ -107,30 +116,30 @@ impl Jobs {
     /// Works on a claim, and ends it.
     async fn turn(self: Arc<Self>, claim: Claim, _turn: OwnedSemaphorePermit) {
         let identity = claim.identity();
-        let canceled = self.turn_begins(&identity.job);
+        let canceled = self.turn_begins(&identity);
         let turn = tokio::select! {
-            () = self.stopped() => Turn::Again(stopping()),
+            () = self.stopped() => Turn::again(stopping()),
             () = canceled.cancelled() => Turn::Lost,
             () = self.renew(&identity) => Turn::Lost,
             turn = self.read(&claim) => match turn {
                 Ok(turn) => turn,
-                Err(Stop::Fault(fault)) => Turn::Again(fault),
+                Err(Stop::Fault(fault)) => Turn::again(fault),
                 Err(Stop::Store(StoreError::Conflict { .. })) => Turn::Lost,
-                Err(Stop::Store(error)) => Turn::Again(faults::stored(error)),
+                Err(Stop::Store(error)) => Turn::again(faults::stored(error)),
             },
         };
-        self.turn_ends(&identity.job);
+        self.turn_ends(&identity);
         let attempts =
             claim.job.documents.iter().find(|of| of.number == claim.document).map_or(0, |of| of.attempts);
         let now_ms = self.clock.now_ms();
         let release = match turn {
             Turn::Lost => None,
             Turn::Ended | Turn::More => Some(Release { not_before_ms: 0, attempted: false, fault: None }),
-            Turn::Again(fault) => {
-                let wait = wait_after(&fault, attempts);
+            Turn::Again { fault, begun } => {
+                let wait = wait_after(&fault, attempts, begun);
                 tracing::info!(job = %identity.job, document = identity.document, attempts, %fault, wait_ms = wait.as_millis() as u64, "job attempt ended");
                 let not_before_ms = now_ms.saturating_add(wait.as_millis() as u64);
-                let (attempted, fault) = (counts(&fault), Some(codes::to_json(&fault)));
+                let (attempted, fault) = (counts(&fault, begun), Some(codes::to_json(&fault)));
                 Some(Release { not_before_ms, attempted, fault })
             }
         };
@@ -168,11 +177,16 @@ fn stopping() -> Fault {
     Fault::new(Kind::Unavailable, "shutting_down", "The server stopped while it read the document.")
 }
 
-/// Returns the time before the next attempt.
-fn wait_after(fault: &Fault, attempts: u32) -> Duration {
-    if fault.code == "storage_full" {
-        return FULL_WAIT;
+/// Returns the time before the next attempt: that of the fault, and longer after each attempt that counts.
+fn wait_after(fault: &Fault, attempts: u32, begun: bool) -> Duration {
+    let named = fault.retry_after.unwrap_or_default();
+    match fault.code {
+        "storage_full" => return FULL_WAIT,
+        "quota_exceeded" => return named.clamp(BACKOFF_MIN, QUOTA_WAIT_MAX),
+        _ => {}
     }
-    let doubled = BACKOFF_MIN.saturating_mul(1 << attempts.saturating_sub(1).min(6));
-    fault.retry_after.unwrap_or(doubled).clamp(BACKOFF_MIN, BACKOFF_MAX)
+    let first = if begun && fault.kind == Kind::Busy { BUSY_PAGES_MIN } else { BACKOFF_MIN };
+    let doubled = first.saturating_mul(1 << attempts.saturating_sub(1).min(6));
+    let wait = if counts(fault, begun) { named.max(doubled) } else { fault.retry_after.unwrap_or(doubled) };
+    wait.clamp(BACKOFF_MIN, BACKOFF_MAX)
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use lector_control::store::jobs::{
-    Added, Deleted, JobCounts, JobDocumentRow, JobId, JobLimits, JobQuery, JobRow, JobStore, NewJob,
-    NewJobDocument,
+    Added, ClaimRef, Deleted, JobCounts, JobDocumentRow, JobId, JobLimits, JobQuery, JobRow, JobStore,
+    NewJob, NewJobDocument,
 };
 use lector_control::{Principal, Trigger};
 use lector_core::{Clock, Fault, Kind, TenantName};
@@ -58,8 +58,8 @@ pub struct Jobs {
     pub(crate) deliveries_due: Arc<Notify>,
     /// By job: notified when it has a new event.
     watched: Mutex<HashMap<JobId, Weak<Notify>>>,
-    /// By job: ends the turn in progress of a canceled one.
-    running: Mutex<HashMap<JobId, CancellationToken>>,
+    /// The turns in progress by the token of their claim, each with its job and the token that a cancellation cancels.
+    running: Mutex<HashMap<String, (JobId, CancellationToken)>>,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
     /// Number of the next claim of this process.
@@ -93,6 +93,16 @@ impl Jobs {
             process,
         });
         jobs.tasks.spawn(jobs.clone().run());
+        let weak = Arc::downgrade(&jobs);
+        jobs.parts.service.control().keeps_tenant_data(Arc::new(move |tenant| {
+            let jobs = weak.upgrade();
+            Box::pin(async move {
+                match jobs {
+                    Some(jobs) => jobs.forget_tenant(tenant).await,
+                    None => Ok(()),
+                }
+            })
+        }));
         let background = jobs.parts.service.control().background_tasks();
         let weak = Arc::downgrade(&jobs);
         background.start("job_retention", Trigger::Period(RETENTION_EVERY), move || {
@@ -155,16 +165,23 @@ impl Jobs {
         notify
     }
 
-    /// Returns the token that the cancellation of a job cancels, for its turn in progress.
-    pub(crate) fn turn_begins(&self, id: &JobId) -> CancellationToken {
+    /// Returns the token that the cancellation of the claim's job cancels, for the turn that begins.
+    pub(crate) fn turn_begins(&self, claim: &ClaimRef) -> CancellationToken {
+        let token = CancellationToken::new();
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.entry(id.clone()).or_default().clone()
+        running.insert(claim.token.clone(), (claim.job.clone(), token.clone()));
+        token
     }
 
-    /// Ends the turn in progress of a job, if there is one.
-    pub(crate) fn turn_ends(&self, id: &JobId) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(token) = running.remove(id) {
+    /// Forgets the turn of a claim, and no later one of its job.
+    pub(crate) fn turn_ends(&self, claim: &ClaimRef) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&claim.token);
+    }
+
+    /// Cancels the turns in progress of a job.
+    fn cancel_turns(&self, id: &JobId) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, token) in running.values().filter(|(job, _)| job == id) {
             token.cancel();
         }
     }
@@ -187,12 +204,13 @@ impl Jobs {
     ) -> Result<StagedInput, Fault> {
         let bytes = bytes.into();
         let length = bytes.len() as u64;
-        let (digest, pin) = self.store().stage(bytes).await.map_err(faults::stored)?;
-        Ok(StagedInput { name, content_type, digest, bytes: length, _pin: pin })
+        let blob = self.store().stage(bytes).await.map_err(faults::stored)?;
+        Ok(StagedInput { name, content_type, bytes: length, blob })
     }
 
-    /// Submits a job. It is durable when this returns. Faults: `option_invalid`, `deployment_not_found`,
-    /// `idempotency_key_reused`, `tenant_jobs_exceeded`, `tenant_job_bytes_exceeded`, `storage_full`.
+    /// Submits a job. It is durable when this returns. The inputs of a job that is not accepted are deleted. Faults:
+    /// `option_invalid`, `deployment_not_found`, `tenant_not_found`, `idempotency_key_reused`, `tenant_jobs_exceeded`,
+    /// `tenant_job_bytes_exceeded`, `storage_full`.
     pub async fn submit(&self, principal: &Principal, submission: Submission) -> Result<Submitted, Fault> {
         submission.spec.check(self.config().retention_max)?;
         if submission.inputs.is_empty() {
@@ -208,7 +226,7 @@ impl Jobs {
         let document = |input: &StagedInput| NewJobDocument {
             name: input.name.clone(),
             content_type: input.content_type.clone(),
-            digest: input.digest.clone(),
+            digest: input.blob.digest().clone(),
             bytes: input.bytes,
         };
         let retention = spec.retention.unwrap_or(self.config().retention);
@@ -224,9 +242,17 @@ impl Jobs {
             documents: inputs.iter().map(document).collect(),
             limits,
         };
-        let added = self.store().add(job).await.map_err(faults::stored)?;
-        // The pins end here: the rows name the blobs.
-        drop(inputs);
+        // The tenant may be deleted while its documents arrive; the next tenant of that name must not get them.
+        control.still_exists(principal)?;
+        let inputs = inputs.into_iter().map(|input| input.blob).collect();
+        let added = self.store().add(job, inputs).await.map_err(faults::stored)?;
+        if let Err(gone) = control.still_exists(principal) {
+            // Deleted during the addition, which the deletion may not have seen.
+            if added == Added::New {
+                self.forget(&id).await?;
+            }
+            return Err(gone);
+        }
         let (id, created) = match added {
             Added::New => (id, true),
             Added::Same(id) => (id, false),
@@ -325,11 +351,38 @@ impl Jobs {
     pub async fn delete(&self, principal: &Principal, id: &JobId) -> Result<Deleted, Fault> {
         self.row(principal, id).await?;
         let deleted = self.store().delete(id.clone(), self.clock.now_ms()).await.map_err(faults::stored)?;
-        self.turn_ends(id);
+        self.cancel_turns(id);
         self.has_changed(id);
         self.deliveries_due.notify_one();
         self.ready.notify_one();
         deleted.ok_or_else(|| faults::not_found(id))
+    }
+
+    /// Deletes a job in any state.
+    async fn forget(&self, id: &JobId) -> Result<(), Fault> {
+        let delete =
+            async || self.store().delete(id.clone(), self.clock.now_ms()).await.map_err(faults::stored);
+        if delete().await? == Some(Deleted::Canceled) {
+            self.cancel_turns(id);
+            delete().await?;
+        }
+        self.has_changed(id);
+        Ok(())
+    }
+
+    /// Deletes all that is stored for a tenant, and ends the work on its jobs.
+    pub(crate) async fn forget_tenant(&self, tenant: TenantName) -> Result<(), Fault> {
+        loop {
+            let gone = self.store().forget_tenant(tenant.clone(), EXPIRED_AT_ONCE).await;
+            let gone = gone.map_err(faults::stored)?;
+            for id in &gone {
+                self.cancel_turns(id);
+                self.has_changed(id);
+            }
+            if gone.len() < EXPIRED_AT_ONCE as usize {
+                return Ok(());
+            }
+        }
     }
 
     /// Returns counts for metrics.

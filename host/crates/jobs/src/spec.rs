@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lector_control::Digest;
-use lector_control::store::BlobPin;
+use lector_control::store::StagedBlob;
 use lector_core::{Fault, Kind, RequestId};
 use lector_serving::DocumentRequest;
 use serde::{Deserialize, Serialize};
@@ -86,14 +86,13 @@ impl JobSpec {
     }
 }
 
-/// A durable input, kept as long as this value or a job that names it.
+/// A durable input, kept as long as this value or a job that names it: an input that is not submitted is deleted.
 #[derive(Debug)]
 pub struct StagedInput {
     pub(crate) name: Option<String>,
     pub(crate) content_type: Option<String>,
-    pub(crate) digest: Digest,
     pub(crate) bytes: u64,
-    pub(crate) _pin: BlobPin,
+    pub(crate) blob: StagedBlob,
 }
 
 /// A job to be submitted.
@@ -118,7 +117,7 @@ impl Submission {
         let mut spec = self.spec.clone();
         // The id and the default routing key differ between the attempts of a client.
         spec.request.request = RequestId::from("");
-        let inputs: Vec<_> = self.inputs.iter().map(|input| (&input.name, &input.digest)).collect();
+        let inputs: Vec<_> = self.inputs.iter().map(|input| (&input.name, input.blob.digest())).collect();
         Ok(Some((key.clone(), Digest::of(crate::json::text(&(spec, inputs)).as_bytes()).to_string())))
     }
 }

@@ -4,6 +4,8 @@
 
 mod crashes;
 mod messages;
+mod quotas;
+mod tenants;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -11,11 +13,12 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use lector_control::store::{SqliteJobStore, SqliteStore};
-use lector_control::{Principal, store::jobs::JobStore};
+use lector_control::Principal;
+use lector_control::store::jobs::{ClaimRef, JobStore};
+use lector_control::store::{SqliteJobStore, SqliteStore, StoreError};
 use lector_core::clock::ManualClock;
 use lector_core::{Fault, RequestId};
-use lector_serving::fakes::{Behavior, Script, config, platform_at};
+use lector_serving::fakes::{Behavior, Script, config, found, platform_at};
 use lector_serving::{DocumentRequest, DocumentService, PageSelection};
 
 use crate::*;
@@ -132,21 +135,27 @@ impl Server {
         inputs
     }
 
+    /// Waits until there are `count` inputs and results on the disk.
+    async fn has_blobs(&self, count: usize) {
+        let blobs = || files(&self.dir.path().join("blobs"));
+        found("the deletion of inputs", async || (blobs() == count).then_some(())).await;
+    }
+
     async fn status(&self, id: &JobId) -> JobStatus {
         self.jobs.status(&self.principal(), id).await.unwrap()
     }
 
     /// Waits for the end of a job, while time passes.
     async fn finished(&self, id: &JobId) -> JobStatus {
-        for _ in 0..20_000 {
+        found("the end of the job", async || {
             let status = self.status(id).await;
             if status.state.is_finished() {
-                return status;
+                return Some(status);
             }
             self.clock.advance(Duration::from_millis(500));
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        panic!("the job did not end: {:?}", self.status(id).await);
+            None
+        })
+        .await
     }
 
     async fn events(&self, id: &JobId, after: u64) -> Vec<JobEvent> {
@@ -177,16 +186,18 @@ impl Server {
 
 /// Opens the folder when the last user of the former store is gone.
 async fn reopened(dir: &tempfile::TempDir) -> Arc<dyn JobStore> {
-    for _ in 0..5_000 {
-        match SqliteJobStore::open(dir.path(), 0) {
-            Ok(store) => return Arc::new(store),
-            Err(error) if error.to_string().contains("in use") => {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-    panic!("the former store is still in use");
+    found("the end of the former store", async || match SqliteJobStore::open(dir.path(), 0) {
+        Ok(store) => Some(Arc::new(store) as Arc<dyn JobStore>),
+        Err(StoreError::InUse { .. }) => None,
+        Err(error) => panic!("{error}"),
+    })
+    .await
+}
+
+/// Returns the number of files in a folder and below.
+fn files(dir: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { files(&path) } else { 1 }).sum()
 }
 
 fn spec() -> JobSpec {
@@ -343,11 +354,16 @@ async fn limits_and_invalid_specifications_are_refused() {
     assert_eq!(server.submit_spec(spec(), &[]).await.unwrap_err().code, "file_missing");
     let large = vec![1; (1 << 20) + 1];
     assert_eq!(server.submit_spec(spec(), &[&large]).await.unwrap_err().code, "tenant_job_bytes_exceeded");
+    server.has_blobs(0).await;
     for _ in 0..5 {
         server.submit(&[&[1]]).await;
     }
-    let refused = server.submit_spec(spec(), &[&[1]]).await.unwrap_err();
+    let refused = server.submit_spec(spec(), &[&[1, 2]]).await.unwrap_err();
     assert_eq!((refused.code, refused.retry_after.is_some()), ("tenant_jobs_exceeded", true));
+    server.has_blobs(1).await;
+    // A client that leaves after its first document.
+    drop(server.inputs(&[&[1, 2, 3], &[1]]).await);
+    server.has_blobs(1).await;
 }
 
 #[tokio::test]
@@ -391,4 +407,31 @@ async fn a_stop_loses_no_job_and_counts_no_attempt() {
     server.script.go.add_permits(100);
     assert_eq!(server.finished(&id).await.state, JobState::Succeeded);
     server.exactly_once(&id, &[3]).await;
+}
+
+#[tokio::test]
+async fn a_page_that_is_always_busy_is_given_up_after_the_attempts() {
+    let server = Server::start().await;
+    server.script.on(1, Behavior::Busy);
+    let id = server.submit(&[&[3]]).await;
+    let status = server.finished(&id).await;
+    assert_eq!((status.state, status.pages_ok, status.pages_failed), (JobState::Succeeded, 2, 1));
+    let page = server.jobs.page(&server.principal(), &id, 0, 1).await.unwrap();
+    assert_eq!(page.outcome.unwrap_err().code, "guest_error_busy");
+    let attempts = server.script.begun().iter().filter(|(_, page)| *page == 1).count();
+    assert_eq!(attempts, 4, "one with the other pages, and then `attempts_max`");
+}
+
+#[tokio::test]
+async fn the_end_of_an_old_turn_leaves_the_new_one_of_its_job() {
+    let server = Server::start().await;
+    *server.script.otherwise.lock().unwrap() = Behavior::Wait;
+    let job = server.submit(&[&[1]]).await;
+    let claim = |token: &str| ClaimRef { job: job.clone(), document: 0, token: token.to_owned() };
+    let old = server.jobs.turn_begins(&claim("old"));
+    let new = server.jobs.turn_begins(&claim("new"));
+    server.jobs.turn_ends(&claim("old"));
+    assert!(!new.is_cancelled());
+    server.jobs.delete(&server.principal(), &job).await.unwrap();
+    assert!(new.is_cancelled() && !old.is_cancelled());
 }

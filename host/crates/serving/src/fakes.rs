@@ -42,7 +42,7 @@ use tokio::sync::Semaphore;
 use documents::FakeDocument;
 #[cfg(test)]
 pub(crate) use results::at_rest;
-pub use results::{transcript, until, word};
+pub use results::{found, transcript, until, word};
 
 use crate::config::ServingConfig;
 #[cfg(test)]
@@ -68,6 +68,8 @@ pub enum Behavior {
     Fail,
     /// Returns that the page is unreadable.
     Unreadable,
+    /// Returns that the guest is busy.
+    Busy,
     /// Panics.
     Panic,
     /// Never ends.
@@ -321,6 +323,7 @@ impl Pipeline for FakeGuest {
                 Behavior::Unreadable => {
                     Err(Fault::new(Kind::Invalid, "guest_error_unreadable", "It is a blur."))
                 }
+                Behavior::Busy => Err(Fault::new(Kind::Busy, "guest_error_busy", "It is busy.")),
                 Behavior::Panic => panic!("expected by the test"),
                 Behavior::Hang => std::future::pending().await,
             };

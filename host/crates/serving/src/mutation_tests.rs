@@ -570,3 +570,28 @@ async fn usage_of_a_deleted_tenants_last_documents_is_written() {
     let usage = server.store.usage(query).await.unwrap().rows;
     assert_eq!(usage.iter().map(|row| row.counts.rejections).sum::<u64>(), 1, "{usage:?}");
 }
+
+/// A deploy that waits for a model while its tenant is deleted, and, in the second case, created again.
+#[tokio::test]
+async fn a_deploy_in_progress_ends_with_its_tenant() {
+    for created_again in [false, true] {
+        let server = Arc::new(server().await);
+        let tenant = server.tenant("acme", Limits::default()).await;
+        *server.script.slow_prepare.lock().unwrap() = Some("model".into());
+        let deploying = {
+            let (server, tenant) = (server.clone(), tenant.clone());
+            tokio::spawn(async move { server.deploy_for(&tenant, "d", "model").await })
+        };
+        let preparing = || server.script.preparing.load(std::sync::atomic::Ordering::SeqCst) == 1;
+        until("the load has begun", preparing).await;
+        server.platform.delete_tenant(&Admin::of_this_machine(), &"acme".into()).await.unwrap();
+        if created_again {
+            server.tenant("acme", Limits::default()).await;
+        }
+        server.script.go_prepare.add_permits(8);
+        let failed = deploying.await.unwrap().unwrap_err();
+        assert_eq!((failed.stage, failed.fault.code), (Stage::Ready, "tenant_not_found"));
+        let again = server.tenant("acme", Limits::default()).await;
+        assert!(server.platform.own_deployment(&again, &name()).is_err());
+    }
+}

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use lector_core::error_chain;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;
@@ -144,14 +145,14 @@ impl Load {
         let failed = |code: &str, detail: String| Outcome::Failed { code: code.to_owned(), detail };
         let response = match request.body(document.bytes.clone()).send().await {
             Ok(response) => response,
-            Err(error) if error.is_timeout() => return failed("no_answer_in_time", chain(&error)),
-            Err(error) => return failed("no_answer", chain(&error)),
+            Err(error) if error.is_timeout() => return failed("no_answer_in_time", error_chain(&error)),
+            Err(error) => return failed("no_answer", error_chain(&error)),
         };
         let status = response.status();
         let pause = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let body = match response.bytes().await {
             Ok(body) => body,
-            Err(error) => return failed("answer_incomplete", chain(&error)),
+            Err(error) => return failed("answer_incomplete", error_chain(&error)),
         };
         if status.is_success() {
             return match serde_json::from_slice::<Pages>(&body) {
@@ -172,15 +173,4 @@ impl Load {
         }
         Outcome::Failed { code, detail }
     }
-}
-
-/// Formats an error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

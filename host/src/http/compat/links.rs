@@ -70,6 +70,11 @@ impl Links {
         (link.expires_ms > self.clock.now_ms()).then(|| link.owner.clone())
     }
 
+    /// Ends the tokens of a tenant.
+    pub(super) fn forget(&self, owner: &TenantName) {
+        self.lock().retain(|_, link| link.owner != *owner);
+    }
+
     /// Forgets expired tokens.
     pub(super) fn purge(&self) {
         let now_ms = self.clock.now_ms();
@@ -114,6 +119,8 @@ mod tests {
             links.issue(&"acme".into(), "a", 1000).unwrap();
         }
         assert_eq!(links.lock().len(), TENANT_LINKS_MAX + 1);
+        links.forget(&"acme".into());
+        assert_eq!(links.lock().len(), 1);
         assert!(links.owner(&other, "a").is_some());
     }
 }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use lector_core::Clock;
+use lector_control::{ControlPlane, Principal};
+use lector_core::{Clock, Fault};
+use lector_serving::ReceivedBytes;
 
 use super::links::Links;
 use crate::config::CompatConfig;
-use crate::http::files::store::Files;
+use crate::http::files::store::{File, Files};
 
 /// Time between two removals of what has expired.
 const SWEEP_PERIOD: Duration = Duration::from_secs(60);
@@ -60,6 +62,37 @@ impl Stores {
                 }
             }
         });
+    }
+
+    /// Keeps an uploaded file for the principal's tenant. Faults: `tenant_files_exceeded`, `tenant_not_found`.
+    pub(in crate::http) fn add_file(
+        &self,
+        control: &ControlPlane,
+        principal: &Principal,
+        (name, purpose): (String, String),
+        bytes: Vec<u8>,
+        received: ReceivedBytes,
+    ) -> Result<Arc<File>, Fault> {
+        let file = self.files.add(principal.tenant(), name, purpose, bytes, received)?;
+        if let Err(gone) = control.still_exists(principal) {
+            // The tenant was deleted while the file arrived; the next tenant of that name must not get it. A file that
+            // is gone already was deleted with the tenant.
+            let _ = self.files.delete(principal.tenant(), &file.id);
+            return Err(gone);
+        }
+        Ok(file)
+    }
+
+    /// Deletes what is kept for a tenant whenever the tenant is deleted.
+    pub(in crate::http) fn follow(self: &Arc<Self>, control: &ControlPlane) {
+        let stores = Arc::downgrade(self);
+        control.keeps_tenant_data(Arc::new(move |tenant| {
+            if let Some(stores) = stores.upgrade() {
+                stores.files.forget(&tenant);
+                stores.links.forget(&tenant);
+            }
+            Box::pin(std::future::ready(Ok(())))
+        }));
     }
 
     fn is_empty(&self) -> bool {

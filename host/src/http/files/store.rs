@@ -110,6 +110,11 @@ impl Files {
         Ok(())
     }
 
+    /// Deletes the files of a tenant.
+    pub(in crate::http) fn forget(&self, owner: &TenantName) {
+        self.lock().retain(|_, file| file.owner != *owner);
+    }
+
     pub(in crate::http) fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }

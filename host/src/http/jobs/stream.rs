@@ -40,7 +40,7 @@ fn shape(event: &JobEvent) -> Value {
 /// `queued`, `running`, `document` (it is open), `page`, `page_error`, `document_end`, `document_error`, and last `end`
 /// with the final `state`. Each has a number `seq`, from 1 without gaps. The stream begins after the number in
 /// `Last-Event-ID` or `after`, so that a client that reconnects misses no event and gets none twice. It ends after
-/// `end`, and without it when the server stops. NDJSON, or server-sent events with `Accept: text/event-stream`.
+/// `end`, and without it when the server stops or the key ends. NDJSON, or server-sent events with `Accept: text/event-stream`.
 #[utoipa::path(
     get,
     path = "/api/v1/jobs/{job}/events",
@@ -48,7 +48,7 @@ fn shape(event: &JobEvent) -> Value {
     tag = "Jobs",
     responses((status = 200, description = "The events.", content((ref("#/components/schemas/JobEvent") = "application/x-ndjson"), (String = "text/event-stream")))),
     extensions(
-        ("x-problems" = json!(["tenant", "jobs", "job", "store", "header", "query"])),
+        ("x-problems" = json!(["tenant", "jobs", "job", "store", "header", "query", "events"])),
         ("x-parameters" = json!(["job", "after", "last_event_id"]))
     )
 )]

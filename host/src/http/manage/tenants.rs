@@ -131,6 +131,9 @@ fn only_new(headers: &HeaderMap) -> Result<bool, Fault> {
 }
 
 /// Deletes a tenant, its keys and its deployments.
+///
+/// Its jobs with their documents and results, its webhook deliveries and secrets, its uploaded files and its capability
+/// URLs are deleted as well; running jobs are canceled. Its usage and its audit log stay.
 #[utoipa::path(
     delete,
     path = "/api/v1/admin/tenants/{tenant}",

@@ -1,5 +1,6 @@
 //! Batches: many documents in one request, with results streamed as they are read.
 
+use axum::http::Method;
 use futures::StreamExt;
 use lector_serving::fakes::Behavior;
 use serde_json::{Value, json};
@@ -129,4 +130,34 @@ async fn a_batch_without_a_body_is_a_problem() {
     let form = app.post("/api/v1/ocr/batch").form(String::new());
     form.send().await.problem(422, "document_empty");
     app.post("/api/v1/ocr/batch").form("--b--\r\n".to_owned()).send().await.problem(400, "file_missing");
+}
+
+#[tokio::test]
+async fn a_revoked_key_gets_no_further_file_of_a_batch() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let key = app.tenant(&admin, "acme", json!({})).await;
+    let whole = form(&[("first.pdf", 2), ("second.pdf", 1), ("third.pdf", 1)]);
+    // The head of the second file ends the first one.
+    let (sent, rest) = whole.split_at(whole.find("second.pdf").unwrap());
+    let (body, chunks) = futures::channel::mpsc::unbounded::<std::io::Result<String>>();
+    body.unbounded_send(Ok(sent.to_owned())).unwrap();
+    let request = app.post("/api/v1/ocr/batch").key(&key);
+    let request = request.header("content-type", "multipart/form-data; boundary=b");
+    let (answer, ()) = tokio::join!(request.stream(axum::body::Body::from_stream(chunks)).send(), async {
+        until("the first file is read", || app.service.status().pages_ok == 2).await;
+        let id = key.split('_').nth(1).unwrap();
+        app.request(Method::DELETE, &format!("/api/v1/admin/keys/{id}")).key(&admin).send().await.ok();
+        body.unbounded_send(Ok(rest.to_owned())).unwrap();
+        drop(body);
+    });
+    let events = events(&answer);
+    let errors = named(&events, "document_error");
+    assert_eq!(errors.len(), 1, "{events:?}");
+    assert_eq!((&errors[0]["document"], &errors[0]["error"]["code"]), (&json!(1), &json!("key_invalid")));
+    let end = events.last().unwrap();
+    assert_eq!(
+        (&end["event"], &end["documents_ok"], &end["pages_ok"]),
+        (&json!("end"), &json!(1), &json!(2))
+    );
 }

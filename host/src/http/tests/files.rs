@@ -110,3 +110,25 @@ async fn a_tenant_has_its_own_limits_of_jobs() {
     app.get(&format!("/api/v1/files/{file}")).key(&small).send().await.problem(404, "file_not_found");
     app.script.go.add_permits(100);
 }
+
+#[tokio::test]
+async fn the_files_and_jobs_of_a_deleted_tenant_are_not_those_of_the_next_one() {
+    let app = TestApp::with_jobs().await;
+    let admin = app.admin().await;
+    let former = app.tenant(&admin, "acme", json!({})).await;
+    let file = upload(&app, &former, 2).await;
+    let job = submit(&app, &former, json!([file])).await.ok();
+    let link = app.get(&format!("/v1/files/{file}/url")).key(&former).send().await.ok();
+    let link = link["url"].as_str().unwrap().to_owned();
+    let path = &link[link.find("/v1/").unwrap()..];
+    assert_eq!(app.get(path).send().await.status, 200);
+
+    let tenant = "/api/v1/admin/tenants/acme";
+    assert_eq!(app.request(Method::DELETE, tenant).key(&admin).send().await.status, 204);
+    let new = app.tenant(&admin, "acme", json!({})).await;
+    assert_eq!(app.get("/api/v1/files").key(&new).send().await.ok()["files"], json!([]));
+    app.get(&format!("/api/v1/files/{file}")).key(&new).send().await.problem(404, "file_not_found");
+    let job = format!("/api/v1/jobs/{}", job["id"].as_str().unwrap());
+    app.get(&job).key(&new).send().await.problem(404, "job_not_found");
+    assert_ne!(app.get(path).send().await.status, 200, "the capability URL has ended");
+}

@@ -1,7 +1,7 @@
 //! `/api/v1/jobs` and `/api/v1/webhooks`.
 
 use axum::http::Method;
-use lector_serving::fakes::Behavior;
+use lector_serving::fakes::{Behavior, found};
 use serde_json::{Value, json};
 
 use super::app::{Answer, TestApp, all_text};
@@ -186,16 +186,12 @@ async fn an_idempotency_key_and_the_limits_of_a_tenant() {
 async fn deliveries_and_the_secret_of_a_tenant() {
     let app = TestApp::with_jobs().await;
     let job = finished(&app, "webhook=https%3A%2F%2Freceiver.example%2Fhook", &[1]).await;
-    let mut delivered = Value::Null;
-    for _ in 0..2000 {
+    let delivered = found("the delivery", async || {
         let list = app.get("/api/v1/webhooks/deliveries").send().await.ok();
-        delivered = list["deliveries"][0].clone();
-        if delivered["state"] == "delivered" {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    }
-    assert_eq!((&delivered["job"], &delivered["state"]), (&job["id"], &json!("delivered")));
+        Some(list["deliveries"][0].clone()).filter(|row| row["state"] == "delivered")
+    })
+    .await;
+    assert_eq!(delivered["job"], job["id"]);
     assert_eq!(app.get("/api/v1/webhooks/deliveries?dead=true").send().await.ok()["deliveries"], json!([]));
     let secret = app.get("/api/v1/webhooks/secret").send().await.ok();
     assert!(secret["secret"].as_str().unwrap().starts_with("whsec_"));

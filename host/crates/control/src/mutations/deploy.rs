@@ -278,6 +278,8 @@ impl ControlPlane {
         self.store.put_blob(Arc::new(staged.wasm)).await?;
         let (mut mutation, Settling { before, number, mut next, mut loaded }) =
             self.loaded_for_deploy(tenant, &name, destination, precondition).await?;
+        // A deploy takes minutes; its tenant may be deleted meanwhile, and another one of that name created.
+        mutation.directory.same_tenant(&principal.tenant)?;
 
         let record = Arc::new(RevisionRecord { number, ..staged.record });
         // The deploys of the configuration are the operator's.

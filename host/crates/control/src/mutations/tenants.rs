@@ -65,10 +65,24 @@ impl ControlPlane {
         }
         let policy = TenantPolicy { limits: policy.limits.checked()?, ..policy };
         policy.settings.checked()?;
+        // A creation waits until the data of a former tenant of that name is deleted.
+        let mut changing = None;
+        if !self.directory.load().has_tenant(&name) {
+            let right = self.tenant_data.changing().await;
+            if !self.directory.load().has_tenant(&name) {
+                right.forget(&name).await?;
+                self.revision_cache.guest_logs().forget(&name);
+            }
+            changing = Some(right);
+        }
         let mut mutation = self.begin().await;
         let before = mutation.directory.tenants.get(&name).cloned();
         let unreadable = mutation.directory.quarantined.remove(&name).is_some();
         let new = before.is_none() && !unreadable;
+        if new && changing.is_none() {
+            // It was deleted since the look: this is an update of a tenant that does not exist.
+            return Err(tenant_not_found(name.as_str()));
+        }
         if only_new && !new {
             let message =
                 format!("Tenant `{name}` exists, and nothing was changed: update it with its whole policy.");
@@ -100,9 +114,10 @@ impl ControlPlane {
         Ok((TenantView::of(&record), new))
     }
 
-    /// Deletes a tenant with its keys and deployments; its usage and its audit log stay. Requests in flight are
-    /// finished.
+    /// Deletes a tenant with its keys, its deployments and all that other parts of the server keep for it; its usage and
+    /// its audit log stay. Requests in flight are finished, and keep nothing for it.
     pub async fn delete_tenant(&self, admin: &Admin, name: &TenantName) -> Result<(), Fault> {
+        let changing = self.tenant_data.changing().await;
         let mut mutation = self.begin().await;
         if *name == mutation.directory.host {
             let message = format!(
@@ -119,6 +134,13 @@ impl ControlPlane {
         mutation.directory.deployments.retain(|(owner, _), _| owner != name);
         mutation.change(Change::DeleteTenant(name.clone()));
         self.revision_cache.guest_logs().forget(name);
+        let former = name.clone();
+        mutation.after = Some(Box::pin(async move {
+            if let Err(fault) = changing.forget(&former).await {
+                // Deleted before a tenant of that name is created.
+                tracing::error!(tenant = %former, %fault, "data of a deleted tenant is left");
+            }
+        }));
         // The next usage flush writes its usage.
         if let Some(tenant) = &tenant {
             self.detach(tenant.clone());

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lector_core::{Fault, Kind};
+use lector_core::{Fault, Kind, error_chain};
 
 /// An error of the store, with the object that it concerns.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +99,7 @@ impl StoreError {
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         // The full chain goes to the log; the client learns whether anything was changed, and whether to retry.
-        let detail = chain(&error);
+        let detail = error_chain(&error);
         let fault = match &error {
             StoreError::Conflict { .. } => Fault::new(
                 Kind::Conflict,
@@ -130,15 +130,4 @@ impl From<StoreError> for Fault {
         };
         fault.with_detail(detail)
     }
-}
-
-/// Formats the causes of an error on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use lector_core::TenantName;
 use serde::{Deserialize, Serialize};
 
-use super::{BlobPin, Stored};
+use super::{StagedBlob, Stored};
 use crate::digest::Digest;
 
 /// The unguessable id of a job: `job_` and 32 hexadecimal digits.
@@ -379,11 +379,12 @@ pub struct JobCounts {
 
 /// A store of jobs.
 pub trait JobStore: Send + Sync + 'static {
-    /// Stores an input; it is kept as long as the pin or a job that names it. Fails with
+    /// Stores an input; it is kept as long as the handle or a job that names it. Fails with
     /// [`Full`](super::StoreError::Full) if less than the reserve of the disk would be left.
-    fn stage(&self, bytes: Arc<Vec<u8>>) -> Stored<'_, (Digest, BlobPin)>;
-    /// Adds a job with its event `queued`. Its inputs are pinned or named by another job.
-    fn add(&self, job: NewJob) -> Stored<'_, Added>;
+    fn stage(&self, bytes: Arc<Vec<u8>>) -> Stored<'_, StagedBlob>;
+    /// Adds a job with its event `queued`. `inputs` are those of its documents. If the job is not new, or cannot be
+    /// added, they are deleted unless another job names them.
+    fn add(&self, job: NewJob, inputs: Vec<StagedBlob>) -> Stored<'_, Added>;
     /// Returns a job.
     fn job(&self, id: JobId) -> Stored<'_, Option<JobRow>>;
     /// Returns jobs, newest first.
@@ -422,6 +423,9 @@ pub trait JobStore: Send + Sync + 'static {
     fn secrets(&self, tenant: TenantName, new: String, now_ms: u64) -> Stored<'_, Vec<String>>;
     /// Makes `new` the tenant's newest signing secret, and keeps the one before it.
     fn rotate_secret(&self, tenant: TenantName, new: String, now_ms: u64) -> Stored<'_, ()>;
+    /// Deletes at most `limit` jobs of a tenant, in any state, with all that they have; with the last one also the
+    /// tenant's deliveries and secrets. Returns the deleted jobs: fewer than `limit` if nothing is left.
+    fn forget_tenant(&self, tenant: TenantName, limit: u32) -> Stored<'_, Vec<JobId>>;
     /// Returns the counts.
     fn counts(&self) -> Stored<'_, JobCounts>;
 }

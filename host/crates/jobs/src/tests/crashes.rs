@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use futures::FutureExt;
 use lector_control::Digest;
 use lector_control::store::jobs::*;
-use lector_control::store::{BlobPin, StoreError, Stored};
+use lector_control::store::{StagedBlob, StoreError, Stored};
 use lector_core::TenantName;
 
 use super::*;
@@ -50,11 +50,11 @@ impl Dying {
 }
 
 impl JobStore for Dying {
-    fn stage(&self, bytes: Arc<Vec<u8>>) -> Stored<'_, (Digest, BlobPin)> {
+    fn stage(&self, bytes: Arc<Vec<u8>>) -> Stored<'_, StagedBlob> {
         self.write(|| self.inner.stage(bytes))
     }
-    fn add(&self, job: NewJob) -> Stored<'_, Added> {
-        self.write(|| self.inner.add(job))
+    fn add(&self, job: NewJob, inputs: Vec<StagedBlob>) -> Stored<'_, Added> {
+        self.write(|| self.inner.add(job, inputs))
     }
     fn job(&self, id: JobId) -> Stored<'_, Option<JobRow>> {
         self.read(|| self.inner.job(id))
@@ -110,6 +110,9 @@ impl JobStore for Dying {
     fn rotate_secret(&self, tenant: TenantName, new: String, now_ms: u64) -> Stored<'_, ()> {
         self.read(|| self.inner.rotate_secret(tenant, new, now_ms))
     }
+    fn forget_tenant(&self, tenant: TenantName, limit: u32) -> Stored<'_, Vec<JobId>> {
+        self.write(|| self.inner.forget_tenant(tenant, limit))
+    }
     fn counts(&self) -> Stored<'_, JobCounts> {
         self.read(|| self.inner.counts())
     }
@@ -129,13 +132,11 @@ async fn dies_at(service: &Arc<DocumentService>, at: i64, after: bool) -> bool {
     let mut server = Server { dir, script, clock, transport, service: service.clone(), jobs };
     let acknowledged = submit(&server).await;
     if let Ok(id) = &acknowledged {
-        for _ in 0..20_000 {
+        found("the end of the job or of the process", async || {
             let status = server.jobs.status(&server.principal(), id).await;
-            if store.is_dead() || status.is_ok_and(|status| status.state.is_finished()) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+            (store.is_dead() || status.is_ok_and(|status| status.state.is_finished())).then_some(())
+        })
+        .await;
     }
     let died = store.is_dead();
     server.jobs.stop().await;
@@ -199,7 +200,8 @@ async fn a_document_that_kills_the_process_is_given_up() {
     let Server { dir, script, clock, transport, service, jobs } = server;
     drop(jobs);
     let store = reopened(&dir).await;
-    let (digest, _pin) = store.stage(Arc::new(vec![2])).await.unwrap();
+    let staged = store.stage(Arc::new(vec![2])).await.unwrap();
+    let digest = staged.digest().clone();
     let document = NewJobDocument { name: None, content_type: None, digest, bytes: 1 };
     let id = JobId::random().unwrap();
     let job = NewJob {
@@ -214,8 +216,8 @@ async fn a_document_that_kills_the_process_is_given_up() {
         documents: vec![document],
         limits: JobLimits { unfinished: 9, bytes: 999 },
     };
-    store.add(job).await.unwrap();
-    drop((store, _pin));
+    store.add(job, vec![staged]).await.unwrap();
+    drop(store);
     for attempt in 1..=3 {
         let store = reopened(&dir).await;
         let query = ClaimQuery { token: "t".into(), now_ms: 1, until_ms: 2, tenant_claims_max: 1 };

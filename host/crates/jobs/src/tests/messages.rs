@@ -13,14 +13,14 @@ async fn finished_job(server: &Server) -> JobId {
 
 /// Waits until the transport has got `count` messages, while time passes in steps.
 async fn sent(server: &Server, count: usize, step: Duration) {
-    for _ in 0..20_000 {
-        if server.transport.sent.lock().unwrap().len() >= count {
-            return;
+    found("the messages", async || {
+        let all = server.transport.sent.lock().unwrap().len() >= count;
+        if !all {
+            server.clock.advance(step);
         }
-        server.clock.advance(step);
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    panic!("{count} messages were not sent");
+        all.then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -46,16 +46,13 @@ async fn a_message_is_signed_and_repeated_until_it_is_accepted() {
     assert!(at(&sent[1]) >= at(&sent[0]) + 5 && at(&sent[2]) >= at(&sent[1]) + 20, "backoff");
     let body: serde_json::Value = serde_json::from_slice(&sent[0].body).unwrap();
     assert_eq!((&body["type"], &body["data"]["job"]), (&"job.succeeded".into(), &id.as_str().into()));
-    for _ in 0..2000 {
+    let rows = found("the record of the delivery", async || {
         let rows = server.jobs.deliveries(&principal, false, None, 9).await.unwrap();
-        if rows[0].delivered {
-            assert_eq!((rows.len(), rows[0].attempts), (1, 3));
-            assert!(server.jobs.deliveries(&principal, true, None, 9).await.unwrap().is_empty());
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    panic!("the delivery was not recorded");
+        Some(rows).filter(|rows| rows[0].delivered)
+    })
+    .await;
+    assert_eq!((rows.len(), rows[0].attempts), (1, 3));
+    assert!(server.jobs.deliveries(&principal, true, None, 9).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -66,14 +63,11 @@ async fn a_message_is_given_up_after_the_attempts_or_when_the_receiver_is_gone()
         finished_job(&server).await;
         sent(&server, attempts, Duration::from_secs(5)).await;
         let principal = server.principal();
-        let mut dead = Vec::new();
-        for _ in 0..2000 {
-            dead = server.jobs.deliveries(&principal, true, None, 9).await.unwrap();
-            if !dead.is_empty() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let dead = found("the record of the last attempt", async || {
+            let dead = server.jobs.deliveries(&principal, true, None, 9).await.unwrap();
+            Some(dead).filter(|dead| !dead.is_empty())
+        })
+        .await;
         assert_eq!((dead.len(), dead[0].attempts as usize), (1, attempts));
         assert!(Jobs::is_dead(&dead[0]) && dead[0].last_error.as_ref().unwrap().contains("status"));
         for _ in 0..50 {

@@ -22,9 +22,12 @@ pub fn word(event: &Event) -> String {
     }
 }
 
+/// Longest wait, for a busy machine.
+const LONG: Duration = Duration::from_secs(120);
+
 /// Waits until `is` holds; fails after a time that is long enough for a busy machine.
 pub async fn until(what: &str, is: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(120);
+    let end = Instant::now() + LONG;
     while !is() {
         assert!(Instant::now() < end, "waited too long until {what}");
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -38,5 +41,17 @@ pub(crate) async fn at_rest() {
     // A task that is woken runs before the next turn of this one; no chain of wake-ups is as long as this.
     for _ in 0..2_000 {
         tokio::task::yield_now().await;
+    }
+}
+
+/// Waits until `look` finds something; fails after the same time.
+pub async fn found<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let end = Instant::now() + LONG;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited too long for {what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

@@ -40,8 +40,10 @@ pub(super) async fn upload(call: Call) -> Result<Response, Fault> {
     let (name, bytes) = form.take_file()?;
     let name = if name.is_empty() { "file".to_owned() } else { clean_name(&name) };
     let purpose = form.field("purpose").unwrap_or("ocr").chars().take(20).collect();
-    let (stores, owner) = (visit.state.compat.clone(), visit.principal.tenant().clone());
-    let file = stores.files.add(&owner, name, purpose, bytes, visit.into_received())?;
+    let (state, principal) = (visit.state.clone(), visit.principal.clone());
+    let stores = state.compat.clone();
+    let received = visit.into_received();
+    let file = stores.add_file(&state.control, &principal, (name, purpose), bytes, received)?;
     stores.sweep();
     Ok(answer::json(&described(&file)))
 }

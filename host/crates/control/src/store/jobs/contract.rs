@@ -2,9 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::time::{Duration, Instant};
+
 use super::super::sqlite::SqliteJobStore;
 use super::super::{StoreError, sqlite};
 use super::*;
+
+/// Longest wait, for a busy machine.
+const SOON: Duration = Duration::from_secs(120);
 
 /// A store, and the means to open it again as after a crash.
 struct Subject {
@@ -13,14 +18,34 @@ struct Subject {
 }
 
 impl Subject {
-    fn reopen(&mut self) {
+    async fn reopen(&mut self) {
         self.store = None;
-        self.store = Some(Box::new(SqliteJobStore::open(self.dir.path(), 0).unwrap()));
+        let end = Instant::now() + SOON;
+        // Work that nobody waits for, such as the deletion of a dropped input, may still hold the folder.
+        let store = loop {
+            match SqliteJobStore::open(self.dir.path(), 0) {
+                Ok(store) => break store,
+                Err(StoreError::InUse { .. }) if Instant::now() < end => {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
+        self.store = Some(Box::new(store));
     }
 
     /// Returns the number of blobs on the disk.
     fn blobs(&self) -> usize {
         sqlite::job_blobs(self.dir.path())
+    }
+
+    /// Waits until there are `count` blobs on the disk.
+    async fn has_blobs(&self, count: usize) {
+        let end = Instant::now() + SOON;
+        while self.blobs() != count {
+            assert!(Instant::now() < end, "{} blobs, not {count}", self.blobs());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 }
 
@@ -32,24 +57,24 @@ impl std::ops::Deref for Subject {
     }
 }
 
-fn stores() -> Vec<Subject> {
+async fn stores() -> Vec<Subject> {
     let mut subject = Subject { store: None, dir: tempfile::tempdir().unwrap() };
-    subject.reopen();
+    subject.reopen().await;
     vec![subject]
 }
 
 const LIMITS: JobLimits = JobLimits { unfinished: 100, bytes: 1 << 30 };
 
-async fn new_job(store: &dyn JobStore, tenant: &str, inputs: &[&str]) -> NewJob {
-    let mut documents = Vec::new();
+/// Stages the inputs of a new job.
+async fn new_job(store: &dyn JobStore, tenant: &str, inputs: &[&str]) -> (NewJob, Vec<StagedBlob>) {
+    let (mut documents, mut staged) = (Vec::new(), Vec::new());
     for input in inputs {
-        let (digest, pin) = store.stage(Arc::new(input.as_bytes().to_vec())).await.unwrap();
-        // The tests do not delete between this and the addition.
-        drop(pin);
-        let bytes = input.len() as u64;
+        let blob = store.stage(Arc::new(input.as_bytes().to_vec())).await.unwrap();
+        let (digest, bytes) = (blob.digest().clone(), input.len() as u64);
         documents.push(NewJobDocument { name: Some((*input).to_owned()), content_type: None, digest, bytes });
+        staged.push(blob);
     }
-    NewJob {
+    let job = NewJob {
         id: JobId::random().unwrap(),
         tenant: tenant.into(),
         created_at_ms: 1000,
@@ -60,13 +85,25 @@ async fn new_job(store: &dyn JobStore, tenant: &str, inputs: &[&str]) -> NewJob 
         webhook: None,
         documents,
         limits: LIMITS,
-    }
+    };
+    (job, staged)
+}
+
+/// Adds a job that `adjust` has changed.
+async fn add_with(
+    store: &dyn JobStore,
+    tenant: &str,
+    inputs: &[&str],
+    adjust: impl FnOnce(&mut NewJob),
+) -> (JobId, Added) {
+    let (mut job, staged) = new_job(store, tenant, inputs).await;
+    adjust(&mut job);
+    (job.id.clone(), store.add(job, staged).await.unwrap())
 }
 
 async fn add(store: &dyn JobStore, tenant: &str, inputs: &[&str]) -> JobId {
-    let job = new_job(store, tenant, inputs).await;
-    let id = job.id.clone();
-    assert_eq!(store.add(job).await.unwrap(), Added::New);
+    let (id, added) = add_with(store, tenant, inputs, |_| {}).await;
+    assert_eq!(added, Added::New);
     id
 }
 
@@ -99,9 +136,9 @@ async fn event_names(store: &dyn JobStore, id: &JobId) -> Vec<String> {
 
 #[tokio::test]
 async fn a_job_lives_through_restarts_from_its_submission_to_its_end() {
-    for mut store in stores() {
+    for mut store in stores().await {
         let id = add(&*store, "acme", &["one", "two"]).await;
-        store.reopen();
+        store.reopen().await;
         let job = store.job(id.clone()).await.unwrap().unwrap();
         assert_eq!((job.state, job.spec.as_str(), job.documents.len()), (JobState::Queued, "{\"a\":1}", 2));
         assert_eq!(store.blob(job.documents[1].digest.clone()).await.unwrap().unwrap(), b"two");
@@ -113,7 +150,7 @@ async fn a_job_lives_through_restarts_from_its_submission_to_its_end() {
         assert!(store.page(at.clone(), 1102, page(1, true)).await.unwrap());
         assert!(!store.page(at.clone(), 1103, page(1, true)).await.unwrap(), "once");
         assert!(store.page(at.clone(), 1104, page(0, false)).await.unwrap());
-        store.reopen();
+        store.reopen().await;
 
         // The claim ended with the process; its pages are there.
         assert!(matches!(
@@ -132,7 +169,7 @@ async fn a_job_lives_through_restarts_from_its_submission_to_its_end() {
         let second = claim(&*store, "t3", 1120, 9).await.unwrap();
         assert_eq!(second.document, 1);
         store.end_document(second.identity(), end(true)).await.unwrap();
-        store.reopen();
+        store.reopen().await;
         let job = store.job(id.clone()).await.unwrap().unwrap();
         assert_eq!(
             (job.state, job.finished_at_ms, job.expires_at_ms),
@@ -155,12 +192,10 @@ async fn a_job_lives_through_restarts_from_its_submission_to_its_end() {
 
 #[tokio::test]
 async fn claims_are_fair_to_tenants_and_then_by_priority_and_turn() {
-    for store in stores() {
+    for store in stores().await {
         let store = &*store;
         let (a1, a2) = (add(store, "a", &["1"]).await, add(store, "a", &["2"]).await);
-        let urgent = NewJob { priority: 5, ..new_job(store, "a", &["3"]).await };
-        let a3 = urgent.id.clone();
-        store.add(urgent).await.unwrap();
+        let (a3, _) = add_with(store, "a", &["3"], |job| job.priority = 5).await;
         let b = add(store, "b", &["4"]).await;
         let take = async |token: &'static str| {
             let claim = claim(store, token, 1000, 2).await?;
@@ -182,7 +217,7 @@ async fn claims_are_fair_to_tenants_and_then_by_priority_and_turn() {
 
 #[tokio::test]
 async fn a_claim_ends_at_its_time_unless_it_is_renewed() {
-    for store in stores() {
+    for store in stores().await {
         let id = add(&*store, "a", &["1"]).await;
         let first = claim(&*store, "first", 1000, 1).await.unwrap();
         assert!(claim(&*store, "other", 1099, 1).await.is_none());
@@ -213,28 +248,27 @@ async fn a_claim_ends_at_its_time_unless_it_is_renewed() {
 
 #[tokio::test]
 async fn an_idempotency_key_stands_for_one_job_of_a_tenant() {
-    for store in stores() {
-        let with = async |tenant: &str, request: &str| {
-            let idempotency = Some(("key".to_owned(), request.to_owned()));
-            NewJob { idempotency, ..new_job(&*store, tenant, &["1"]).await }
+    for store in stores().await {
+        let with = async |tenant: &str, request: &str, input: &str| {
+            let key = Some(("key".to_owned(), request.to_owned()));
+            add_with(&*store, tenant, &[input], |job| job.idempotency = key).await
         };
-        let first = with("a", "r").await;
-        let id = first.id.clone();
-        assert_eq!(store.add(first).await.unwrap(), Added::New);
-        assert_eq!(store.add(with("a", "r").await).await.unwrap(), Added::Same(id.clone()));
-        assert_eq!(store.add(with("a", "other").await).await.unwrap(), Added::Other(id));
-        assert_eq!(store.add(with("b", "other").await).await.unwrap(), Added::New);
+        let (id, added) = with("a", "r", "1").await;
+        assert_eq!(added, Added::New);
+        assert_eq!(with("a", "r", "1").await.1, Added::Same(id.clone()));
+        assert_eq!(with("a", "other", "2").await.1, Added::Other(id));
+        assert_eq!(store.blobs(), 1, "the input that no job names is deleted");
+        assert_eq!(with("b", "other", "1").await.1, Added::New);
         assert_eq!(store.jobs(JobQuery { limit: 9, ..JobQuery::default() }).await.unwrap().len(), 2);
     }
 }
 
 #[tokio::test]
 async fn limits_are_those_of_the_tenant() {
-    for store in stores() {
+    for store in stores().await {
         let limits = JobLimits { unfinished: 2, bytes: 10 };
         let of = async |tenant: &str, input: &str| {
-            let job = NewJob { limits, ..new_job(&*store, tenant, &[input]).await };
-            store.add(job).await.unwrap()
+            add_with(&*store, tenant, &[input], |job| job.limits = limits).await.1
         };
         assert_eq!(of("a", "12345").await, Added::New);
         assert_eq!(of("a", "123456").await, Added::TooManyBytes(11));
@@ -243,12 +277,14 @@ async fn limits_are_those_of_the_tenant() {
         assert_eq!(of("a", "1").await, Added::TooMany(2));
         let counts = store.counts().await.unwrap();
         assert_eq!((counts.jobs, counts.bytes), ([3, 0, 0, 0, 0], 15));
+        // One of the refused inputs is also that of an accepted job.
+        assert_eq!(store.blobs(), 3, "refused inputs are deleted at once");
     }
 }
 
 #[tokio::test]
 async fn jobs_are_canceled_forgotten_and_expired_with_their_blobs() {
-    for mut store in stores() {
+    for mut store in stores().await {
         let (shared, own) = (add(&*store, "a", &["same"]).await, add(&*store, "a", &["same", "own"]).await);
         assert_eq!(store.blobs(), 2);
         let held = claim(&*store, "t", 1000, 9).await.unwrap();
@@ -271,11 +307,12 @@ async fn jobs_are_canceled_forgotten_and_expired_with_their_blobs() {
 
         assert_eq!(store.expire(2199, 9).await.unwrap(), 0);
         // An input that is being submitted is kept.
-        let (_, pin) = store.stage(Arc::new(b"own".to_vec())).await.unwrap();
+        let staged = store.stage(Arc::new(b"own".to_vec())).await.unwrap();
         assert_eq!(store.expire(2200, 9).await.unwrap(), 1);
         assert_eq!(store.blobs(), 1);
-        drop(pin);
-        store.reopen();
+        // A process that dies drops nothing.
+        std::mem::forget(staged);
+        store.reopen().await;
         assert_eq!(store.blobs(), 0, "a start deletes inputs that no job names");
         assert_eq!(store.counts().await.unwrap(), JobCounts::default());
     }
@@ -283,10 +320,10 @@ async fn jobs_are_canceled_forgotten_and_expired_with_their_blobs() {
 
 #[tokio::test]
 async fn lists_have_pages_and_filters() {
-    for store in stores() {
+    for store in stores().await {
         let mut ids = Vec::new();
         for number in 0..5 {
-            ids.push(add(&*store, "a", &[&number.to_string()]).await);
+            ids.push(add(&*store, "a", &[&number.to_string(), "second"]).await);
         }
         add(&*store, "b", &["x"]).await;
         store.delete(ids[3].clone(), 1).await.unwrap();
@@ -294,6 +331,11 @@ async fn lists_have_pages_and_filters() {
             let rows = store.jobs(JobQuery { tenant: Some("a".into()), state, before, limit }).await.unwrap();
             (rows.last().map(|row| row.seq), rows.into_iter().map(|row| row.id).collect::<Vec<_>>())
         };
+        // Each with its own documents.
+        for row in store.jobs(JobQuery { limit: 9, ..JobQuery::default() }).await.unwrap() {
+            assert_eq!(Some(&row), store.job(row.id.clone()).await.unwrap().as_ref());
+            assert_eq!(row.documents.len(), if row.tenant.as_str() == "a" { 2 } else { 1 });
+        }
         let (before, first) = list(None, None, 2).await;
         assert_eq!(first, [ids[4].clone(), ids[3].clone()]);
         assert_eq!(list(None, before, 9).await.1, [ids[2].clone(), ids[1].clone(), ids[0].clone()]);
@@ -303,14 +345,13 @@ async fn lists_have_pages_and_filters() {
 
 #[tokio::test]
 async fn messages_wait_are_delivered_or_given_up() {
-    for mut store in stores() {
+    for mut store in stores().await {
         for tenant in ["a", "a", "b"] {
             let webhook = Some(format!("https://{tenant}.example/"));
-            let job = NewJob { webhook, ..new_job(&*store, tenant, &["1"]).await };
-            store.add(job.clone()).await.unwrap();
-            store.delete(job.id, 100).await.unwrap();
+            let (id, _) = add_with(&*store, tenant, &["1"], |job| job.webhook = webhook).await;
+            store.delete(id, 100).await.unwrap();
         }
-        store.reopen();
+        store.reopen().await;
         let due = async |at| {
             let query = DeliveryQuery { due_at_ms: Some(at), limit: 9, ..DeliveryQuery::default() };
             store.deliveries(query).await.unwrap()
@@ -330,7 +371,7 @@ async fn messages_wait_are_delivered_or_given_up() {
         store.attempted(rows[0].seq, attempt(true, None)).await.unwrap();
         store.attempted(rows[1].seq, attempt(false, None)).await.unwrap();
         store.attempted(rows[2].seq, attempt(false, Some(300))).await.unwrap();
-        store.reopen();
+        store.reopen().await;
         assert!(
             store
                 .deliveries(DeliveryQuery { due_at_ms: Some(299), limit: 9, ..DeliveryQuery::default() })
@@ -349,7 +390,7 @@ async fn messages_wait_are_delivered_or_given_up() {
 
 #[tokio::test]
 async fn a_tenant_has_its_newest_two_secrets() {
-    for store in stores() {
+    for store in stores().await {
         let secrets =
             async |tenant: &str, new: &str| store.secrets(tenant.into(), new.to_owned(), 1).await.unwrap();
         assert_eq!(secrets("a", "s1").await, ["s1"]);
@@ -370,4 +411,60 @@ async fn without_the_reserve_of_the_disk_new_inputs_are_refused() {
     assert!(matches!(refused, Err(StoreError::Full { .. })));
     drop(store);
     assert!(SqliteJobStore::open(dir.path(), 0).unwrap().stage(Arc::new(b"x".to_vec())).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_input_is_deleted_when_its_submission_ends_without_a_job() {
+    for store in stores().await {
+        let staged = async |input: &str| store.stage(Arc::new(input.as_bytes().to_vec())).await.unwrap();
+        let (first, second, other) = (staged("same").await, staged("same").await, staged("other").await);
+        drop(other);
+        store.has_blobs(1).await;
+        drop(first);
+        // The answer comes after the deletion, because the handles belong to the addition.
+        let (job, inputs) = new_job(&*store, "a", &["refused"]).await;
+        let none = JobLimits { unfinished: 0, bytes: 0 };
+        assert_eq!(store.add(NewJob { limits: none, ..job }, inputs).await.unwrap(), Added::TooMany(0));
+        assert_eq!(store.blobs(), 1, "another submission holds it");
+        drop(second);
+        store.has_blobs(0).await;
+        // Nobody waits for this addition. Its inputs are held until it is done.
+        let (job, inputs) = new_job(&*store, "a", &["accepted"]).await;
+        let id = job.id.clone();
+        drop(store.add(job, inputs));
+        let end = Instant::now() + SOON;
+        while store.job(id.clone()).await.unwrap().is_none() {
+            assert!(Instant::now() < end, "the job is added");
+        }
+        let row = store.job(id).await.unwrap().unwrap();
+        assert!(store.blob(row.documents[0].digest.clone()).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_is_forgotten_with_all_that_it_has() {
+    for store in stores().await {
+        let with_webhook = |job: &mut NewJob| job.webhook = Some("https://a.example/".to_owned());
+        let (finished, _) = add_with(&*store, "a", &["1", "shared"], with_webhook).await;
+        store.delete(finished.clone(), 100).await.unwrap();
+        let running = add(&*store, "a", &["2"]).await;
+        let held = claim(&*store, "t", 1000, 9).await.unwrap();
+        assert!(store.page(held.identity(), 1, page(0, true)).await.unwrap());
+        let kept = add(&*store, "b", &["shared"]).await;
+        store.secrets("a".into(), "s1".to_owned(), 1).await.unwrap();
+        store.secrets("b".into(), "t1".to_owned(), 1).await.unwrap();
+
+        assert_eq!(store.forget_tenant("a".into(), 1).await.unwrap(), [finished]);
+        assert_eq!(store.forget_tenant("a".into(), 1).await.unwrap(), [running]);
+        assert!(store.forget_tenant("a".into(), 1).await.unwrap().is_empty());
+        assert!(matches!(
+            store.page(held.identity(), 1, page(1, true)).await,
+            Err(StoreError::Conflict { .. })
+        ));
+        assert_eq!(store.secrets("a".into(), "s2".to_owned(), 1).await.unwrap(), ["s2"]);
+        assert_eq!(store.secrets("b".into(), "t2".to_owned(), 1).await.unwrap(), ["t1"]);
+        assert!(store.job(kept).await.unwrap().is_some());
+        let counts = store.counts().await.unwrap();
+        assert_eq!((counts.jobs.iter().sum::<u64>(), counts.deliveries, store.blobs()), (1, (0, 0), 1));
+    }
 }

@@ -22,3 +22,11 @@ pub(super) fn run<I: Send + Sync + 'static, T: Send + 'static>(
     }
     .boxed()
 }
+
+/// Runs `work` on such a thread without an answer; on this thread if there is no runtime.
+pub(super) fn spawn(work: impl FnOnce() + Send + 'static) {
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(work)),
+        Err(_) => work(),
+    }
+}

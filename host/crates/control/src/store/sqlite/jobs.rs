@@ -1,7 +1,8 @@
 //! The embedded store of jobs: `jobs.db`, and a folder of inputs and results by digest.
 //!
 //! Owns the files in the folder `jobs` of the data folder. Apart from `lector.db`, so that the commits of pages do not
-//! delay changes of routes and keys. Blobs that no row names are deleted when their last row is, and at the start.
+//! delay changes of routes and keys. Blobs that no row names are deleted when their last row is, when the submission that
+//! staged them ends without a job, and at the start.
 
 mod queue;
 mod read;
@@ -11,7 +12,7 @@ mod write;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use lector_core::TenantName;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -25,7 +26,7 @@ use crate::store::jobs::{
     Added, Claim, ClaimQuery, ClaimRef, Deleted, DeliveryAttempt, DeliveryQuery, DeliveryRow, DocumentEnd,
     JobCounts, JobEventRow, JobId, JobQuery, JobRow, JobStore, NewJob, NewPage, Release,
 };
-use crate::store::{BlobPin, PinnedBlobs, StoreError, Stored};
+use crate::store::{PinnedBlobs, StagedBlob, StoreError, Stored};
 
 /// The database in the folder of jobs.
 const DATABASE: &str = "jobs.db";
@@ -78,7 +79,8 @@ struct Inner {
     connection: Mutex<Connection>,
     blobs: Folder,
     pinned: Arc<PinnedBlobs>,
-    /// Read by a write of a blob until its row is committed; written by a deletion of blobs.
+    /// Read by a commit of rows that name blobs; written by a deletion of blobs, between the look for their rows and the
+    /// deletion of their files.
     naming: RwLock<()>,
     disk_free_min: u64,
     /// Released by the operating system when the process ends.
@@ -178,6 +180,11 @@ impl Inner {
         Ok(())
     }
 
+    /// No blob is deleted until the guard is dropped.
+    fn naming(&self) -> RwLockReadGuard<'_, ()> {
+        self.naming.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Deletes those of these blobs that no row names. No blob gets a row meanwhile.
     fn forget(&self, digests: BTreeSet<Digest>) {
         let _naming = self.naming.write().unwrap_or_else(PoisonError::into_inner);
@@ -202,16 +209,36 @@ impl Inner {
 }
 
 impl JobStore for SqliteJobStore {
-    fn stage(&self, bytes: Arc<Vec<u8>>) -> Stored<'_, (Digest, BlobPin)> {
+    fn stage(&self, bytes: Arc<Vec<u8>>) -> Stored<'_, StagedBlob> {
+        let store = Arc::downgrade(&self.inner);
         self.run(move |inner| {
             inner.has_space(bytes.len() as u64)?;
             let pin = inner.pinned.pin(Digest::of(&bytes));
-            Ok((inner.blobs.put(&bytes)?, pin))
+            inner.blobs.put(&bytes)?;
+            // A store that is closed deletes the blob when it is opened again.
+            let forget = move |digest| {
+                blocking::spawn(move || {
+                    if let Some(inner) = store.upgrade() {
+                        inner.forget(BTreeSet::from([digest]));
+                    }
+                });
+            };
+            Ok(StagedBlob::new(pin, forget))
         })
     }
 
-    fn add(&self, job: NewJob) -> Stored<'_, Added> {
-        self.write(move |transaction| write::add(transaction, &job))
+    fn add(&self, job: NewJob, inputs: Vec<StagedBlob>) -> Stored<'_, Added> {
+        // The pins are held by the work itself, which goes on if the caller drops the future.
+        self.run(move |inner| {
+            let naming = inner.naming();
+            let added = inner.transaction(|transaction| write::add(transaction, &job));
+            let inputs: BTreeSet<Digest> = inputs.into_iter().map(StagedBlob::release).collect();
+            drop(naming);
+            if !matches!(added, Ok(Added::New)) {
+                inner.forget(inputs);
+            }
+            added
+        })
     }
 
     fn job(&self, id: JobId) -> Stored<'_, Option<JobRow>> {
@@ -236,7 +263,7 @@ impl JobStore for SqliteJobStore {
 
     fn page(&self, claim: ClaimRef, now_ms: u64, page: NewPage) -> Stored<'_, bool> {
         self.run(move |inner| {
-            let naming = inner.naming.read().unwrap_or_else(PoisonError::into_inner);
+            let naming = inner.naming();
             let digest = inner.blobs.put(&page.result)?;
             let stored =
                 inner.transaction(|transaction| write::page(transaction, &claim, now_ms, &page, &digest));
@@ -301,6 +328,10 @@ impl JobStore for SqliteJobStore {
 
     fn rotate_secret(&self, tenant: TenantName, new: String, now_ms: u64) -> Stored<'_, ()> {
         self.write(move |transaction| webhooks::rotate(transaction, &tenant, &new, now_ms))
+    }
+
+    fn forget_tenant(&self, tenant: TenantName, limit: u32) -> Stored<'_, Vec<JobId>> {
+        self.run(move |inner| inner.deleting(|transaction| write::forget_tenant(transaction, &tenant, limit)))
     }
 
     fn counts(&self) -> Stored<'_, JobCounts> {

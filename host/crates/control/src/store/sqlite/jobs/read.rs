@@ -1,6 +1,6 @@
 //! Reads of jobs, documents, pages and events.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -62,21 +62,29 @@ fn document_row(row: &Row<'_>) -> rusqlite::Result<JobDocumentRow> {
     })
 }
 
-/// Adds the documents to a job.
-fn with_documents(connection: &Connection, mut job: JobRow) -> rusqlite::Result<JobRow> {
+/// Adds the documents to the jobs, with one query for all of them.
+fn with_documents(connection: &Connection, mut jobs: Vec<JobRow>) -> rusqlite::Result<Vec<JobRow>> {
     let mut statement = connection.prepare(
         "SELECT number, name, content_type, digest, bytes, attempts, opened, pages_ok, pages_failed, ended, failed, \
-         last_fault FROM documents WHERE job = ?1 ORDER BY number",
+         last_fault, job FROM documents WHERE job IN (SELECT value FROM json_each(?1)) ORDER BY job, number",
     )?;
-    job.documents = statement.query_map([job.seq], document_row)?.collect::<Result<_, _>>()?;
-    Ok(job)
+    let seqs: Vec<u64> = jobs.iter().map(|job| job.seq).collect();
+    let at: HashMap<u64, usize> = seqs.iter().enumerate().map(|(at, seq)| (*seq, at)).collect();
+    let mut rows = statement.query([serde_json::json!(seqs).to_string()])?;
+    while let Some(row) = rows.next()? {
+        let job = at.get(&row.get(12)?).and_then(|at| jobs.get_mut(*at));
+        if let Some(job) = job {
+            job.documents.push(document_row(row)?);
+        }
+    }
+    Ok(jobs)
 }
 
 pub(super) fn job(connection: &Connection, id: &JobId) -> Result<Option<JobRow>, StoreError> {
     let read = || -> rusqlite::Result<Option<JobRow>> {
         let mut statement = connection.prepare(&format!("SELECT {JOB} FROM jobs WHERE id = ?1"))?;
         let job = statement.query_row([id.as_str()], job_row).optional()?;
-        job.map(|job| with_documents(connection, job)).transpose()
+        Ok(with_documents(connection, job.into_iter().collect())?.pop())
     };
     read().map_err(failed("a job"))
 }
@@ -92,7 +100,7 @@ pub(super) fn jobs(connection: &Connection, query: &JobQuery) -> Result<Vec<JobR
         let rows: Vec<JobRow> = statement
             .query_map(params![tenant, state, query.before, query.limit], job_row)?
             .collect::<Result<_, _>>()?;
-        rows.into_iter().map(|job| with_documents(connection, job)).collect()
+        with_documents(connection, rows)
     };
     read().map_err(failed("jobs"))
 }

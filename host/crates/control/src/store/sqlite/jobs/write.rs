@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use lector_core::TenantName;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::read::{self, failed};
@@ -260,4 +261,31 @@ fn remove(transaction: &Transaction<'_>, seq: u64) -> Result<(), StoreError> {
         Ok(())
     };
     write().map_err(|error| wrote("a deletion of a job", error))
+}
+
+/// Deletes jobs of a tenant in any state; with the last one the other rows of the tenant.
+pub(super) fn forget_tenant(
+    transaction: &Transaction<'_>,
+    tenant: &TenantName,
+    limit: u32,
+) -> Result<DeletedWith<Vec<JobId>>, StoreError> {
+    let tenant = tenant.as_str();
+    let jobs = || -> rusqlite::Result<Vec<(u64, JobId)>> {
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, read::parsed(row, 1, JobId::parse)?));
+        let sql = "SELECT seq, id FROM jobs WHERE tenant = ?1 ORDER BY seq LIMIT ?2";
+        transaction.prepare(sql)?.query_map(params![tenant, limit], row)?.collect()
+    };
+    let jobs = jobs().map_err(failed("the jobs of a tenant"))?;
+    let mut digests = BTreeSet::new();
+    for (seq, _) in &jobs {
+        digests.extend(read::blobs_of(transaction, *seq)?);
+        remove(transaction, *seq)?;
+    }
+    if jobs.len() < limit as usize {
+        for table in ["deliveries", "secrets", "tenants"] {
+            let deleted = transaction.execute(&format!("DELETE FROM {table} WHERE tenant = ?1"), [tenant]);
+            deleted.map_err(|error| wrote("the rows of a tenant", error))?;
+        }
+    }
+    Ok((jobs.into_iter().map(|(_, id)| id).collect(), digests))
 }

@@ -1,0 +1,97 @@
+//! The end of keys and tenants.
+
+use lector_control::{Admin, Credentials, Limits, Scope};
+
+use super::*;
+
+#[tokio::test]
+async fn a_revoked_key_gets_no_further_event() {
+    let server = Server::start().await;
+    *server.script.otherwise.lock().unwrap() = Behavior::Wait;
+    server.tenant("acme", Limits::default()).await;
+    let (control, admin) = (server.service.control().clone(), Admin::of_this_machine());
+    control.create_key_for(&admin, Scope::Admin, "").await.unwrap();
+    let key = control.create_key_for(&admin, Scope::Tenant("acme".into()), "").await.unwrap();
+    let shown = Credentials { key: Some(key.text.reveal()), ..Credentials::default() };
+    let principal = control.principal(shown).unwrap();
+    let id = server.submit_for(&principal, &[2]).await;
+    let mut waiting = server.jobs.events(&principal, &id, 0).await.unwrap();
+    let mut behind = server.jobs.events(&principal, &id, 0).await.unwrap();
+    // The first stream waits for a page; the second one has events that it has not delivered.
+    while waiting.next().await.unwrap().unwrap().event != "document" {}
+    assert_eq!(behind.next().await.unwrap().unwrap().event, "queued");
+    let next = tokio::spawn(async move { waiting.next().await });
+    control.revoke_any_key(&admin, &key.view.id).await.unwrap();
+    assert!(behind.next().await.is_none(), "not even an event that was there before");
+    assert!(next.await.unwrap().is_none(), "a waiting stream is woken");
+    // The accepted job goes on.
+    server.script.go.add_permits(10);
+    let ended = found("the end of the job", async || {
+        let job = server.jobs.store().job(id.clone()).await.unwrap().unwrap();
+        job.state.is_finished().then_some(job.state)
+    })
+    .await;
+    assert_eq!(ended, JobState::Succeeded);
+}
+
+#[tokio::test]
+async fn the_event_streams_of_a_tenant_are_bounded() {
+    let server = Server::start().await;
+    let (id, principal) = (server.submit(&[&[1]]).await, server.principal());
+    let mut streams = Vec::new();
+    let refused = loop {
+        match server.jobs.events(&principal, &id, 0).await {
+            Ok(stream) => streams.push(stream),
+            Err(fault) => break fault,
+        }
+        assert!(streams.len() < 1000);
+    };
+    assert_eq!((refused.code, streams.len()), ("too_many_event_streams", 128));
+    drop(streams.pop());
+    assert!(server.jobs.events(&principal, &id, 0).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_tenant_takes_its_jobs_with_it() {
+    let server = Server::start().await;
+    *server.script.otherwise.lock().unwrap() = Behavior::Wait;
+    let former = server.tenant("acme", Limits::default()).await;
+    let kept = server.submit(&[&[1]]).await;
+    let id = server.submit_for(&former, &[2]).await;
+    let secret = server.jobs.webhook_secret(&former).await.unwrap();
+    let service = server.service.clone();
+    lector_serving::fakes::until("both jobs run", || service.status().documents_admitted == 2).await;
+    // A submission whose document arrives while the tenant is deleted.
+    let late = server.jobs.stage(&former, None, None, vec![3]).await.unwrap();
+    let mut events = server.jobs.events(&former, &id, 0).await.unwrap();
+    while events.next().await.unwrap().unwrap().event != "document" {}
+
+    let control = server.service.control();
+    control.delete_tenant(&Admin::of_this_machine(), &"acme".into()).await.unwrap();
+    assert!(events.next().await.is_none(), "the job is gone");
+    lector_serving::fakes::until("its work ends", || service.status().documents_admitted == 1).await;
+    let new = server.tenant("acme", Limits::default()).await;
+    for principal in [&former, &new] {
+        assert_eq!(server.jobs.status(principal, &id).await.unwrap_err().code, "job_not_found");
+    }
+    let submission = Submission { spec: spec(), inputs: vec![late], idempotency_key: None };
+    assert_eq!(server.jobs.submit(&former, submission).await.unwrap_err().code, "tenant_not_found");
+    assert!(server.jobs.list(&new, JobFilter::default(), None, 9).await.unwrap().is_empty());
+    assert_ne!(server.jobs.webhook_secret(&new).await.unwrap(), secret);
+    assert_eq!(server.status(&kept).await.state, JobState::Running);
+    server.has_blobs(1).await;
+}
+
+#[tokio::test]
+async fn a_new_tenant_does_not_get_what_a_crash_has_left() {
+    let server = Server::start().await;
+    let former = server.tenant("acme", Limits::default()).await;
+    let id = server.submit_for(&former, &[1]).await;
+    // After the restart there are the stored jobs of a tenant that does not exist: as if the process had died after the
+    // deletion of the tenant, before that of its jobs.
+    let server = server.restart().await;
+    assert!(server.jobs.store().job(id.clone()).await.unwrap().is_some());
+    let new = server.tenant("acme", Limits::default()).await;
+    assert!(server.jobs.list(&new, JobFilter::default(), None, 9).await.unwrap().is_empty());
+    assert!(server.jobs.store().job(id).await.unwrap().is_none());
+}
