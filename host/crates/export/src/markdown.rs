@@ -170,7 +170,7 @@ fn table(table: &Table) -> String {
     let row = |row: u32| {
         let cells = grid.row(row).map(|slot| match slot {
             Slot::Cell(cell) => escape(&one_line(&cell.text)),
-            Slot::Covered | Slot::Empty => String::new(),
+            Slot::Covered(_) | Slot::Empty => String::new(),
         });
         cells.fold("|".to_owned(), |mut line, cell| {
             // Cannot fail: the output is a string.
