@@ -215,7 +215,9 @@ mod tests {
     /// The headings of a chunk are those of its text: joined as the guest joins them.
     #[test]
     fn headings_are_joined_like_the_text() {
-        for (lines, whole) in [(["Wirtschafts-", "politik"], "Wirtschaftspolitik"), (["財政", "政策"], "財政政策")] {
+        for (lines, whole) in
+            [(["Wirtschafts-", "politik"], "Wirtschaftspolitik"), (["財政", "政策"], "財政政策")]
+        {
             let mut page = Transcript::blank(Size { width: 100, height: 100 }, 72.0);
             page.lines.extend(lines.map(|text| Line::new(text, 1.0, Quad::default())));
             page.lines.push(Line { block_id: 1, ..Line::new("below", 1.0, Quad::default()) });

@@ -83,7 +83,8 @@ fn write_table(out: &mut dyn Write, table: &Table) -> Result<(), ExportError> {
 /// Returns a field, quoted where it has to be.
 fn field(text: &str) -> String {
     let text = text.replace('\0', " ");
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number(&text) && !is_nil(&text);
+    let is_formula =
+        text.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number(&text) && !is_nil(&text);
     let apostrophe = if is_formula { "'" } else { "" };
     if text.contains(['"', ',', '\r', '\n', '\t', ';']) || text.trim() != text {
         format!("\"{apostrophe}{}\"", text.replace('"', "\"\""))
@@ -119,7 +120,8 @@ fn without_currency(amount: &str) -> &str {
     if let Some(rest) = amount.strip_prefix(is_currency).or_else(|| amount.strip_suffix(is_currency)) {
         return rest;
     }
-    match (amount.split_at_checked(3), amount.len().checked_sub(3).and_then(|at| amount.split_at_checked(at))) {
+    match (amount.split_at_checked(3), amount.len().checked_sub(3).and_then(|at| amount.split_at_checked(at)))
+    {
         (Some((before, number)), _) if code(before) && number.starts_with(SPACES) => number,
         (_, Some((number, after))) if code(after) => number,
         _ => amount,

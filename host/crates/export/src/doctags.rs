@@ -322,7 +322,10 @@ mod tests {
             let caption = format!("text {at}</caption>\n<fcel>cell {}<nl></otsl>", at + 1);
             assert!(part.starts_with("<otsl>") && part.contains(&caption), "{tags}");
         }
-        assert!(parts[2].starts_with("<picture>") && parts[2].ends_with("text 5</caption>\n</picture>\n"), "{tags}");
+        assert!(
+            parts[2].starts_with("<picture>") && parts[2].ends_with("text 5</caption>\n</picture>\n"),
+            "{tags}"
+        );
     }
 
     /// With a look at all cells for each covered slot, this is 4e10 steps.

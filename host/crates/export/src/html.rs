@@ -249,7 +249,8 @@ mod tests {
         let table = |at: u32| format!("<table>\n<tbody>\n<tr><td>cell {at}</td></tr>\n</tbody>\n</table>\n");
         let caption = |at: u32| format!("<figcaption>text {at}</figcaption>\n");
         let html = of_page(&page(&["c1", "t", "c3", "t"]));
-        let figures = [(0, 1), (2, 3)].map(|(a, b)| format!("<figure>\n{}{}</figure>\n", caption(a), table(b)));
+        let figures =
+            [(0, 1), (2, 3)].map(|(a, b)| format!("<figure>\n{}{}</figure>\n", caption(a), table(b)));
         assert_eq!(html, figures.concat());
         let html = of_page(&page(&["f", "p", "c0"]));
         assert_eq!(html, format!("<figure>\n{}</figure>\n<p>text 1</p>\n", caption(2)));
