@@ -24,6 +24,7 @@ mod manage;
 mod mcp;
 mod models;
 mod ocr;
+mod reading_options;
 mod release;
 mod renamed;
 mod runtime;

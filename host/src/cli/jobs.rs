@@ -14,8 +14,8 @@ use tokio::io::AsyncWriteExt;
 
 use super::failure::Failure;
 use super::files::{bytes_of, name_of};
-use super::guest_options::{self, GuestOptions};
 use super::manage::{ApiCommand, run as run_request};
+use super::reading_options::{PASSWORD, ReadingOptions};
 use super::runtime::block_on;
 use super::server_client::Server;
 use super::terminal;
@@ -51,20 +51,8 @@ pub(super) struct Submit {
     /// Formats that will be requested, separated by commas; pages are read with what they need
     #[arg(long, value_delimiter = ',', value_name = "FORMAT")]
     formats: Vec<String>,
-    /// Pages, counted from 1: `1-3,7`, `5-`
-    #[arg(long)]
-    pages: Option<String>,
-    /// Include the words of each line
-    #[arg(long)]
-    words: bool,
     #[command(flatten)]
-    guest_options: GuestOptions,
-    /// Deployment that reads the documents
-    #[arg(long)]
-    deployment: Option<String>,
-    /// Password of encrypted PDFs
-    #[arg(long, env = "LECTOR_PASSWORD", hide_env_values = true)]
-    password: Option<String>,
+    pub(super) reading: ReadingOptions,
     /// URL that gets a message at the end
     #[arg(long, value_name = "URL")]
     webhook: Option<String>,
@@ -89,23 +77,20 @@ impl Submit {
             let bytes = bytes_of(file, FILE_BYTES_MAX).await.with_context(|| name_of(file))?;
             form = form.part("file", Part::bytes(bytes).file_name(name_of(file)));
         }
+        let mut query = self.reading.query();
         let options = [
             ("formats", (!self.formats.is_empty()).then(|| self.formats.join(","))),
-            ("pages", self.pages.clone()),
-            ("words", self.words.then(|| "true".to_owned())),
-            ("guest_options", guest_options::query(&self.guest_options.object())),
-            ("deployment", self.deployment.clone()),
             ("webhook", self.webhook.clone()),
             ("retention", self.retention.map(|seconds| seconds.to_string())),
             ("priority", self.priority.map(|priority| priority.to_string())),
         ];
-        let query: Vec<_> = options.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        query.extend(options.into_iter().filter_map(|(name, value)| Some((name, value?))));
         let mut request = server.at(Method::POST, "/jobs").query(&query).multipart(form);
         if let Some(key) = &self.idempotency_key {
             request = request.header("idempotency-key", key);
         }
-        if let Some(password) = &self.password {
-            request = request.header("x-document-password", password.as_bytes());
+        if let Some(password) = &self.reading.password {
+            request = request.header(PASSWORD, password.as_bytes());
         }
         Ok(request)
     }

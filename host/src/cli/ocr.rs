@@ -13,13 +13,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use lector_core::{DeploymentName, Fault, PageRequest, TextLayerPolicy};
+use lector_core::{Fault, PageRequest};
 use lector_export::Format;
-use lector_serving::{PageSelection, languages};
 
 use super::failure::Failure;
 use super::files::is_stdin;
-use super::guest_options::GuestOptions;
+use super::reading_options::ReadingOptions;
 use super::runtime::block_on;
 use super::server_flags::ServerFlags;
 use super::settings::only_used;
@@ -37,29 +36,8 @@ pub(super) struct Args {
     /// Output format
     #[arg(long, default_value = lector_export::TEXT.info().name, value_parser = format())]
     format: &'static dyn Format,
-    /// Pages, counted from 1: `1-3,7`, `5-`
-    #[arg(long)]
-    pages: Option<String>,
-    /// Resolution of the rendered pages, in dots per inch
-    #[arg(long, value_parser = dpi)]
-    dpi: Option<f32>,
-    /// Use of the text layer of a PDF
-    #[arg(long, value_enum)]
-    text_layer: Option<TextLayer>,
-    /// Include the words of each line
-    #[arg(long)]
-    words: bool,
-    /// Languages of the documents, at most 4 tags such as `ru,en` (default: those of the deployment)
-    #[arg(long, value_name = "TAG,..")]
-    languages: Option<String>,
     #[command(flatten)]
-    guest_options: GuestOptions,
-    /// Deployment that reads the documents
-    #[arg(long)]
-    deployment: Option<String>,
-    /// Password of encrypted PDFs
-    #[arg(long, env = "LECTOR_PASSWORD", hide_env_values = true)]
-    password: Option<String>,
+    reading: ReadingOptions,
     /// Write one file for each document into this folder instead of standard output; for one document, a path with
     /// the extension of the format is the file itself
     #[arg(short, long, value_name = "PATH")]
@@ -77,16 +55,6 @@ impl Args {
     }
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum TextLayer {
-    /// Use embedded text where it is reliable, and read the rest from pixels
-    Auto,
-    /// Read everything from pixels
-    Never,
-    /// Use embedded text only
-    Only,
-}
-
 /// Returns the parser of the names of formats.
 fn format() -> impl TypedValueParser<Value = &'static dyn Format> {
     let formats = lector_export::all().iter().map(|format| format.info());
@@ -94,35 +62,23 @@ fn format() -> impl TypedValueParser<Value = &'static dyn Format> {
     PossibleValuesParser::new(names).try_map(|name| lector_export::by_name(&name))
 }
 
-fn dpi(text: &str) -> Result<f32, String> {
-    // The same bounds as in the HTTP API.
-    text.parse::<f32>()
-        .ok()
-        .filter(|dpi| (18.0..=2400.0).contains(dpi))
-        .ok_or_else(|| "must be a number from 18 to 2400".to_owned())
-}
-
 /// Returns the request that the arguments describe.
 fn request(args: &Args) -> Result<Request, Fault> {
-    let text_layer = args.text_layer.map(|policy| match policy {
-        TextLayer::Auto => TextLayerPolicy::Auto,
-        TextLayer::Never => TextLayerPolicy::Never,
-        TextLayer::Only => TextLayerPolicy::Only,
-    });
+    let reading = &args.reading;
     Ok(Request {
         format: args.format,
-        pages: args.pages.as_deref().map_or(Ok(PageSelection::All), PageSelection::parse)?,
-        pages_text: args.pages.clone(),
+        pages: reading.pages()?,
         options: PageRequest {
-            dpi: args.dpi,
-            text_layer,
-            words: args.words || args.format.info().needs_words,
+            dpi: reading.dpi,
+            text_layer: reading.text_layer(),
+            words: reading.words || args.format.info().needs_words,
             ..PageRequest::default()
         },
-        languages: args.languages.as_deref().map_or_else(|| Ok(Vec::new()), languages)?,
-        guest_options: args.guest_options.object(),
-        deployment: args.deployment.as_deref().map(DeploymentName::from),
-        password: args.password.clone(),
+        languages: reading.languages()?,
+        guest_options: reading.guest_options.object(),
+        deployment: reading.deployment(),
+        password: reading.password.clone(),
+        query: reading.query(),
     })
 }
 

@@ -306,8 +306,85 @@ mod tests {
         let result = failed.result();
         assert_eq!(result.is_error, Some(true));
         assert_eq!(texts(&result), ["Full. (server_overloaded) Try again in 3 s."]);
-        assert_eq!(result.structured_content.unwrap()["error"]["retry_after_s"], 3);
+        assert_eq!(result.structured_content, None);
         assert_eq!(answer(100, None, 2).result().is_error, Some(true));
+    }
+
+    /// Asserts that a value is what a schema describes, as far as the tools' schemas go.
+    fn assert_valid(value: &Value, schema: &Value) {
+        let of_type = |name: &str| match name {
+            "object" => value.is_object(),
+            "array" => value.is_array(),
+            "string" => value.is_string(),
+            "integer" => value.is_u64() || value.is_i64(),
+            "number" => value.is_number(),
+            "null" => value.is_null(),
+            other => panic!("{other}"),
+        };
+        match &schema["type"] {
+            Value::Array(types) => {
+                assert!(types.iter().any(|one| of_type(one.as_str().unwrap())), "{value} {schema}")
+            }
+            one => assert!(of_type(one.as_str().unwrap()), "{value} {schema}"),
+        }
+        for required in schema["required"].as_array().into_iter().flatten() {
+            assert!(value.get(required.as_str().unwrap()).is_some(), "no {required}: {value}");
+        }
+        for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+            value.get(name).into_iter().for_each(|member| assert_valid(member, schema));
+        }
+        for item in value.as_array().into_iter().flatten().filter(|_| schema["items"].is_object()) {
+            assert_valid(item, &schema["items"]);
+        }
+    }
+
+    /// Clients of the TypeScript SDK validate structured content whenever there is some.
+    #[test]
+    fn results_are_what_the_tools_announce_and_errors_are_text_alone() {
+        let tool = |name: &str| {
+            let tools = super::super::tools::all(super::super::tools::Naming::Content);
+            let tool = tools.into_iter().find(|tool| tool.name == name).unwrap();
+            Value::Object(tool.output_schema.unwrap().as_ref().clone())
+        };
+        let mut whole = answer(8, None, 9);
+        whole.page(1, Ok(&page("12345")));
+        whole.page(
+            2,
+            Err(ToolError { retry_after_s: Some(3), ..ToolError::new("page_broken", "It is a blur.") }),
+        );
+        whole.page(3, Ok(&page("123456")));
+        let mut empty = answer(100, None, 1);
+        empty.page(1, Ok(&Transcript::blank(Size { width: 10, height: 10 }, 72.0)));
+        let part = |text: &str| {
+            let mut answer = answer(4, Some((1, 0)), 1);
+            answer.page(1, Ok(&page(text)));
+            answer.result()
+        };
+        let listed = [json!({ "name": "a", "shared": true, "weights": [1] }), json!({})];
+        for (name, result) in [
+            (READ_DOCUMENT, whole.result()),
+            (READ_DOCUMENT, empty.result()),
+            (READ_PAGE, part("ä234567")),
+            (READ_PAGE, part("")),
+            (super::super::tools::LIST_DEPLOYMENTS, deployments(&listed)),
+            (super::super::tools::LIST_DEPLOYMENTS, deployments(&[])),
+        ] {
+            assert_eq!(result.is_error, Some(false));
+            assert_valid(&result.structured_content.unwrap(), &tool(name));
+        }
+        // Each tool's errors are made by one function.
+        let mut failed = answer(100, Some((1, 0)), 1);
+        failed.page(1, Err(ToolError::new("other", "x")));
+        let error = ToolError { retry_after_s: Some(3), ..ToolError::new("server_overloaded", "Full.") };
+        for result in [
+            answer(100, None, 2).result(),
+            answer(100, Some((3, 0)), 0).result(),
+            failed.result(),
+            error.result(),
+        ] {
+            assert_eq!((result.is_error, &result.structured_content), (Some(true), &None));
+            assert!(texts(&result)[0].contains('('), "the code: {result:?}");
+        }
     }
 
     #[test]

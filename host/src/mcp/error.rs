@@ -19,7 +19,7 @@ impl ToolError {
         Self { code: code.to_owned(), message: message.into(), retry_after_s: None }
     }
 
-    /// Returns the error as a member of a result.
+    /// Returns the error of a page as a member of a result.
     pub(super) fn json(&self) -> Value {
         let mut error = json!({ "code": self.code, "message": self.message });
         if let Some(seconds) = self.retry_after_s {
@@ -28,14 +28,12 @@ impl ToolError {
         error
     }
 
-    /// Returns the result of a call that failed.
+    /// Returns the result of a call that failed. It has no structured content: clients compare that with the output schema of the
+    /// tool even in an error, and would report the difference in place of the error.
     pub(super) fn result(&self) -> CallToolResult {
         let Self { code, message, retry_after_s } = self;
         let retry = retry_after_s.map(|seconds| format!(" Try again in {seconds} s.")).unwrap_or_default();
-        let mut result =
-            CallToolResult::error(vec![ContentBlock::text(format!("{message} ({code}){retry}"))]);
-        result.structured_content = Some(json!({ "error": self.json() }));
-        result
+        CallToolResult::error(vec![ContentBlock::text(format!("{message} ({code}){retry}"))])
     }
 }
 

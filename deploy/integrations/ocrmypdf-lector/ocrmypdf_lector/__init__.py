@@ -18,7 +18,7 @@ from ocrmypdf import OcrEngine, OrientationConfidence, hookimpl
 from ocrmypdf.builtin_plugins import tesseract_ocr
 from ocrmypdf.exceptions import BadArgsError, ExitCodeException
 
-from . import _hocr
+from . import _hocr, _languages
 from ._client import Client, LectorError
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ def _client(options) -> Client:
         key=_option(options, "lector_key"),
         deployment=_option(options, "lector_deployment"),
         timeout_s=float(_option(options, "lector_timeout")),
+        languages=_languages.query(list(getattr(options, "languages", None) or [])),
     )
 
 
@@ -130,7 +131,7 @@ class LectorEngine(OcrEngine):
 
     @staticmethod
     def languages(options) -> set[str]:
-        # Empty: the check is skipped. The models of a deployment read all their languages at once.
+        # Empty: the check is skipped. The server knows its languages, and says which one it does not have.
         return set()
 
     @staticmethod

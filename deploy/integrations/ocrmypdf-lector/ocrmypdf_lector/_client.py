@@ -17,7 +17,7 @@ class LectorError(Exception):
 
 
 class Client:
-    def __init__(self, url: str, key: str, deployment: str, timeout_s: float):
+    def __init__(self, url: str, key: str, deployment: str, timeout_s: float, languages: str = ""):
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"{url} is not the address of a server: write it like http://127.0.0.1:8080")
         if not timeout_s > 0:
@@ -26,6 +26,7 @@ class Client:
         self._key = key
         self._deployment = deployment
         self._timeout_s = timeout_s
+        self._languages = languages
 
     def hocr(self, image: bytes) -> bytes:
         """Returns the hOCR of an image."""
@@ -42,6 +43,8 @@ class Client:
         query = {"format": form, "text_layer": "never"}
         if self._deployment:
             query["deployment"] = self._deployment
+        if self._languages:
+            query["languages"] = self._languages
         headers = {"Content-Type": "application/octet-stream"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"

@@ -7,6 +7,7 @@ use std::io::Write;
 use lector_core::{BlockKind, BlockView, DocumentView, PageView};
 use serde::Serialize;
 
+use crate::joined::joined;
 use crate::layout::{self, Bounds};
 use crate::{ExportError, Format, Info, Several, Writer, json, markdown};
 
@@ -97,10 +98,7 @@ impl ChunkWriter {
                 self.flush(out)?;
             }
             self.headings.retain(|(above, _)| *above < level);
-            self.headings.push((
-                level,
-                view.lines.iter().map(|(_, line)| line.text.trim()).collect::<Vec<_>>().join(" "),
-            ));
+            self.headings.push((level, joined(view)));
         }
         let bounds = Bounds::of(layout::corners(view));
         let corners = [bounds.x0, bounds.y0, bounds.x1, bounds.y1];
@@ -213,5 +211,28 @@ mod tests {
         let words: usize = texts.iter().map(|text| text.matches("word").count()).sum();
         assert_eq!(words, 900);
         assert_eq!(texts.last(), Some(&"# Two"));
+    }
+    /// The headings of a chunk are those of its text: joined as the guest joins them.
+    #[test]
+    fn headings_are_joined_like_the_text() {
+        for (lines, whole) in
+            [(["Wirtschafts-", "politik"], "Wirtschaftspolitik"), (["財政", "政策"], "財政政策")]
+        {
+            let mut page = Transcript::blank(Size { width: 100, height: 100 }, 72.0);
+            page.lines.extend(lines.map(|text| Line::new(text, 1.0, Quad::default())));
+            page.lines.push(Line { block_id: 1, ..Line::new("below", 1.0, Quad::default()) });
+            page.blocks.push(Block {
+                id: 0,
+                kind: super::BlockKind::Heading { level: 2 },
+                quad: Quad::default(),
+                confidence: 1.0,
+                table: None,
+                properties: Some(json!({ "text": whole }).to_string()),
+            });
+            let bytes = crate::document(&super::Chunks, &sample::document_of(vec![page])).unwrap();
+            let chunk: Value = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!(chunk["text"], format!("## {whole}\n\nbelow"));
+            assert_eq!(chunk["headings"], json!([whole]));
+        }
     }
 }

@@ -2,7 +2,8 @@
 //! spans several slots is in the first one.
 //!
 //! A spreadsheet takes a field that begins with `=`, `+`, `-`, `@`, a tab or a carriage return for a formula. Such a
-//! field gets an apostrophe in front, unless it is a number.
+//! field gets an apostrophe in front, unless it is a number, an amount of money, or dashes for "nothing": these have no
+//! name, no reference and no operator, and so nothing to evaluate.
 
 use std::io::Write;
 
@@ -82,7 +83,8 @@ fn write_table(out: &mut dyn Write, table: &Table) -> Result<(), ExportError> {
 /// Returns a field, quoted where it has to be.
 fn field(text: &str) -> String {
     let text = text.replace('\0', " ");
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number(&text);
+    let is_formula =
+        text.starts_with(['=', '+', '-', '@', '\t', '\r']) && !is_number(&text) && !is_nil(&text);
     let apostrophe = if is_formula { "'" } else { "" };
     if text.contains(['"', ',', '\r', '\n', '\t', ';']) || text.trim() != text {
         format!("\"{apostrophe}{}\"", text.replace('"', "\"\""))
@@ -91,12 +93,48 @@ fn field(text: &str) -> String {
     }
 }
 
-/// Returns whether the text is a sign and digits with separators and an optional percent sign, as in `-1,234.50`.
+/// Returns whether the text is dashes, as in `-` and `-,--`, which stand for "nothing" in a table.
+fn is_nil(text: &str) -> bool {
+    text.starts_with('-') && text.chars().all(|c| matches!(c, '-' | '–' | '—' | ',' | '.' | ' '))
+}
+
+/// Returns whether the text is a sign and a number, with an optional percent sign or currency, as in `-1,234.50`, `-$5`,
+/// `-5 EUR`.
 fn is_number(text: &str) -> bool {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let digits = digits.strip_suffix('%').unwrap_or(digits);
-    digits.starts_with(|c: char| c.is_ascii_digit())
-        && digits.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ',' | ' ' | '\u{a0}' | '\u{202f}'))
+    let amount = text.strip_prefix(['+', '-']).unwrap_or(text).trim_start_matches(SPACES);
+    let amount = amount.strip_suffix('%').unwrap_or(amount);
+    let number = without_currency(amount).trim_matches(SPACES);
+    let separates = |c: char| matches!(c, '.' | ',' | '\'' | '’') || SPACES.contains(&c);
+    number.starts_with(|c: char| c.is_ascii_digit())
+        && number.chars().all(|c| c.is_ascii_digit() || separates(c))
+}
+
+/// Spaces in a number.
+const SPACES: [char; 3] = [' ', '\u{a0}', '\u{202f}'];
+
+/// Returns an amount without the currency before or after it. A code before the number counts with a space only: `EUR5` is
+/// a cell of a worksheet.
+fn without_currency(amount: &str) -> &str {
+    let is_code = |c: char| c.is_ascii_uppercase();
+    let code = |text: &str| text.len() == 3 && text.chars().all(is_code);
+    if let Some(rest) = amount.strip_prefix(is_currency).or_else(|| amount.strip_suffix(is_currency)) {
+        return rest;
+    }
+    match (amount.split_at_checked(3), amount.len().checked_sub(3).and_then(|at| amount.split_at_checked(at)))
+    {
+        (Some((before, number)), _) if code(before) && number.starts_with(SPACES) => number,
+        (_, Some((number, after))) if code(after) => number,
+        _ => amount,
+    }
+}
+
+/// Returns whether the character is a currency sign (Unicode, category Sc).
+fn is_currency(c: char) -> bool {
+    matches!(
+        c,
+        '$' | '¢'..='¥' | '֏' | '؋' | '৲' | '৳' | '৻' | '૱' | '௹' | '฿' | '៛' | '\u{20a0}'..='\u{20cf}' | '﷼' | '﹩'
+            | '＄' | '￠' | '￡' | '￥' | '￦'
+    )
 }
 
 #[cfg(test)]
@@ -117,7 +155,29 @@ mod tests {
             ("+49 30 1", "+49 30 1"),
             ("-1,234.50", "\"-1,234.50\""),
             ("-12%", "-12%"),
-            ("-", "'-"),
+            ("-", "-"),
+            ("--", "--"),
+            ("-,--", "\"-,--\""),
+            ("-$1,200", "\"-$1,200\""),
+            ("-$ 5", "-$ 5"),
+            ("- 5", "- 5"),
+            ("-5 EUR", "-5 EUR"),
+            ("-EUR 5", "-EUR 5"),
+            ("+5€", "+5€"),
+            ("-1’200.50 CHF", "-1’200.50 CHF"),
+            ("-EUR5", "'-EUR5"),
+            ("-A1", "'-A1"),
+            ("-$A$1", "'-$A$1"),
+            ("-$1$", "'-$1$"),
+            ("-5 EUR+A1", "'-5 EUR+A1"),
+            ("-5 EUR USD", "'-5 EUR USD"),
+            ("-1+cmd|' /c calc'!A0", "'-1+cmd|' /c calc'!A0"),
+            ("--1", "'--1"),
+            ("-(1)", "'-(1)"),
+            ("-€", "'-€"),
+            ("+", "'+"),
+            ("=", "'="),
+            ("\r=1", "\"'\r=1\""),
             ("\t=1", "\"'\t=1\""),
             (" =1", "\" =1\""),
         ] {

@@ -1,7 +1,8 @@
 //! DoclingDocument JSON, as docling-core loads it.
 //!
 //! Texts, tables, pictures and groups are lists of their own that refer to each other by position, so the document is
-//! written at the end. Headers, footers and page numbers are in the layer `furniture`.
+//! written at the end. Headers, footers and page numbers are in the layer `furniture`. A caption is a child of its table or
+//! picture, which names it.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -9,6 +10,7 @@ use std::io::Write;
 use lector_core::{BlockKind, BlockView, DocumentView, Line, PageView, Point, Transcript};
 use serde::Serialize;
 
+use crate::captions::Captions;
 use crate::grid::{Grid, Slot};
 use crate::joined::{joined, joined_or_rows, spaced};
 use crate::json::tenth;
@@ -94,6 +96,8 @@ struct Text {
 struct Table {
     #[serde(flatten)]
     node: Node,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    captions: Vec<Ref>,
     prov: Vec<Provenance>,
     data: TableData,
 }
@@ -123,6 +127,8 @@ struct TableCell {
 struct Picture {
     #[serde(flatten)]
     node: Node,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    captions: Vec<Ref>,
     prov: Vec<Provenance>,
 }
 
@@ -231,7 +237,10 @@ impl Document {
         let size = PageSize { width: page.size.width.into(), height: page.size.height.into() };
         self.pages.insert(page_no, Page { page_no, size });
         let mut list: Option<usize> = None;
-        for view in page.block_views() {
+        let views = page.block_views();
+        let captions = Captions::of(&views);
+        for (at, view) in views.iter().enumerate().filter(|(at, _)| !captions.has(*at)) {
+            let caption = captions.of_object(at).and_then(|own| views.get(own));
             let kind = view.block.map_or(&BlockKind::Text, |block| &block.kind);
             if *kind != BlockKind::ListItem {
                 list = None;
@@ -239,16 +248,16 @@ impl Document {
             match kind {
                 BlockKind::ListItem => {
                     let at = *list.get_or_insert_with(|| self.open_list());
-                    self.list_item(page_no, &view, at);
+                    self.list_item(page_no, view, at);
                 }
-                BlockKind::Table => self.table(page_no, &view),
-                BlockKind::Figure => self.picture(page_no, &view),
+                BlockKind::Table => self.table(page_no, view, caption),
+                BlockKind::Figure => self.picture(page_no, view, caption),
                 BlockKind::Code => {
                     let lines: Vec<&str> = view.lines.iter().map(|(_, line)| line.text.as_str()).collect();
                     let text = lines.join("\n").trim_end().to_owned();
                     self.text(page_no, &view.lines, text, kind, BODY.to_owned());
                 }
-                kind => self.text(page_no, &view.lines, joined_or_rows(&view), kind, BODY.to_owned()),
+                kind => self.text(page_no, &view.lines, joined_or_rows(view), kind, BODY.to_owned()),
             }
         }
     }
@@ -301,8 +310,9 @@ impl Document {
         });
     }
 
-    fn table(&mut self, page_no: u64, view: &BlockView<'_>) {
+    fn table(&mut self, page_no: u64, view: &BlockView<'_>, caption: Option<&BlockView<'_>>) {
         let Some((block, table)) = view.block.and_then(|block| Some((block, block.table.as_ref()?))) else {
+            self.caption(page_no, caption, BODY);
             return self.text(page_no, &view.lines, joined(view), &BlockKind::Text, BODY.to_owned());
         };
         let grid = Grid::of(table);
@@ -321,26 +331,38 @@ impl Document {
                 column_header: cell.header && cell.row < headers,
                 row_header: cell.header && cell.row >= headers,
             }),
-            Slot::Covered | Slot::Empty => None,
+            Slot::Covered(_) | Slot::Empty => None,
         });
         let data = TableData { table_cells: cells.collect(), num_rows: grid.rows, num_cols: grid.columns };
-        let node = self.node("tables", self.tables.len(), BODY.to_owned(), "body", "table");
-        self.tables.push(Table { node, prov: provenance(page_no, &block.quad.0, ""), data });
+        let mut node = self.node("tables", self.tables.len(), BODY.to_owned(), "body", "table");
+        let captions: Vec<Ref> = self.caption(page_no, caption, &node.self_ref).into_iter().collect();
+        node.children.extend(captions.iter().cloned());
+        self.tables.push(Table { node, captions, prov: provenance(page_no, &block.quad.0, ""), data });
         let outside = view.lines_outside_cells();
         self.text(page_no, &outside, spaced(&outside), &BlockKind::Text, BODY.to_owned());
     }
 
-    fn picture(&mut self, page_no: u64, view: &BlockView<'_>) {
+    fn picture(&mut self, page_no: u64, view: &BlockView<'_>, caption: Option<&BlockView<'_>>) {
         let Some(block) = view.block else { return };
         let at = self.pictures.len();
         let node = self.node("pictures", at, BODY.to_owned(), "body", "picture");
         let parent = node.self_ref.clone();
-        self.pictures.push(Picture { node, prov: provenance(page_no, &block.quad.0, "") });
+        let captions: Vec<Ref> = self.caption(page_no, caption, &parent).into_iter().collect();
+        self.pictures.push(Picture { node, captions, prov: provenance(page_no, &block.quad.0, "") });
         let child = self.texts.len();
         self.text(page_no, &view.lines, joined(view), &BlockKind::Text, parent);
-        if let (Some(text), Some(picture)) = (self.texts.get(child), self.pictures.get_mut(at)) {
-            picture.node.children.push(Ref { target: text.node.self_ref.clone() });
+        if let Some(picture) = self.pictures.get_mut(at) {
+            picture.node.children.extend(picture.captions.iter().cloned());
+            let text = self.texts.get(child).map(|text| Ref { target: text.node.self_ref.clone() });
+            picture.node.children.extend(text);
         }
+    }
+
+    /// Adds the caption of an object; returns its reference.
+    fn caption(&mut self, page_no: u64, caption: Option<&BlockView<'_>>, parent: &str) -> Option<Ref> {
+        let (caption, at) = (caption?, self.texts.len());
+        self.text(page_no, &caption.lines, joined(caption), &BlockKind::Caption, parent.to_owned());
+        self.texts.get(at).map(|text| Ref { target: text.node.self_ref.clone() })
     }
 
     fn text(
@@ -377,4 +399,31 @@ impl Document {
 
 fn points(lines: &[(usize, &Line)]) -> Vec<Point> {
     lines.iter().flat_map(|(_, line)| line.quad.0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::{Value, json};
+
+    use crate::captions::tests::page;
+    use crate::sample;
+
+    #[test]
+    fn an_object_names_its_caption() {
+        let document = sample::document_of(vec![page(&["c1", "t", "c3", "t", "f", "c4"])]);
+        let bytes = crate::document(&super::Docling, &document).unwrap();
+        let value: Value = serde_json::from_slice(&bytes).unwrap();
+        let items = |list: &str| value[list].as_array().unwrap().clone();
+        let objects = [items("tables"), items("pictures")].concat();
+        let texts: Vec<Value> = items("texts");
+        for (object, caption) in objects.iter().zip(["text 0", "text 2", "text 5"]) {
+            let target = object["captions"][0]["$ref"].as_str().unwrap();
+            let text = texts.iter().find(|text| text["self_ref"] == target).unwrap();
+            assert_eq!((&text["text"], &text["label"]), (&json!(caption), &json!("caption")));
+            assert_eq!(text["parent"]["$ref"], object["self_ref"]);
+            assert_eq!(object["children"], json!([{ "$ref": target }]));
+        }
+        assert_eq!(value["body"]["children"].as_array().unwrap().len(), 3);
+    }
 }

@@ -3,13 +3,15 @@
 //!
 //! docling-core reads it (`DoclingDocument.load_from_doctags`). The markup has no escapes: a `<` that could begin a tag is
 //! followed by a space. Lines of code keep their breaks. Headers, footers and page numbers are elements of their own; the text
-//! of a figure follows it, because the element holds nothing but its place. A failed page is a page without elements.
+//! of a figure follows it, because the element holds nothing but its place and its caption. A failed page is a page without
+//! elements.
 
 use std::fmt::Write as _;
 use std::io::Write;
 
-use lector_core::{BlockKind, BlockView, DocumentView, Line, PageView, Point, Size, Table, Transcript};
+use lector_core::{BlockKind, BlockView, Cell, DocumentView, Line, PageView, Point, Size, Table, Transcript};
 
+use crate::captions::Captions;
 use crate::grid::{Grid, Slot};
 use crate::joined::{joined, joined_or_rows, spaced};
 use crate::layout::{corners, edges};
@@ -90,32 +92,35 @@ struct Page {
 
 fn of_page(transcript: &Transcript) -> String {
     let mut page = Page { out: String::new(), size: transcript.size, list: None };
-    for view in transcript.block_views() {
-        page.block(&view);
+    let views = transcript.block_views();
+    let captions = Captions::of(&views);
+    for (at, view) in views.iter().enumerate().filter(|(at, _)| !captions.has(*at)) {
+        page.block(view, captions.of_object(at).and_then(|own| views.get(own)));
     }
     page.end_list();
     page.out
 }
 
 impl Page {
-    fn block(&mut self, view: &BlockView<'_>) {
+    fn block(&mut self, view: &BlockView<'_>, caption: Option<&BlockView<'_>>) {
         let kind = view.block.map_or(&BlockKind::Text, |block| &block.kind);
         let points = corners(view);
         if *kind == BlockKind::ListItem {
             return self.list_item(&points, &joined(view));
         }
         self.end_list();
+        let caption = caption.map(|own| self.caption(own)).unwrap_or_default();
         let table = view.block.and_then(|block| block.table.as_ref());
         match kind {
             BlockKind::Table if table.is_some() => {
                 if let Some(table) = table {
                     let rows = otsl(table);
-                    self.element("otsl", &points, &rows);
+                    self.element("otsl", &points, &format!("{caption}{rows}"));
                 }
                 self.rest(&view.lines_outside_cells());
             }
             BlockKind::Figure => {
-                self.element("picture", &points, "");
+                self.element("picture", &points, &caption);
                 self.rest(&view.lines);
             }
             BlockKind::Code => {
@@ -129,6 +134,8 @@ impl Page {
                 );
             }
             kind => {
+                // Of a table without a grid.
+                self.out.push_str(&caption);
                 let text = plain(&joined_or_rows(view));
                 self.text(&tag(kind), &points, &text, !text.is_empty());
             }
@@ -168,6 +175,14 @@ impl Page {
     fn text(&mut self, tag: &str, points: &[Point], text: &str, any: bool) {
         if any {
             self.element(tag, points, text);
+        }
+    }
+
+    /// Returns the caption of a table or a figure, for its element.
+    fn caption(&self, view: &BlockView<'_>) -> String {
+        match plain(&joined(view)) {
+            text if text.is_empty() => String::new(),
+            text => format!("<caption>{}{text}</caption>\n", self.place(&corners(view))),
         }
     }
 
@@ -228,9 +243,7 @@ fn otsl(table: &Table) -> String {
                     };
                     write!(out, "<{token}>{}", plain(&one_line(&cell.text)))
                 }
-                Slot::Covered => {
-                    write!(out, "<{}>", covered(table, row, column))
-                }
+                Slot::Covered(cell) => write!(out, "<{}>", covered(cell, row, column)),
                 Slot::Empty => write!(out, "<ecel>"),
             };
         }
@@ -240,16 +253,11 @@ fn otsl(table: &Table) -> String {
 }
 
 /// Returns the token of a slot that a cell covers.
-fn covered(table: &Table, row: u32, column: u32) -> &'static str {
-    let covers = |first: u32, span: u32, at: u32| (first..first.saturating_add(span.max(1))).contains(&at);
-    let cell =
-        table.cells.iter().rev().find(|cell| {
-            covers(cell.row, cell.row_span, row) && covers(cell.column, cell.column_span, column)
-        });
-    match cell.map(|cell| (cell.row < row, cell.column < column)) {
-        Some((true, true)) => "xcel",
-        Some((true, false)) => "ucel",
-        _ => "lcel",
+fn covered(cell: &Cell, row: u32, column: u32) -> &'static str {
+    match (cell.row < row, cell.column < column) {
+        (true, true) => "xcel",
+        (true, false) => "ucel",
+        (false, _) => "lcel",
     }
 }
 
@@ -271,6 +279,7 @@ fn plain(text: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+    use crate::captions::tests::page;
     use crate::{by_name, document, sample};
 
     fn text(document_of: &lector_core::DocumentResult) -> String {
@@ -304,5 +313,35 @@ mod tests {
         assert_eq!(plain("a < b <text> </text> <_x_> 1<2"), "a < b < text> < /text> < _x_> 1<2");
         let tags = text(&sample::document_of(vec![sample::every_kind()]));
         assert!(tags.contains("Parts & < pieces>"), "{tags}");
+    }
+    #[test]
+    fn a_caption_is_in_the_element_of_its_object() {
+        let tags = of_page(&page(&["c1", "t", "c3", "t", "f", "c4"]));
+        let parts: Vec<&str> = tags.split_inclusive("</otsl>\n").collect();
+        for (part, at) in parts.iter().zip([0, 2]) {
+            let caption = format!("text {at}</caption>\n<fcel>cell {}<nl></otsl>", at + 1);
+            assert!(part.starts_with("<otsl>") && part.contains(&caption), "{tags}");
+        }
+        assert!(
+            parts[2].starts_with("<picture>") && parts[2].ends_with("text 5</caption>\n</picture>\n"),
+            "{tags}"
+        );
+    }
+
+    /// With a look at all cells for each covered slot, this is 4e10 steps.
+    #[test]
+    fn a_table_of_many_wide_cells_takes_steps_by_its_slots() {
+        let cell = |at: u32| Cell {
+            row: 0,
+            column: 2 * at,
+            row_span: 1,
+            column_span: 2,
+            header: false,
+            quad: lector_core::Quad::default(),
+            text: String::new(),
+            lines: Vec::new(),
+        };
+        let table = Table { rows: 1, columns: 600_000, cells: (0..300_000).map(cell).collect() };
+        assert_eq!(otsl(&table).matches("<ecel><lcel>").count(), 300_000);
     }
 }

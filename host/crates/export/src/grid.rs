@@ -10,7 +10,7 @@ pub(crate) enum Slot<'a> {
     /// The first slot of a cell.
     Cell(&'a Cell),
     /// Another slot of a cell that spans several.
-    Covered,
+    Covered(&'a Cell),
     /// No cell.
     Empty,
 }
@@ -20,7 +20,7 @@ pub(crate) enum Slot<'a> {
 pub(crate) struct Grid<'a> {
     pub(crate) rows: u32,
     pub(crate) columns: u32,
-    cells: BTreeMap<(u32, u32), Option<&'a Cell>>,
+    cells: BTreeMap<(u32, u32), &'a Cell>,
 }
 
 impl<'a> Grid<'a> {
@@ -30,8 +30,7 @@ impl<'a> Grid<'a> {
             let last = |first: u32, span: u32, most: u32| first.saturating_add(span.max(1)).min(most);
             for row in cell.row..last(cell.row, cell.row_span, table.rows) {
                 for column in cell.column..last(cell.column, cell.column_span, table.columns) {
-                    let first = (row, column) == (cell.row, cell.column);
-                    cells.insert((row, column), first.then_some(cell));
+                    cells.insert((row, column), cell);
                 }
             }
         }
@@ -40,8 +39,8 @@ impl<'a> Grid<'a> {
 
     pub(crate) fn slot(&self, row: u32, column: u32) -> Slot<'a> {
         match self.cells.get(&(row, column)) {
-            Some(Some(cell)) => Slot::Cell(cell),
-            Some(None) => Slot::Covered,
+            Some(cell) if (row, column) == (cell.row, cell.column) => Slot::Cell(cell),
+            Some(cell) => Slot::Covered(cell),
             None => Slot::Empty,
         }
     }
@@ -51,9 +50,15 @@ impl<'a> Grid<'a> {
         (0..self.columns).map(move |column| self.slot(row, column))
     }
 
+    /// Returns the cells in the order of their first slots, row by row.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = &'a Cell> + '_ {
+        let is_first = |&(place, cell): &(&(u32, u32), &&'a Cell)| *place == (cell.row, cell.column);
+        self.cells.iter().filter(is_first).map(|(_, cell)| *cell)
+    }
+
     /// Returns whether a cell spans more than one slot.
     pub(crate) fn has_spans(&self) -> bool {
-        self.cells.values().flatten().any(|cell| cell.row_span > 1 || cell.column_span > 1)
+        self.cells.values().any(|cell| cell.row_span > 1 || cell.column_span > 1)
     }
 
     /// Returns whether all cells of the row are header cells, and there is one.

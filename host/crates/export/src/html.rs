@@ -1,6 +1,7 @@
 //! HTML: semantic elements without style or script. Every page is a `section`.
 //!
-//! A caption that follows or precedes a figure or a table in reading order is its `figcaption`. The model has no
+//! The caption of a figure or a table is its `figcaption` (`captions.rs`), in the place that reading order gives it: before or
+//! after the object. Headers, footers and page numbers are `header` and `footer` elements. The model has no
 //! language, so there is no attribute `lang`; blocks whose lines run from right to left have `dir="rtl"`.
 
 use std::fmt::Write as _;
@@ -8,6 +9,7 @@ use std::io::Write;
 
 use lector_core::{BlockKind, BlockView, Direction, DocumentView, Line, PageView, Table, Transcript};
 
+use crate::captions::Captions;
 use crate::grid::{Grid, Slot};
 use crate::joined::{joined, rows, spaced};
 use crate::list::{Marker, split};
@@ -94,15 +96,12 @@ impl List {
 
 fn of_page(page: &Transcript) -> String {
     let views = page.block_views();
-    let is = |at: usize, test: fn(&BlockKind) -> bool| {
-        views.get(at).and_then(|view| view.block).is_some_and(|block| test(&block.kind))
-    };
-    let is_caption = |kind: &BlockKind| *kind == BlockKind::Caption;
-    let has_caption = |kind: &BlockKind| matches!(kind, BlockKind::Figure | BlockKind::Table);
+    let captions = Captions::of(&views);
     let (mut out, mut list) = (String::new(), List::None);
-    let mut at = 0;
-    while let Some(view) = views.get(at) {
-        at += 1;
+    for (at, view) in views.iter().enumerate() {
+        if captions.has(at) {
+            continue;
+        }
         if let Some((next, item)) = list_item(view) {
             if next != list {
                 out.push_str(list.close());
@@ -113,15 +112,13 @@ fn of_page(page: &Transcript) -> String {
             continue;
         }
         out.push_str(std::mem::replace(&mut list, List::None).close());
-        if is(at - 1, has_caption) {
-            let caption = views.get(at).filter(|_| is(at, is_caption)).map(caption);
-            at += usize::from(caption.is_some());
-            out.push_str(&figure(view, "", &caption.unwrap_or_default()));
-        } else if is(at - 1, is_caption) && is(at, has_caption) && !is(at + 1, is_caption) {
-            if let Some(body) = views.get(at) {
-                out.push_str(&figure(body, &caption(view), ""));
-            }
-            at += 1;
+        if view.block.is_some_and(|block| matches!(block.kind, BlockKind::Figure | BlockKind::Table)) {
+            let own = captions.of_object(at).and_then(|own| Some((own < at, caption(views.get(own)?))));
+            out.push_str(&match own {
+                Some((true, caption)) => figure(view, &caption, ""),
+                Some((false, caption)) => figure(view, "", &caption),
+                None => figure(view, "", ""),
+            });
         } else {
             out.push_str(&block(view));
         }
@@ -212,7 +209,7 @@ pub(crate) fn table(table: &Table) -> String {
         out.push_str("<tr>");
         for slot in grid.row(row) {
             match slot {
-                Slot::Covered => {}
+                Slot::Covered(_) => {}
                 Slot::Empty => out.push_str("<td></td>"),
                 Slot::Cell(cell) => {
                     let (name, scope) = match (cell.header, row < headers) {
@@ -240,4 +237,23 @@ pub(crate) fn table(table: &Table) -> String {
     });
     out.push_str("</table>\n");
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::captions::tests::page;
+
+    #[test]
+    fn a_caption_is_in_the_figure_of_its_table() {
+        let table = |at: u32| format!("<table>\n<tbody>\n<tr><td>cell {at}</td></tr>\n</tbody>\n</table>\n");
+        let caption = |at: u32| format!("<figcaption>text {at}</figcaption>\n");
+        let html = of_page(&page(&["c1", "t", "c3", "t"]));
+        let figures =
+            [(0, 1), (2, 3)].map(|(a, b)| format!("<figure>\n{}{}</figure>\n", caption(a), table(b)));
+        assert_eq!(html, figures.concat());
+        let html = of_page(&page(&["f", "p", "c0"]));
+        assert_eq!(html, format!("<figure>\n{}</figure>\n<p>text 1</p>\n", caption(2)));
+        assert!(of_page(&page(&["c1", "t", "c1"])).contains("<p class=\"caption\">text 2</p>"));
+    }
 }

@@ -13,12 +13,18 @@ use crate::xml::one_line;
 struct Properties {
     text: Option<String>,
     rows: bool,
+    caption_of: Option<u32>,
 }
 
 fn properties(view: &BlockView<'_>) -> Properties {
     let properties = view.block.and_then(|block| block.properties.as_deref());
     // A member of another type is another guest's own.
     properties.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+}
+
+/// Returns the id of the block that a caption belongs to, where the guest states it.
+pub(crate) fn caption_of(view: &BlockView<'_>) -> Option<u32> {
+    properties(view).caption_of
 }
 
 /// Returns the text of a block on one line.

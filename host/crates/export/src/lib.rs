@@ -11,6 +11,7 @@
 
 mod accept;
 mod alto;
+mod captions;
 mod chunks;
 mod csv;
 mod docling;

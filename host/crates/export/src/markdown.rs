@@ -1,12 +1,16 @@
 //! Markdown (GitHub Flavored): headings, lists, tables, code and paragraphs, a rule between pages.
 //!
 //! Headers, footers and page numbers are left out. A table is a pipe table, or HTML where cells span or where more than
-//! one row is a header. A footnote is a paragraph: readers drop a footnote definition without a reference, and the
+//! one row is a header. URLs and e-mail addresses stay as they are (`markdown/escape.rs`). A footnote is a paragraph: readers drop a footnote definition without a reference, and the
 //! model does not state the reference. Words that are hyphenated at the end of a line stay so unless the guest joins them
 //! (see `joined.rs`): the format cannot determine whether the hyphen belongs to the word.
 
+mod escape;
+pub(crate) mod places;
+
 use std::fmt::Write as _;
 use std::io::Write;
+use std::ops::Range;
 
 use lector_core::{BlockKind, BlockView, DocumentView, PageView, Table, Transcript};
 
@@ -15,6 +19,7 @@ use crate::joined::{joined, rows, spaced};
 use crate::list::{Marker, split};
 use crate::xml::one_line;
 use crate::{ExportError, Format, Info, Several, Writer, html};
+use escape::escape;
 
 static INFO: Info = Info {
     name: "markdown",
@@ -62,7 +67,7 @@ impl Writer for MarkdownWriter {
         match page.outcome {
             Ok(transcript) => Ok(out.write_all(of_page(transcript).as_bytes())?),
             Err(fault) => {
-                let (number, message) = (u64::from(page.index) + 1, escape(&one_line(&fault.message)));
+                let (number, message) = (u64::from(page.index) + 1, escape(&one_line(&fault.message), false));
                 Ok(writeln!(out, "*Page {number} was not read: {message}*")?)
             }
         }
@@ -71,11 +76,18 @@ impl Writer for MarkdownWriter {
 
 /// Returns one page. It ends in a line feed unless it is empty.
 pub(crate) fn of_page(page: &Transcript) -> String {
+    written(page, |_, _, _| {})
+}
+
+/// Returns one page, and reports each block with the text so far and the block's place in it, which is empty for a block that
+/// is left out.
+fn written(page: &Transcript, mut report: impl FnMut(&BlockView<'_>, &str, Range<usize>)) -> String {
     let mut out = String::new();
     let mut previous = Kind::Other;
     for view in page.block_views() {
         let (text, kind) = block(&view);
         if text.is_empty() {
+            report(&view, &out, out.len()..out.len());
             continue;
         }
         // The items of a list are not divided, so that the list stays tight.
@@ -83,7 +95,9 @@ pub(crate) fn of_page(page: &Transcript) -> String {
         if !out.is_empty() && !is_next_item {
             out.push('\n');
         }
+        let start = out.len();
         out.push_str(&text);
+        report(&view, &out, start..out.len());
         previous = kind;
     }
     out
@@ -136,8 +150,7 @@ fn block(view: &BlockView<'_>) -> (String, Kind) {
 
 fn heading(level: u8, text: &str) -> String {
     let marks = "#".repeat(usize::from(level.clamp(1, 6)));
-    // A reader drops number signs at the end.
-    format!("{marks} {}", escape(text).replace('#', "\\#"))
+    format!("{marks} {}", escape(text, true))
 }
 
 /// Returns the lines between fences that are longer than every run of grave accents in them.
@@ -169,8 +182,8 @@ fn table(table: &Table) -> String {
     }
     let row = |row: u32| {
         let cells = grid.row(row).map(|slot| match slot {
-            Slot::Cell(cell) => escape(&one_line(&cell.text)),
-            Slot::Covered | Slot::Empty => String::new(),
+            Slot::Cell(cell) => escape(&one_line(&cell.text), false),
+            Slot::Covered(_) | Slot::Empty => String::new(),
         });
         cells.fold("|".to_owned(), |mut line, cell| {
             // Cannot fail: the output is a string.
@@ -186,7 +199,7 @@ fn table(table: &Table) -> String {
 
 /// Escapes a paragraph so that Markdown readers interpret it as plain text.
 fn paragraph(text: &str) -> String {
-    let escaped = escape(text);
+    let escaped = escape(text, false);
     let first = escaped.chars().next();
     let digits = escaped.bytes().take_while(u8::is_ascii_digit).count();
     match first {
@@ -200,13 +213,5 @@ fn paragraph(text: &str) -> String {
     }
 }
 
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '&' | '~') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out
-}
+#[cfg(test)]
+mod tests;

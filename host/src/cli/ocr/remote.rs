@@ -13,15 +13,14 @@ use serde_json::Value;
 
 use super::super::failure::Failure;
 use super::super::files::{bytes_of, name_of};
-use super::super::guest_options;
 use super::super::lines::Lines;
+use super::super::reading_options::PASSWORD;
 use super::super::server_client::Server;
 use super::super::terminal;
 use super::output::Output;
 use super::progress::Progress;
 use super::request::{Read, Request, report};
 use crate::config::ClientConfig;
-use lector_core::TextLayerPolicy;
 
 /// Concurrent requests: enough to keep a server busy while one of them uploads.
 const AT_ONCE: usize = 4;
@@ -29,7 +28,6 @@ const AT_ONCE: usize = 4;
 pub(in crate::cli) const FILE_BYTES_MAX: u64 = 2 << 30;
 /// Header with the number of failed pages; plain formats cannot contain it.
 const PAGES_FAILED: &str = "x-lector-pages-failed";
-const PASSWORD: &str = "x-document-password";
 
 /// Reads all files on the server and writes their results in order. Returns whether anything failed.
 pub(super) async fn read_all(
@@ -82,7 +80,7 @@ impl Remote<'_> {
     /// Returns the document in the requested format, and the number of its pages that were not read.
     async fn ask(&self, file: &Path) -> anyhow::Result<(Vec<u8>, u64)> {
         let bytes = bytes_of(file, FILE_BYTES_MAX).await?;
-        let mut query = self.query();
+        let mut query = self.request.query.clone();
         query.push(("format", self.request.format.info().name.to_owned()));
         // Failed pages are reported separately; the other pages are still wanted.
         query.push(("partial", "true".to_owned()));
@@ -100,7 +98,7 @@ impl Remote<'_> {
             let bytes = bytes_of(file, FILE_BYTES_MAX).await.with_context(|| name_of(file))?;
             form = form.part("file", Part::bytes(bytes).file_name(name_of(file)));
         }
-        let request = self.post("/ocr/batch", &self.query()).multipart(form);
+        let request = self.post("/ocr/batch", &self.request.query).multipart(form);
         let answer = self.server.answer(request).await?;
         let mut events = Lines::of(answer);
         let (mut failed, mut ended) = (false, false);
@@ -127,26 +125,5 @@ impl Remote<'_> {
             Some(password) => request.header(PASSWORD, password.as_bytes()),
             None => request,
         }
-    }
-
-    fn query(&self) -> Vec<(&'static str, String)> {
-        let Request { pages_text, options, languages, guest_options, deployment, .. } = self.request;
-        let text_layer = options.text_layer.map(|policy| match policy {
-            TextLayerPolicy::Auto => "auto",
-            TextLayerPolicy::Never => "never",
-            TextLayerPolicy::Only => "only",
-        });
-        // The server adds them for a format that needs them.
-        let words = (options.words && !self.request.format.info().needs_words).then(|| "true".to_owned());
-        let options = [
-            ("pages", pages_text.clone()),
-            ("dpi", options.dpi.map(|dpi| dpi.to_string())),
-            ("text_layer", text_layer.map(str::to_owned)),
-            ("words", words),
-            ("languages", (!languages.is_empty()).then(|| languages.join(","))),
-            ("guest_options", guest_options::query(guest_options)),
-            ("deployment", deployment.as_ref().map(ToString::to_string)),
-        ];
-        options.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 }

@@ -13,13 +13,13 @@ use super::progress::Progress;
 pub(super) struct Request {
     pub(super) format: &'static dyn Format,
     pub(super) pages: PageSelection,
-    /// The selection of pages as given, for a server.
-    pub(super) pages_text: Option<String>,
     pub(super) options: PageRequest,
     pub(super) languages: Vec<String>,
     pub(super) guest_options: Map<String, Value>,
     pub(super) deployment: Option<DeploymentName>,
     pub(super) password: Option<String>,
+    /// The same options for a server, but for the format and the password.
+    pub(super) query: Vec<(&'static str, String)>,
 }
 
 /// The outcome of one document.

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use lector_core::{BlockKind, BlockView, Quad, Transcript};
-use lector_export::parts;
+use lector_export::parts::{self, LinePlace};
 use serde_json::{Value, json};
 
 use super::super::reading::{Reading, confidence};
-use super::spans::{Finder, Span, Unit};
+use super::spans::{Ruler, Span, Unit};
 
 /// The text between two pages in Markdown.
 const PAGE_BREAK: &str = "\n<!-- PageBreak -->\n\n";
@@ -47,13 +47,15 @@ pub(super) fn json(reading: &Reading, labels: &BTreeMap<String, String>) -> Valu
         };
         content.push_str(separator);
         units += unit.count(separator);
-        let text = if markdown { parts::page_markdown(page) } else { page_text(page) };
+        let (text, places) = if markdown { parts::placed_markdown(page) } else { placed_text(page) };
         let scale = Scale { in_inches: reading.is_pdf(), dpi: page.dpi };
         let number = u64::from(index) + 1;
         let span = Span { offset: units, length: unit.count(&text) };
-        let mut finder = Finder::new(&text, unit, units);
-        let lines: Vec<Span> = page.lines.iter().map(|line| finder.next(&line.text)).collect();
-        pages.push(page_json(number, page, scale, span, &lines, unit));
+        let ruler = Ruler::new(&text, unit, units);
+        let lines: Vec<Span> = places.iter().map(|place| ruler.span(&place.range)).collect();
+        let words: Vec<Span> =
+            places.iter().flat_map(|place| &place.words).map(|word| ruler.span(word)).collect();
+        pages.push(page_json(number, page, scale, span, &lines, &words));
         for view in page.block_views() {
             paragraphs.extend(paragraph(number, &view, scale, &lines));
             if layout {
@@ -79,26 +81,40 @@ pub(super) fn json(reading: &Reading, labels: &BTreeMap<String, String>) -> Valu
     })
 }
 
-/// Returns the lines of a page.
-fn page_text(page: &Transcript) -> String {
-    page.lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>().join("\n")
+/// Returns the lines of a page, and their places.
+fn placed_text(page: &Transcript) -> (String, Vec<LinePlace>) {
+    let (mut text, mut places) = (String::new(), Vec::with_capacity(page.lines.len()));
+    for line in &page.lines {
+        if !places.is_empty() {
+            text.push('\n');
+        }
+        let start = text.len();
+        text.push_str(&line.text);
+        let words = parts::places_in(&line.text, [line]).into_iter().flat_map(|place| place.words);
+        let words = words.map(|word| start + word.start..start + word.end).collect();
+        places.push(LinePlace { range: start..text.len(), words });
+    }
+    (text, places)
 }
 
-fn page_json(number: u64, page: &Transcript, scale: Scale, span: Span, lines: &[Span], unit: Unit) -> Value {
-    let mut words = Vec::new();
-    for (line, span) in page.lines.iter().zip(lines) {
-        let mut finder = Finder::new(&line.text, unit, span.offset);
-        words.extend(line.words.iter().map(|word| {
-            // In a line that was not found, no word has a place.
-            let found = if span.length > 0 { finder.next(&word.text) } else { *span };
-            json!({
-                "content": word.text,
-                "polygon": scale.polygon(&word.quad),
-                "confidence": confidence(word.confidence),
-                "span": found.json(),
-            })
-        }));
-    }
+/// Returns a page; `lines` and `words` are the places of all its lines and words, in order.
+fn page_json(
+    number: u64,
+    page: &Transcript,
+    scale: Scale,
+    span: Span,
+    lines: &[Span],
+    words: &[Span],
+) -> Value {
+    let words = page.lines.iter().flat_map(|line| &line.words).zip(words).map(|(word, span)| {
+        json!({
+            "content": word.text,
+            "polygon": scale.polygon(&word.quad),
+            "confidence": confidence(word.confidence),
+            "span": span.json(),
+        })
+    });
+    let words: Vec<Value> = words.collect();
     let lines = page.lines.iter().zip(lines).map(|(line, span)| {
         json!({ "content": line.text, "polygon": scale.polygon(&line.quad), "spans": [span.json()] })
     });
@@ -188,4 +204,50 @@ fn table(number: u64, view: &BlockView<'_>, scale: Scale, lines: &[Span]) -> Opt
         "boundingRegions": region(number, &block.quad, scale),
         "spans": Span::around(own).map(Span::json).into_iter().collect::<Vec<_>>(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use lector_core::{Block, Line, Size, Word};
+
+    use super::*;
+
+    #[test]
+    fn the_places_of_lines_and_words_are_their_own() {
+        let mut page = Transcript::blank(Size { width: 20, height: 20 }, 72.0);
+        let blocks = [
+            (BlockKind::PageNumber, "2"),
+            (BlockKind::Text, "é *One line"),
+            (BlockKind::Header, "One"),
+            (BlockKind::Text, "of 2024"),
+        ];
+        for ((kind, text), id) in blocks.into_iter().zip(0..) {
+            let word = |text: &str| Word { text: text.to_owned(), confidence: 0.5, quad: Quad::default() };
+            let words = text.split(' ').map(word).collect();
+            page.lines.push(Line { block_id: id, words, ..Line::new(text, 0.9, Quad::default()) });
+            let quad = Quad::default();
+            page.blocks.push(Block { id, kind, quad, confidence: 1.0, table: None, properties: None });
+        }
+        for (placed, furniture) in [(placed_text(&page), true), (parts::placed_markdown(&page), false)] {
+            let (text, places) = placed;
+            let ruler = Ruler::new(&text, Unit::CodePoint, 0);
+            let letters: Vec<char> = text.chars().collect();
+            let read = |span: Span| {
+                letters[span.offset..span.offset + span.length]
+                    .iter()
+                    .filter(|c| **c != '\\')
+                    .collect::<String>()
+            };
+            for (line, place) in page.lines.iter().zip(&places) {
+                let is_read = furniture || [1, 3].contains(&line.block_id);
+                let expect = |text: &str| if is_read { text.to_owned() } else { String::new() };
+                assert_eq!(read(ruler.span(&place.range)), expect(&line.text), "{text}");
+                for (word, place) in line.words.iter().zip(&place.words) {
+                    assert_eq!(read(ruler.span(place)), expect(&word.text), "{text}");
+                }
+            }
+            assert!(places.iter().map(|place| place.range.start).is_sorted());
+        }
+    }
 }

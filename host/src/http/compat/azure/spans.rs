@@ -1,5 +1,7 @@
 //! Places in the content of a document, in the unit that the client asks for.
 
+use std::ops::Range;
+
 use serde_json::{Value, json};
 
 /// The unit of offsets and lengths.
@@ -45,9 +47,12 @@ impl Span {
         json!({ "offset": self.offset, "length": self.length })
     }
 
-    /// Returns the place from the first to the last of `spans`.
+    /// Returns the place from the first to the last of `spans`, of those that the content has if there is one.
     pub(super) fn around(spans: impl IntoIterator<Item = Self>) -> Option<Self> {
         spans.into_iter().reduce(|a, b| {
+            if a.length == 0 || b.length == 0 {
+                return if a.length == 0 { b } else { a };
+            }
             let offset = a.offset.min(b.offset);
             let end = (a.offset + a.length).max(b.offset + b.length);
             Self { offset, length: end - offset }
@@ -55,29 +60,40 @@ impl Span {
     }
 }
 
-/// Finds the places of texts that follow each other.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Finder<'a> {
+/// Bytes between two places whose offset is known.
+const STEP_BYTES: usize = 1024;
+
+/// Turns places in a text in bytes into places in the content.
+#[derive(Debug)]
+pub(super) struct Ruler<'a> {
     text: &'a str,
     unit: Unit,
-    offset: usize,
+    /// The offsets in the content of every [`STEP_BYTES`] of the text.
+    steps: Vec<usize>,
 }
 
-impl<'a> Finder<'a> {
-    /// Makes a finder in `text`, which begins at `offset` of the content.
+impl<'a> Ruler<'a> {
+    /// Makes a ruler for `text`, which begins at `offset` of the content.
     pub(super) fn new(text: &'a str, unit: Unit, offset: usize) -> Self {
-        Self { text, unit, offset }
+        let (mut steps, mut at, mut offset) = (vec![offset], 0, offset);
+        while at < text.len() {
+            let next = text.floor_char_boundary(steps.len() * STEP_BYTES);
+            offset += unit.count(text.get(at..next).unwrap_or_default());
+            steps.push(offset);
+            at = next;
+        }
+        Self { text, unit, steps }
     }
 
-    /// Returns the next place of a text. A text that is not found, because Markdown escapes it, has no length.
-    pub(super) fn next(&mut self, part: &str) -> Span {
-        let Some((before, after)) = self.text.split_once(part).filter(|_| !part.is_empty()) else {
-            return Span { offset: self.offset, length: 0 };
-        };
-        let span = Span { offset: self.offset + self.unit.count(before), length: self.unit.count(part) };
-        self.offset = span.offset + span.length;
-        self.text = after;
-        span
+    pub(super) fn span(&self, range: &Range<usize>) -> Span {
+        let offset = self.offset(range.start);
+        Span { offset, length: self.offset(range.end).saturating_sub(offset) }
+    }
+
+    fn offset(&self, at: usize) -> usize {
+        let step = at / STEP_BYTES;
+        let before = self.text.get(self.text.floor_char_boundary(step * STEP_BYTES)..at).unwrap_or_default();
+        self.steps.get(step).copied().unwrap_or_default() + self.unit.count(before)
     }
 }
 
@@ -88,16 +104,31 @@ mod tests {
 
     #[test]
     fn places_in_each_unit() {
+        let text = "𝔸 b\nb c";
         let check = |unit: Unit, expect: [(usize, usize); 3]| {
-            let mut finder = Finder::new("𝔸 b\nb c", unit, 10);
-            let found = ["b", "b", "c"].map(|part| finder.next(part));
+            let ruler = Ruler::new(text, unit, 10);
+            let found = [5..6, 7..8, 8..10].map(|range| ruler.span(&range));
             assert_eq!(found.map(|span| (span.offset, span.length)), expect, "{unit:?}");
-            assert_eq!(finder.next("z").length, 0);
         };
-        check(Unit::CodePoint, [(12, 1), (14, 1), (16, 1)]);
-        check(Unit::Utf16, [(13, 1), (15, 1), (17, 1)]);
+        check(Unit::CodePoint, [(12, 1), (14, 1), (15, 2)]);
+        check(Unit::Utf16, [(13, 1), (15, 1), (16, 2)]);
         let spans = [Span { offset: 5, length: 2 }, Span { offset: 1, length: 1 }];
         assert_eq!(Span::around(spans), Some(Span { offset: 1, length: 6 }));
+        // What the content does not have does not widen the place of what it has.
+        let spans = [Span { offset: 5, length: 2 }, Span { offset: 1, length: 0 }];
+        assert_eq!(Span::around(spans), Some(Span { offset: 5, length: 2 }));
+        assert_eq!(Span::around([Span { offset: 4, length: 0 }]), Some(Span { offset: 4, length: 0 }));
         assert_eq!(Unit::parse("utf16CodeUnit"), Some(Unit::Utf16));
+    }
+
+    #[test]
+    fn a_long_text_is_measured_from_the_nearest_step() {
+        let text = "é𝔸x".repeat(3 * STEP_BYTES);
+        for unit in [Unit::CodePoint, Unit::Utf16] {
+            let ruler = Ruler::new(&text, unit, 7);
+            for (at, _) in text.char_indices().chain([(text.len(), 'x')]).step_by(101) {
+                assert_eq!(ruler.offset(at), 7 + unit.count(&text[..at]), "{at}");
+            }
+        }
     }
 }

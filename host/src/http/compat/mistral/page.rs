@@ -1,7 +1,7 @@
 //! A page as Mistral's clients read it.
 
-use lector_core::{BlockKind, BlockView, Transcript};
-use lector_export::parts;
+use lector_core::{BlockKind, BlockView, Line, Transcript, Word};
+use lector_export::parts::{self, LinePlace};
 use serde_json::{Map, Value, json};
 
 use super::super::reading::{bounds, confidence};
@@ -10,26 +10,36 @@ use super::request::{Look, TableFormat};
 /// Returns a page. `index` counts from 0.
 pub(super) fn json(index: u32, page: &Transcript, look: Look) -> Value {
     let views = page.block_views();
+    let of_kind = |wanted: fn(&BlockKind) -> bool| {
+        views.iter().filter(move |view| view.block.is_some_and(|block| wanted(&block.kind)))
+    };
+    let is_header: fn(&BlockKind) -> bool = |kind| *kind == BlockKind::Header;
+    let is_footer: fn(&BlockKind) -> bool = |kind| matches!(kind, BlockKind::Footer | BlockKind::PageNumber);
     let text_of = |wanted: fn(&BlockKind) -> bool| {
-        let parts = views.iter().filter(|view| view.block.is_some_and(|block| wanted(&block.kind)));
-        let parts: Vec<String> = parts.map(parts::block_text).filter(|text| !text.is_empty()).collect();
+        let parts: Vec<String> =
+            of_kind(wanted).map(parts::block_text).filter(|text| !text.is_empty()).collect();
         parts.join("\n\n")
     };
-    let header = text_of(|kind| *kind == BlockKind::Header);
-    let footer = text_of(|kind| matches!(kind, BlockKind::Footer | BlockKind::PageNumber));
-    let body = parts::page_markdown(page);
+    let header = text_of(is_header);
+    let footer = text_of(is_footer);
     // Headers and footers are a part of the text unless the client asks for them apart.
-    let markdown = [
-        if look.extract_header { "" } else { &header },
-        body.trim_end(),
-        if look.extract_footer { "" } else { &footer },
-    ];
-    let markdown: Vec<&str> = markdown.into_iter().filter(|part| !part.is_empty()).collect();
-    let markdown = markdown.join("\n\n");
+    let mut placed = Placed::default();
+    let lines_of =
+        |wanted: fn(&BlockKind) -> bool| of_kind(wanted).flat_map(|view| view.lines.iter().copied());
+    if !look.extract_header {
+        let lines: Vec<&Line> = lines_of(is_header).map(|(_, line)| line).collect();
+        placed.push(&header, &lines, &parts::places_in(&header, lines.iter().copied()));
+    }
+    let (body, places) = parts::placed_markdown(page);
+    placed.push(body.trim_end(), &page.lines.iter().collect::<Vec<_>>(), &places);
+    if !look.extract_footer {
+        let lines: Vec<&Line> = lines_of(is_footer).map(|(_, line)| line).collect();
+        placed.push(&footer, &lines, &parts::places_in(&footer, lines.iter().copied()));
+    }
     let mut members = Map::new();
     members.insert("index".into(), index.into());
     if look.page_scores {
-        members.insert("confidence_scores".into(), scores(page, &markdown, look.word_scores));
+        members.insert("confidence_scores".into(), scores(page, look.word_scores.then_some(&placed)));
     }
     if look.blocks {
         members.insert("blocks".into(), blocks(&views, look));
@@ -47,8 +57,45 @@ pub(super) fn json(index: u32, page: &Transcript, look: Look) -> Value {
         "dimensions".into(),
         json!({ "dpi": dpi, "height": page.size.height, "width": page.size.width }),
     );
-    members.insert("markdown".into(), markdown.into());
+    members.insert("markdown".into(), placed.markdown.into());
     Value::Object(members)
+}
+
+/// The Markdown of a page, and the words in it with their places in bytes.
+#[derive(Default)]
+struct Placed<'a> {
+    markdown: String,
+    words: Vec<(usize, &'a Word)>,
+}
+
+impl<'a> Placed<'a> {
+    /// Adds a part with its lines, after an empty line. A word that the part does not have is left out.
+    fn push(&mut self, part: &str, lines: &[&'a Line], places: &[LinePlace]) {
+        if part.is_empty() {
+            return;
+        }
+        if !self.markdown.is_empty() {
+            self.markdown.push_str("\n\n");
+        }
+        let start = self.markdown.len();
+        self.markdown.push_str(part);
+        let words = lines.iter().zip(places).flat_map(|(line, place)| line.words.iter().zip(&place.words));
+        let found = words.filter(|(_, place)| !place.is_empty());
+        self.words.extend(found.map(|(word, place)| (start + place.start, word)));
+    }
+
+    /// Returns the words in the order of the text, with their offsets in characters.
+    fn word_scores(&self) -> Vec<Value> {
+        let mut words = self.words.clone();
+        words.sort_by_key(|(at, _)| *at);
+        let (mut at, mut characters) = (0, 0);
+        let score = |(start, word): (usize, &Word)| {
+            characters += self.markdown.get(at..start).unwrap_or_default().chars().count();
+            at = start;
+            json!({ "text": word.text, "confidence": confidence(word.confidence), "start_index": characters })
+        };
+        words.into_iter().map(score).collect()
+    }
 }
 
 /// Returns the content of a table in the format that the client asks for.
@@ -152,29 +199,16 @@ fn block_type(kind: &BlockKind) -> &'static str {
     }
 }
 
-/// Returns the confidence of the lines of a page, and of its words with their offsets in the Markdown, in characters.
-fn scores(page: &Transcript, markdown: &str, with_words: bool) -> Value {
+/// Returns the confidence of the lines of a page, and of the words of its text if they are wanted.
+fn scores(page: &Transcript, words: Option<&Placed<'_>>) -> Value {
     let lines = page.lines.iter().map(|line| f64::from(line.confidence.clamp(0.0, 1.0)));
     let (average, least) = average_and_least(lines);
     let mut scores = json!({
         "average_page_confidence_score": average.unwrap_or(1.0),
         "minimum_page_confidence_score": least.unwrap_or(1.0),
     });
-    if with_words {
-        let (mut at, mut characters) = (0, 0);
-        let word = |word: &lector_core::Word| {
-            // A word that Markdown escapes is not found, and has the place of the word before it.
-            let rest = markdown.get(at..).unwrap_or_default();
-            let mut start = characters;
-            if let Some(found) = rest.find(word.text.as_str()) {
-                start += rest.get(..found).unwrap_or_default().chars().count();
-                characters = start + word.text.chars().count();
-                at += found + word.text.len();
-            }
-            json!({ "text": word.text, "confidence": confidence(word.confidence), "start_index": start })
-        };
-        let words: Vec<Value> = page.lines.iter().flat_map(|line| &line.words).map(word).collect();
-        scores["word_confidence_scores"] = words.into();
+    if let Some(placed) = words {
+        scores["word_confidence_scores"] = placed.word_scores().into();
     }
     scores
 }
@@ -182,7 +216,7 @@ fn scores(page: &Transcript, markdown: &str, with_words: bool) -> Value {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use lector_core::{Block, Line, Point, Quad, Size};
+    use lector_core::{Block, Point, Quad, Size};
 
     use super::*;
 
@@ -210,5 +244,42 @@ mod tests {
             (&json!(0.8), &json!(0.7))
         );
         assert_eq!(page["confidence_scores"]["minimum_page_confidence_score"], 0.7);
+    }
+    /// The offsets of words are those of the Markdown, also where a number of the page occurs in its text.
+    #[test]
+    fn words_are_placed_in_the_markdown() {
+        let mut page = Transcript::blank(Size { width: 20, height: 20 }, 72.0);
+        let blocks = [
+            (BlockKind::PageNumber, "2"),
+            (BlockKind::Header, "The *report"),
+            (BlockKind::Text, "é The *report of 2024"),
+        ];
+        for ((kind, text), id) in blocks.into_iter().zip(0..) {
+            let word = |text: &str| Word { text: text.to_owned(), confidence: 0.5, quad: Quad::default() };
+            let words = text.split(' ').map(word).collect();
+            page.lines.push(Line { block_id: id, words, ..Line::new(text, 0.9, Quad::default()) });
+            let quad = Quad::default();
+            page.blocks.push(Block { id, kind, quad, confidence: 1.0, table: None, properties: None });
+        }
+        for (extracted, expect) in [(true, 5), (false, 8)] {
+            let look = Look {
+                extract_header: extracted,
+                extract_footer: extracted,
+                page_scores: true,
+                word_scores: true,
+                ..Look::default()
+            };
+            let page = json(0, &page, look);
+            let markdown: Vec<char> = page["markdown"].as_str().unwrap().chars().collect();
+            let words = page["confidence_scores"]["word_confidence_scores"].as_array().unwrap();
+            assert_eq!(words.len(), expect, "{page}");
+            let mut last = None;
+            for word in words {
+                let at = word["start_index"].as_u64().unwrap() as usize;
+                let text: String = markdown[at..].iter().filter(|c| **c != '\\').collect();
+                assert!(text.starts_with(word["text"].as_str().unwrap()) && Some(at) > last, "{word} {page}");
+                last = Some(at);
+            }
+        }
     }
 }
