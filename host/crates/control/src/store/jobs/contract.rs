@@ -21,7 +21,7 @@ impl Subject {
     async fn reopen(&mut self) {
         self.store = None;
         let end = Instant::now() + SOON;
-        // Work that nobody waits for, such as the deletion of a dropped input, may still hold the folder.
+        // Work that no caller waits for, such as the deletion of a dropped input, may still hold the folder.
         let store = loop {
             match SqliteJobStore::open(self.dir.path(), 0) {
                 Ok(store) => break store,
@@ -428,7 +428,7 @@ async fn an_input_is_deleted_when_its_submission_ends_without_a_job() {
         assert_eq!(store.blobs(), 1, "another submission holds it");
         drop(second);
         store.has_blobs(0).await;
-        // Nobody waits for this addition. Its inputs are held until it is done.
+        // No caller waits for this addition. Its inputs are held until it is done.
         let (job, inputs) = new_job(&*store, "a", &["accepted"]).await;
         let id = job.id.clone();
         drop(store.add(job, inputs));
