@@ -102,7 +102,6 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use clap::Parser as _;
 
-    use super::*;
     use crate::cli::{Cli, Command, jobs};
 
     const FLAGS: &str = "--pages 1-3 --dpi 200 --text-layer never --words --languages ru,en --guest-option a=1 --deployment d a.pdf";

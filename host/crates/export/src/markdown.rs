@@ -1,7 +1,8 @@
 //! Markdown (GitHub Flavored): headings, lists, tables, code and paragraphs, a rule between pages.
 //!
 //! Headers, footers and page numbers are left out. A table is a pipe table, or HTML where cells span or where more than
-//! one row is a header. URLs and e-mail addresses stay as they are (`markdown/escape.rs`). A footnote is a paragraph: readers drop a footnote definition without a reference, and the
+//! one row is a header. URLs and e-mail addresses stay as they are (`markdown/escape.rs`). A footnote is a paragraph: readers drop
+//! a footnote definition without a reference, and the
 //! model does not state the reference. Words that are hyphenated at the end of a line stay so unless the guest joins them
 //! (see `joined.rs`): the format cannot determine whether the hyphen belongs to the word.
 
