@@ -95,7 +95,7 @@ fn searched_part(path: &str, line: &str) -> String {
 
 /// Returns the code of a line, and its comment: two slashes that are not within a literal.
 fn with_comment(line: &str) -> (&str, &str) {
-    let is_outside = |at: &usize| line[..*at].matches('"').count() % 2 == 0;
+    let is_outside = |at: &usize| line[..*at].matches('"').count().is_multiple_of(2);
     let at = line.match_indices("//").map(|(at, _)| at).find(is_outside).unwrap_or(line.len());
     line.split_at(at)
 }

@@ -140,15 +140,15 @@ async fn a_revoked_key_gets_no_further_file_of_a_batch() {
     let whole = form(&[("first.pdf", 2), ("second.pdf", 1), ("third.pdf", 1)]);
     // The head of the second file ends the first one.
     let (sent, rest) = whole.split_at(whole.find("second.pdf").unwrap());
-    let (body, chunks) = futures::channel::mpsc::unbounded::<std::io::Result<String>>();
-    body.unbounded_send(Ok(sent.to_owned())).unwrap();
+    let (mut body, chunks) = futures::channel::mpsc::channel::<std::io::Result<String>>(2);
+    body.try_send(Ok(sent.to_owned())).unwrap();
     let request = app.post("/api/v1/ocr/batch").key(&key);
     let request = request.header("content-type", "multipart/form-data; boundary=b");
     let (answer, ()) = tokio::join!(request.stream(axum::body::Body::from_stream(chunks)).send(), async {
         until("the first file is read", || app.service.status().pages_ok == 2).await;
         let id = key.split('_').nth(1).unwrap();
         app.request(Method::DELETE, &format!("/api/v1/admin/keys/{id}")).key(&admin).send().await.ok();
-        body.unbounded_send(Ok(rest.to_owned())).unwrap();
+        body.try_send(Ok(rest.to_owned())).unwrap();
         drop(body);
     });
     let events = events(&answer);
