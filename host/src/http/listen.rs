@@ -4,11 +4,10 @@
 //! knowledge) are distinguished by their first bytes. A broken connection affects only itself. A connection beyond the
 //! bounds (`connection_table.rs`) may ask for health and readiness, and gets `connections_full` for the rest.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -19,6 +18,7 @@ use futures::FutureExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use lector_core::KeyedLimit;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -145,7 +145,8 @@ async fn accept_all(
     ending: Ending,
     table: ConnectionTable,
 ) -> Drained {
-    let overflow = Overflow::default();
+    // Connections beyond the table that are being answered, by address.
+    let overflow = KeyedLimit::new(OVERFLOW_PER_ADDRESS_MAX, OVERFLOW_MAX);
     let connections = TaskTracker::new();
     let cut_off = CancellationToken::new();
 
@@ -164,7 +165,7 @@ async fn accept_all(
         };
         let Some(slot) = slot else {
             state.metrics.connection_refused();
-            if let Some(guard) = overflow.begin(address) {
+            if let Some(guard) = overflow.take(&address) {
                 connections.spawn(async move {
                     tokio::select! {
                         () = answer_overflow(stream, tls, origin) => {}
@@ -226,39 +227,6 @@ async fn accept_all(
     cut_off.cancel();
     connections.wait().await;
     Drained { cut_off: left }
-}
-
-/// Connections beyond the table that are being answered, by address.
-#[derive(Clone, Debug, Default)]
-struct Overflow(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-struct OverflowGuard {
-    overflow: Overflow,
-    address: IpAddr,
-}
-
-impl Overflow {
-    fn begin(&self, address: IpAddr) -> Option<OverflowGuard> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = counts.get(&address).copied().unwrap_or(0);
-        if own >= OVERFLOW_PER_ADDRESS_MAX || counts.values().sum::<usize>() >= OVERFLOW_MAX {
-            return None;
-        }
-        counts.insert(address, own + 1);
-        Some(OverflowGuard { overflow: self.clone(), address })
-    }
-}
-
-impl Drop for OverflowGuard {
-    fn drop(&mut self) {
-        let mut counts = self.overflow.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = counts.get(&self.address).map_or(0, |own| own.saturating_sub(1));
-        if left == 0 {
-            counts.remove(&self.address);
-        } else {
-            counts.insert(self.address, left);
-        }
-    }
 }
 
 /// Does the handshake of TLS, if there is TLS, until `until` at the latest.

@@ -9,12 +9,12 @@
 //! streams of its key at once. Streams outside of this crate end by the same rule: they hold a [`StreamRight`] and a
 //! [`CountedStream`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use lector_core::{Clock, Fault, Kind, TenantName};
+use lector_core::{Clock, Fault, KeyedLimit, KeyedPlace, Kind, TenantName};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -34,9 +34,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 /// Wakes with every event; the value is its number.
 pub(crate) type Changes = watch::Receiver<u64>;
 
-/// Streams by owner; `None`: administrators.
-type Streams = Arc<Mutex<HashMap<Option<TenantName>, usize>>>;
-
 /// The newest events.
 #[derive(Debug, Default)]
 struct Ring {
@@ -54,7 +51,8 @@ pub(crate) struct AuditEvents {
     /// Number of the newest event, for watchers that wait.
     newest: watch::Sender<u64>,
     closed: CancellationToken,
-    streams: Streams,
+    /// Streams by owner; `None`: administrators.
+    streams: KeyedLimit<Option<TenantName>>,
 }
 
 impl AuditEvents {
@@ -65,7 +63,7 @@ impl AuditEvents {
             ring: Arc::new(Mutex::new(ring)),
             newest: watch::channel(newest).0,
             closed: CancellationToken::new(),
-            streams: Streams::default(),
+            streams: KeyedLimit::new(STREAMS_MAX, usize::MAX),
         }
     }
 
@@ -187,36 +185,17 @@ impl StreamRight {
 
 /// One stream in the count of its owner; ends with this value.
 pub struct CountedStream {
-    streams: Streams,
-    owner: Option<TenantName>,
+    _place: KeyedPlace<Option<TenantName>>,
 }
 
 impl CountedStream {
-    fn begin(streams: &Streams, owner: Option<TenantName>) -> Result<Self, Fault> {
-        let mut counts = streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(owner.clone()).or_default();
-        if *count >= STREAMS_MAX {
+    fn begin(streams: &KeyedLimit<Option<TenantName>>, owner: Option<TenantName>) -> Result<Self, Fault> {
+        let place = streams.take(&owner).ok_or_else(|| {
             let message =
                 format!("There are {STREAMS_MAX} event streams, the limit of one tenant: close one of them.");
-            return Err(
-                Fault::new(Kind::Busy, "too_many_event_streams", message).retry_after(Duration::from_secs(5))
-            );
-        }
-        *count += 1;
-        drop(counts);
-        Ok(Self { streams: streams.clone(), owner })
-    }
-}
-
-impl Drop for CountedStream {
-    fn drop(&mut self) {
-        let mut counts = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.owner) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                counts.remove(&self.owner);
-            }
-        }
+            Fault::new(Kind::Busy, "too_many_event_streams", message).retry_after(Duration::from_secs(5))
+        })?;
+        Ok(Self { _place: place })
     }
 }
 
@@ -443,6 +422,6 @@ mod tests {
         assert!(of("b").is_ok());
         drop(held);
         assert!(of("a").is_ok());
-        assert!(events.streams.lock().unwrap().is_empty(), "no count is left behind");
+        assert!(events.streams.is_empty(), "no count is left behind");
     }
 }

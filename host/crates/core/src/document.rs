@@ -282,6 +282,7 @@ mod tests {
         // The second record of an id is empty.
         check(&[1, 1], &[1], &[(Some(1), &[0]), (Some(1), &[])]);
     }
+
     /// With a look at all earlier records for each line, this is 3e10 steps.
     #[test]
     fn a_page_of_many_short_blocks_takes_steps_by_its_length() {

@@ -212,6 +212,7 @@ mod tests {
         assert_eq!(words, 900);
         assert_eq!(texts.last(), Some(&"# Two"));
     }
+
     /// The headings of a chunk are those of its text: joined as the guest joins them.
     #[test]
     fn headings_are_joined_like_the_text() {

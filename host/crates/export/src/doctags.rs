@@ -314,6 +314,7 @@ mod tests {
         let tags = text(&sample::document_of(vec![sample::every_kind()]));
         assert!(tags.contains("Parts & < pieces>"), "{tags}");
     }
+
     #[test]
     fn a_caption_is_in_the_element_of_its_object() {
         let tags = of_page(&page(&["c1", "t", "c3", "t", "f", "c4"]));

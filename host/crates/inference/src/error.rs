@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use lector_core::{Blame, Fault, Kind, ModelName};
+use lector_core::{Blame, Fault, Kind, ModelName, error_chain};
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::openvino::OpenVinoError;
@@ -140,12 +140,6 @@ impl InferenceError {
             }
             _ => (Kind::Unavailable, "model_unavailable", "no engine can be started".to_owned()),
         };
-        Fault::new(kind, code, message).blaming(Blame::Host).with_detail(chain(self))
+        Fault::new(kind, code, message).blaming(Blame::Host).with_detail(error_chain(self))
     }
-}
-
-/// Returns an error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

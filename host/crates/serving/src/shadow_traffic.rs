@@ -5,12 +5,11 @@
 //! is free and no request waits for one, its runs go to idle engines only, and it gives up after a short wait. The work is
 //! part of that of the service, and ends with it. Called by the pipeline for pages of the sample.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lector_control::{Held, PageCall, PermitRequest, Revision, work_of};
-use lector_core::{Clock, HostMemory, Kind, TenantName, Transcript};
+use lector_core::{Clock, HostMemory, KeyedLimit, Kind, TenantName, Transcript};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,45 +26,9 @@ const READ_MAX: Duration = Duration::from_secs(60);
 
 /// The shadow pages that wait or run.
 pub(crate) struct Shadows {
-    places: Places,
+    places: KeyedLimit<TenantName>,
     work: TaskTracker,
     cut_off: CancellationToken,
-}
-
-/// The number of shadow pages of each tenant.
-#[derive(Clone, Debug, Default)]
-struct Places(Arc<Mutex<BTreeMap<TenantName, usize>>>);
-
-/// The place of one shadow page, until it is dropped.
-#[derive(Debug)]
-struct Place {
-    places: Places,
-    tenant: TenantName,
-}
-
-impl Places {
-    /// Takes a place; `None`: the tenant has all of its own, or none is left.
-    fn take(&self, tenant: &TenantName) -> Option<Place> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = counts.get(tenant).copied().unwrap_or(0);
-        if own >= TENANT_AT_ONCE_MAX || counts.values().sum::<usize>() >= AT_ONCE_MAX {
-            return None;
-        }
-        counts.insert(tenant.clone(), own + 1);
-        Some(Place { places: self.clone(), tenant: tenant.clone() })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counts = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = counts.get(&self.tenant).map_or(0, |own| own.saturating_sub(1));
-        if left == 0 {
-            counts.remove(&self.tenant);
-        } else {
-            counts.insert(self.tenant.clone(), left);
-        }
-    }
 }
 
 /// A page that was read, and the input for reading it again.
@@ -80,10 +43,15 @@ pub(crate) struct Sample {
     pub(crate) live_worked: Duration,
 }
 
+/// Returns the limit on the shadow pages of each tenant and in all.
+fn places() -> KeyedLimit<TenantName> {
+    KeyedLimit::new(TENANT_AT_ONCE_MAX, AT_ONCE_MAX)
+}
+
 impl Shadows {
     /// `work` has the tasks that the service waits for at its end, and `cut_off` ends them.
     pub(crate) fn new(work: TaskTracker, cut_off: CancellationToken) -> Self {
-        Self { places: Places::default(), work, cut_off }
+        Self { places: places(), work, cut_off }
     }
 
     /// Reads the page again if there is capacity; otherwise counts it as skipped.
@@ -149,16 +117,16 @@ mod tests {
 
     #[test]
     fn the_shadows_of_one_tenant_leave_places_to_others() {
-        let places = Places::default();
+        let places = places();
         let take = |tenant: &str| places.take(&tenant.into());
-        let flood: Vec<Place> = std::iter::from_fn(|| take("flood")).take(100).collect();
+        let flood: Vec<_> = std::iter::from_fn(|| take("flood")).take(100).collect();
         assert_eq!(flood.len(), TENANT_AT_ONCE_MAX);
         let other = take("other").unwrap();
-        let all: Vec<Place> = (0..100).filter_map(|tenant| take(&format!("t{tenant}"))).collect();
+        let all: Vec<_> = (0..100).filter_map(|tenant| take(&format!("t{tenant}"))).collect();
         assert_eq!(flood.len() + 1 + all.len(), AT_ONCE_MAX);
         drop(flood);
         assert!(take("flood").is_some());
         drop((other, all));
-        assert!(places.0.lock().unwrap().is_empty(), "a tenant without shadow pages is forgotten");
+        assert!(places.is_empty(), "a tenant without shadow pages is forgotten");
     }
 }

@@ -98,3 +98,21 @@ pub(super) fn bounds(quad: &Quad, scale: f32) -> [i64; 4] {
 pub(super) fn confidence(value: f32) -> f64 {
     (f64::from(value.clamp(0.0, 1.0)) * 1e4).round() / 1e4
 }
+
+#[cfg(test)]
+pub(super) mod sample {
+    use lector_core::{Block, BlockKind, Line, Quad, Size, Transcript, Word};
+
+    /// Returns a page with a block of one line for each kind and text.
+    pub(in crate::http::compat) fn page<const N: usize>(blocks: [(BlockKind, &str); N]) -> Transcript {
+        let mut page = Transcript::blank(Size { width: 20, height: 20 }, 72.0);
+        for ((kind, text), id) in blocks.into_iter().zip(0..) {
+            let quad = Quad::default();
+            let word = |text: &str| Word { text: text.to_owned(), confidence: 0.5, quad };
+            let words = text.split(' ').map(word).collect();
+            page.lines.push(Line { block_id: id, words, ..Line::new(text, 0.9, quad) });
+            page.blocks.push(Block { id, kind, quad, confidence: 1.0, table: None, properties: None });
+        }
+        page
+    }
+}

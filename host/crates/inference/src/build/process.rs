@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{BuildOrder, Builder, BuilderMessage, Outcome, Step};
-use crate::error::chain;
 
 /// Longest line in either direction.
 const LINE_BYTES_MAX: u64 = 1 << 20;
@@ -184,7 +183,7 @@ pub fn builder_main() -> ExitCode {
             .and_then(|builder| {
                 builder.run(|step, detail| send(&BuilderMessage::Step { step, detail: detail.to_owned() }))
             })
-            .map_err(|error| chain(&error)),
+            .map_err(|error| lector_core::error_chain(&error)),
         (Err(why), _) => Err(format!("the order is not understood: {why}")),
         (_, Err(error)) => Err(format!("cannot start a thread: {error}")),
     };

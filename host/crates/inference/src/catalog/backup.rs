@@ -304,7 +304,7 @@ mod tests {
             backup(own.path(), &copy).unwrap();
             damage(&copy);
             let error = restore(&copy, &back).unwrap_err();
-            let text = crate::error::chain(&error);
+            let text = lector_core::error_chain(&error);
             assert!(text.contains(expect), "{text} lacks {expect}");
             assert_eq!(own_models(&back).unwrap(), [""; 0], "no model is there half");
         };

@@ -5,13 +5,12 @@
 
 use std::sync::{Arc, PoisonError};
 
-use lector_core::{Fault, Kind, ModelName};
+use lector_core::{Fault, Kind, ModelName, error_chain};
 
 use super::Plane;
 use super::engine_states::VariantState;
 use super::input_fingerprint::InputFingerprint;
 use crate::catalog::{CatalogError, ModelEntry};
-use crate::error::chain;
 use crate::provider::EngineVariant;
 
 impl Plane {
@@ -106,7 +105,7 @@ impl Plane {
         // Taken before the read, so that an earlier read does not replace a later one.
         let mut before = self.catalog_error.lock().unwrap_or_else(PoisonError::into_inner);
         let read = self.config.catalog();
-        let catalog_error = read.as_ref().err().map(|error| chain(error));
+        let catalog_error = read.as_ref().err().map(|error| error_chain(error));
         if let Some(error) = catalog_error.as_ref().filter(|_| *before != catalog_error) {
             tracing::warn!(error, "the catalog cannot be read again; the previous one stays in use");
         }

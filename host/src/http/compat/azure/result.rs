@@ -209,26 +209,17 @@ fn table(number: u64, view: &BlockView<'_>, scale: Scale, lines: &[Span]) -> Opt
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use lector_core::{Block, Line, Size, Word};
-
+    use super::super::super::reading::sample;
     use super::*;
 
     #[test]
     fn the_places_of_lines_and_words_are_their_own() {
-        let mut page = Transcript::blank(Size { width: 20, height: 20 }, 72.0);
-        let blocks = [
+        let page = sample::page([
             (BlockKind::PageNumber, "2"),
             (BlockKind::Text, "é *One line"),
             (BlockKind::Header, "One"),
             (BlockKind::Text, "of 2024"),
-        ];
-        for ((kind, text), id) in blocks.into_iter().zip(0..) {
-            let word = |text: &str| Word { text: text.to_owned(), confidence: 0.5, quad: Quad::default() };
-            let words = text.split(' ').map(word).collect();
-            page.lines.push(Line { block_id: id, words, ..Line::new(text, 0.9, Quad::default()) });
-            let quad = Quad::default();
-            page.blocks.push(Block { id, kind, quad, confidence: 1.0, table: None, properties: None });
-        }
+        ]);
         for (placed, furniture) in [(placed_text(&page), true), (parts::placed_markdown(&page), false)] {
             let (text, places) = placed;
             let ruler = Ruler::new(&text, Unit::CodePoint, 0);

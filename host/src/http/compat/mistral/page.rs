@@ -10,31 +10,26 @@ use super::request::{Look, TableFormat};
 /// Returns a page. `index` counts from 0.
 pub(super) fn json(index: u32, page: &Transcript, look: Look) -> Value {
     let views = page.block_views();
-    let of_kind = |wanted: fn(&BlockKind) -> bool| {
-        views.iter().filter(move |view| view.block.is_some_and(|block| wanted(&block.kind)))
+    let part = |wanted: fn(&BlockKind) -> bool| {
+        let own = views.iter().filter(|view| view.block.is_some_and(|block| wanted(&block.kind)));
+        let texts: Vec<String> = own.clone().map(parts::block_text).filter(|text| !text.is_empty()).collect();
+        let lines: Vec<&Line> = own.flat_map(|view| &view.lines).map(|(_, line)| *line).collect();
+        (texts.join("\n\n"), lines)
     };
-    let is_header: fn(&BlockKind) -> bool = |kind| *kind == BlockKind::Header;
-    let is_footer: fn(&BlockKind) -> bool = |kind| matches!(kind, BlockKind::Footer | BlockKind::PageNumber);
-    let text_of = |wanted: fn(&BlockKind) -> bool| {
-        let parts: Vec<String> =
-            of_kind(wanted).map(parts::block_text).filter(|text| !text.is_empty()).collect();
-        parts.join("\n\n")
-    };
-    let header = text_of(is_header);
-    let footer = text_of(is_footer);
-    // Headers and footers are a part of the text unless the client asks for them apart.
+    let (header, header_lines) = part(|kind| *kind == BlockKind::Header);
+    let (footer, footer_lines) = part(|kind| matches!(kind, BlockKind::Footer | BlockKind::PageNumber));
+    // Nothing but the scores of words needs their places.
+    let finds = look.page_scores && look.word_scores;
     let mut placed = Placed::default();
-    let lines_of =
-        |wanted: fn(&BlockKind) -> bool| of_kind(wanted).flat_map(|view| view.lines.iter().copied());
+    // Headers and footers are a part of the text unless the client asks for them apart.
     if !look.extract_header {
-        let lines: Vec<&Line> = lines_of(is_header).map(|(_, line)| line).collect();
-        placed.push(&header, &lines, &parts::places_in(&header, lines.iter().copied()));
+        placed.push_text(&header, &header_lines, finds);
     }
-    let (body, places) = parts::placed_markdown(page);
-    placed.push(body.trim_end(), &page.lines.iter().collect::<Vec<_>>(), &places);
+    let (body, places) =
+        if finds { parts::placed_markdown(page) } else { (parts::page_markdown(page), Vec::new()) };
+    placed.push(body.trim_end(), &page.lines, &places);
     if !look.extract_footer {
-        let lines: Vec<&Line> = lines_of(is_footer).map(|(_, line)| line).collect();
-        placed.push(&footer, &lines, &parts::places_in(&footer, lines.iter().copied()));
+        placed.push_text(&footer, &footer_lines, finds);
     }
     let mut members = Map::new();
     members.insert("index".into(), index.into());
@@ -69,8 +64,15 @@ struct Placed<'a> {
 }
 
 impl<'a> Placed<'a> {
-    /// Adds a part with its lines, after an empty line. A word that the part does not have is left out.
-    fn push(&mut self, part: &str, lines: &[&'a Line], places: &[LinePlace]) {
+    /// Adds a text without escapes with its lines; finds the places of the words if they are wanted.
+    fn push_text(&mut self, text: &str, lines: &[&'a Line], finds: bool) {
+        let lines = lines.iter().copied();
+        let places = if finds { parts::places_in(text, lines.clone()) } else { Vec::new() };
+        self.push(text, lines, &places);
+    }
+
+    /// Adds a part with its lines and the places of these, after an empty line. A word without a place is left out.
+    fn push(&mut self, part: &str, lines: impl IntoIterator<Item = &'a Line>, places: &[LinePlace]) {
         if part.is_empty() {
             return;
         }
@@ -79,7 +81,8 @@ impl<'a> Placed<'a> {
         }
         let start = self.markdown.len();
         self.markdown.push_str(part);
-        let words = lines.iter().zip(places).flat_map(|(line, place)| line.words.iter().zip(&place.words));
+        let words =
+            lines.into_iter().zip(places).flat_map(|(line, place)| line.words.iter().zip(&place.words));
         let found = words.filter(|(_, place)| !place.is_empty());
         self.words.extend(found.map(|(word, place)| (start + place.start, word)));
     }
@@ -218,6 +221,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use lector_core::{Block, Point, Quad, Size};
 
+    use super::super::super::reading::sample;
     use super::*;
 
     #[test]
@@ -245,22 +249,15 @@ mod tests {
         );
         assert_eq!(page["confidence_scores"]["minimum_page_confidence_score"], 0.7);
     }
+
     /// The offsets of words are those of the Markdown, also where a number of the page occurs in its text.
     #[test]
     fn words_are_placed_in_the_markdown() {
-        let mut page = Transcript::blank(Size { width: 20, height: 20 }, 72.0);
-        let blocks = [
+        let page = sample::page([
             (BlockKind::PageNumber, "2"),
             (BlockKind::Header, "The *report"),
             (BlockKind::Text, "é The *report of 2024"),
-        ];
-        for ((kind, text), id) in blocks.into_iter().zip(0..) {
-            let word = |text: &str| Word { text: text.to_owned(), confidence: 0.5, quad: Quad::default() };
-            let words = text.split(' ').map(word).collect();
-            page.lines.push(Line { block_id: id, words, ..Line::new(text, 0.9, Quad::default()) });
-            let quad = Quad::default();
-            page.blocks.push(Block { id, kind, quad, confidence: 1.0, table: None, properties: None });
-        }
+        ]);
         for (extracted, expect) in [(true, 5), (false, 8)] {
             let look = Look {
                 extract_header: extracted,
