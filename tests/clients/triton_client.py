@@ -24,7 +24,7 @@ assert about["name"] == config["name"] == name and config["max_batch_size"] == 0
 (port,) = about["inputs"]
 outputs = [output["name"] for output in about["outputs"]]
 assert port["datatype"] == "FP32" and len(port["shape"]) == 4, port
-shape = [2, 3, port["shape"][2] if port["shape"][2] > 0 else 48, 320]
+shape = [2, 3, port["shape"][2] if port["shape"][2] > 0 else 48, 384]
 pixels = numpy.random.default_rng(7).uniform(-1, 1, shape).astype(numpy.float32)
 
 

@@ -29,7 +29,7 @@ use lector_core::{Engines, Tensor, TensorData};
 use lector_inference::{Inference, InferenceError, PreferenceError};
 
 /// Columns of the bucket that all golden lines fit into.
-const WIDTH: usize = 832;
+const WIDTH: usize = 896;
 /// Probability above which a pixel of a detector's map counts as text (the models' own value).
 const THRESHOLD: f32 = 0.2;
 

@@ -91,7 +91,7 @@ fn the_reference_serves_at_once_and_a_better_engine_replaces_it_without_failures
     assert_eq!(serving(&inference), ("cpu/f32".to_owned(), None), "the opening does not wait");
     assert!(inference.engines()[0].upgrading);
     // Runs continue during the build; none fails, and the answers stay the same within rounding.
-    let read = || run(&inference, REC, &[1, 3, 48, 320], "confidence");
+    let read = || run(&inference, REC, &[1, 3, 48, 384], "confidence");
     let before = read();
     let done = || serving(&inference).0 == "openvino/f32";
     wait_for("the better engine", || {
@@ -114,7 +114,7 @@ fn the_reference_serves_at_once_and_a_better_engine_replaces_it_without_failures
     assert_eq!((variant.as_str(), entry), ("openvino/f32", Some(built.entry)));
     assert!(!inference.engines()[0].upgrading);
     assert_eq!(
-        run(&inference, REC, &[1, 3, 48, 320], "confidence"),
+        run(&inference, REC, &[1, 3, 48, 384], "confidence"),
         after,
         "the same engine, the same answer"
     );
@@ -221,7 +221,7 @@ fn an_opening_that_waits_for_a_build_blocks_no_other_and_ends_with_the_plane() {
     wait_for("the build", || begun.exists());
     // Other lanes open, run and close; a request for a model that is not open is answered at once and builds nothing.
     inference.open(&[DET.into(), REC.into()]).unwrap();
-    run(&inference, REC, &[1, 3, 48, 320], "confidence");
+    run(&inference, REC, &[1, 3, 48, 384], "confidence");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let item = WorkItem {
         model: LINE.into(),

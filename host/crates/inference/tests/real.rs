@@ -90,7 +90,7 @@ fn run(inference: &Inference, item: WorkItem) -> Result<WorkDone, Fault> {
 fn the_reduction_equals_argmax_and_max_of_the_raw_logits() {
     let Some(inference) = start(&[REC, TINY_REC]) else { return };
     for model in [REC, TINY_REC] {
-        let input = stripes(&[3, 3, 48, 320], 1);
+        let input = stripes(&[3, 3, 48, 384], 1);
         let done = run(&inference, item(model, input, &["confidence", LOGITS, "ids"])).unwrap();
         let [confidence, logits, ids] = done.outputs.as_slice() else { panic!("three outputs") };
         let classes = *logits.shape().last().unwrap();
@@ -120,7 +120,7 @@ fn a_model_lists_its_inputs_and_outputs() {
     );
     assert_eq!((rec.outputs[1].dtype, rec.outputs[2].dtype), (Dtype::S64, Dtype::F32));
     assert_eq!((rec.labels.len(), rec.labels[0].as_str(), rec.labels[18709].as_str()), (18710, "", " "));
-    assert_eq!((rec.width_buckets[0], rec.width_buckets.last()), (64, Some(&3200)));
+    assert_eq!((rec.width_buckets[0], rec.width_buckets.last()), (128, Some(&3200)));
     assert_eq!(*model("textline-orientation").labels, ["0", "180"]);
     assert_eq!(model("textline-orientation").inputs[0].shape, [-1, 3, 48, 192]);
     assert_eq!(*model("page-orientation").labels, ["0", "90", "180", "270"]);
@@ -139,10 +139,10 @@ fn inputs_that_do_not_fit_blame_the_guest() {
         assert_eq!((fault.code, fault.kind, fault.blame), (code, Kind::Invalid, Blame::Guest));
         assert!(fault.message.contains(expect), "{:?} lacks {expect:?}", fault.message);
     };
-    check(TINY_REC, &[1, 3, 48, 100], "ids", "model_input_invalid", "multiple of 64");
-    check(TINY_REC, &[1, 3, 32, 320], "ids", "model_input_invalid", "48");
-    check(TINY_REC, &[17, 3, 48, 64], "ids", "model_input_invalid", "16 rows");
-    check(TINY_REC, &[1, 3, 48, 64], "logits", "model_output_invalid", "`ids`");
+    check(TINY_REC, &[1, 3, 48, 100], "ids", "model_input_invalid", "multiple of 128");
+    check(TINY_REC, &[1, 3, 32, 384], "ids", "model_input_invalid", "48");
+    check(TINY_REC, &[17, 3, 48, 128], "ids", "model_input_invalid", "16 rows");
+    check(TINY_REC, &[1, 3, 48, 128], "logits", "model_output_invalid", "`ids`");
     check(TINY_DET, &[1, 3, 33, 32], LOGITS, "model_input_invalid", "multiple of 32");
     check(TINY_DET, &[1, 3, 2560, 2560], LOGITS, "model_input_invalid", "pixels");
     let lanes = inference.lanes();
@@ -175,7 +175,7 @@ fn the_same_input_gives_the_same_output_under_load() {
 }
 
 fn confidences(inference: &Inference, seed: usize) -> Vec<f32> {
-    let input = stripes(&[1, 3, 48, 192 + 64 * seed], seed);
+    let input = stripes(&[1, 3, 48, 128 + 128 * seed], seed);
     let done = run(inference, item(TINY_REC, input, &["confidence"])).unwrap();
     done.outputs[0].as_f32().unwrap().to_vec()
 }
@@ -186,11 +186,11 @@ fn withdrawn_and_late_items_are_not_run() {
     config.queue_items_max = 8;
     let inference = opened(config, &[TINY_REC]);
     // Two long runs keep both sessions busy while the other items are offered.
-    let input = stripes(&[16, 3, 48, 1600], 0);
+    let input = stripes(&[16, 3, 48, 1664], 0);
     let long = || item(TINY_REC, input.clone(), &["ids"]);
     let busy = [inference.infer(long()), inference.infer(long())];
     wait_for(|| inference.lanes()[0].in_flight == 2);
-    drop(inference.infer(item(TINY_REC, stripes(&[1, 3, 48, 64], 0), &["ids"])));
+    drop(inference.infer(item(TINY_REC, stripes(&[1, 3, 48, 128], 0), &["ids"])));
     let late = inference.infer(WorkItem { deadline: Instant::now(), ..long() });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for run in busy {
@@ -206,7 +206,7 @@ fn a_full_lane_rejects_and_a_shutdown_answers_all() {
     let Some(mut config) = config(&[TINY_REC]) else { return };
     config.queue_items_max = 2;
     let inference = opened(config, &[TINY_REC]);
-    let input = stripes(&[16, 3, 48, 1600], 0);
+    let input = stripes(&[16, 3, 48, 1664], 0);
     let long = || inference.infer(item(TINY_REC, input.clone(), &["ids"]));
     let busy = [long(), long()];
     wait_for(|| inference.lanes()[0].in_flight == 2);
@@ -296,16 +296,16 @@ fn lanes_open_on_request_and_close_without_references() {
     assert_eq!(inference.lanes()[0].runs, 1, "an open lane is not reopened");
 
     // A started run ends normally; then the lane is closed, and can be opened again.
-    let long = inference.infer(item(TINY_REC, stripes(&[16, 3, 48, 1600], 0), &["ids"]));
+    let long = inference.infer(item(TINY_REC, stripes(&[16, 3, 48, 1664], 0), &["ids"]));
     wait_for(|| inference.lanes()[1].in_flight == 1);
     assert_eq!(runtime.block_on(inference.retain(names(&[TINY_DET]))), names(&[TINY_REC]));
     runtime.block_on(long).unwrap();
     assert_eq!(open(), [TINY_DET]);
     assert!(runtime.block_on(inference.retain(names(&[TINY_DET]))).is_empty());
-    let fault = run(&inference, item(TINY_REC, stripes(&[1, 3, 48, 64], 0), &["ids"])).unwrap_err();
+    let fault = run(&inference, item(TINY_REC, stripes(&[1, 3, 48, 128], 0), &["ids"])).unwrap_err();
     assert_eq!(fault.code, "model_not_found");
     prepare(&[TINY_REC]).unwrap();
-    run(&inference, item(TINY_REC, stripes(&[1, 3, 48, 64], 0), &["ids"])).unwrap();
+    run(&inference, item(TINY_REC, stripes(&[1, 3, 48, 128], 0), &["ids"])).unwrap();
 
     inference.shutdown();
     assert_eq!(prepare(&["textline-orientation"]).unwrap_err().code, "engine_stopped");
