@@ -43,8 +43,9 @@ fn author(program: &str, dir: &Path) -> Command {
     command
 }
 
-#[test]
-fn the_readme_does_what_it_says() {
+/// The README, and what an author does next, with one project: each new one compiles the SDK again.
+#[tokio::test]
+async fn the_readme_does_what_it_says() {
     let home = tempfile::tempdir().unwrap();
     let server = format!("http://{}", free_address());
     let script = format!("set -euxo pipefail\n{}", commands().replace("http://127.0.0.1:8080", &server));
@@ -83,19 +84,17 @@ fn the_readme_does_what_it_says() {
     );
     std::fs::write(&expected, text).unwrap();
     dev(&project);
+    each_build_becomes_a_revision_of_a_running_server(&project).await;
+    mistakes_are_named(&project);
 }
 
-/// What an author sees of the usual mistakes.
-#[test]
-fn mistakes_of_an_author_are_named() {
-    let home = tempfile::tempdir().unwrap();
-    assert!(author("lector", home.path()).args(["guest", "new", "faulty"]).status().unwrap().success());
-    let project = home.path().join("faulty");
+/// What an author sees of the usual mistakes. The project is not the same afterwards.
+fn mistakes_are_named(project: &Path) {
     let source = project.join("src/lib.rs");
     let text = std::fs::read_to_string(&source).unwrap();
     let export = text.lines().find(|line| line.starts_with("lector_sdk::export!")).unwrap().to_owned();
     std::fs::write(&source, text.replace(&export, "")).unwrap();
-    let output = author("lector", &project).args(["guest", "build"]).output().unwrap();
+    let output = author("lector", project).args(["guest", "build"]).output().unwrap();
     let messages = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
         !output.status.success() && messages.contains("write `lector_sdk::export!(YourPipeline);`"),
@@ -107,11 +106,11 @@ fn mistakes_of_an_author_are_named() {
         .unwrap();
     let total = "\n#[inline(never)]\nfn total(index: u32) {\n    assert_eq!(index, 7, \"no total\");\n}\n";
     std::fs::write(&source, std::fs::read_to_string(&source).unwrap() + total).unwrap();
-    let output = author("lector", &project).args(["guest", "test"]).output().unwrap();
+    let output = author("lector", project).args(["guest", "test"]).output().unwrap();
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1), "{shown}");
     assert!(shown.contains("panicked at src/lib.rs:") && shown.contains("no total"), "{shown}");
-    assert!(shown.contains("(in faulty::total)") && !shown.contains("std::panicking"), "{shown}");
+    assert!(shown.contains("(in greet::total)") && !shown.contains("std::panicking"), "{shown}");
 }
 
 /// Returns an address that no process listens on.
@@ -120,29 +119,24 @@ fn free_address() -> SocketAddr {
 }
 
 /// `guest dev --server`: every build becomes a live revision.
-#[tokio::test]
-async fn each_build_becomes_a_revision_of_a_running_server() {
-    let home = tempfile::tempdir().unwrap();
-    // A unique name: the projects of these tests share one build folder.
-    assert!(author("lector", home.path()).args(["guest", "new", "shout"]).status().unwrap().success());
-    let project = home.path().join("shout");
+async fn each_build_becomes_a_revision_of_a_running_server(project: &Path) {
     let gateway = Gateway::start().await;
-    let child = author("lector", &project)
+    let child = author("lector", project)
         .args(["guest", "dev", "--server", &gateway.base])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut dev = Dev::of(child);
     let first = dev.until("waiting for changes");
-    assert!(first.contains("revision 1 of shout is live") && first.contains("this line stays"), "{first}");
+    assert!(first.contains("revision 1 of greet is live") && first.contains("this line stays"), "{first}");
     let source = project.join("src/lib.rs");
     let text = std::fs::read_to_string(&source).unwrap();
     std::fs::write(&source, text.replace("capitals_max: 20", "capitals_max: 200")).unwrap();
     let second = dev.until("waiting for changes");
-    assert!(second.contains("revision 2 of shout is live") && second.contains("WE ARE SHOUTING"), "{second}");
+    assert!(second.contains("revision 2 of greet is live") && second.contains("WE ARE SHOUTING"), "{second}");
     drop(dev);
     let pdf = std::fs::read(project.join("golden/hello.pdf")).unwrap();
-    let answer = gateway.post("/api/v1/deployments/shout/ocr", "application/pdf", pdf).await;
+    let answer = gateway.post("/api/v1/deployments/greet/ocr", "application/pdf", pdf).await;
     assert!(all_text(&answer.ok()).contains("WE ARE SHOUTING"), "others read with it too");
 }
 

@@ -175,6 +175,9 @@ fn host(places: &Places, command: &str, arguments: &[&str]) -> Result<()> {
     run_printed(shell::cargo().arg(command).args(shell::HOST).args(arguments).current_dir(&places.root))
 }
 
+/// The profile of what the guest workspace builds for this machine.
+const NATIVE: &str = "native";
+
 fn guest(places: &Places, arguments: &[&str]) -> Result<()> {
     run_printed(shell::cargo().args(arguments).current_dir(places.repo("guest")))
 }
@@ -184,12 +187,14 @@ fn fmt(places: &Places) -> Result<Outcome> {
     passed(guest(places, &["fmt", "--all", "--check"]))
 }
 
-/// Arguments of clippy for both workspaces, native.
-const LINT: &[&str] =
-    &["clippy", "--release", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
+/// Returns the arguments of clippy for a workspace, native.
+fn lint(profile: &str) -> Vec<&str> {
+    let rest = ["--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
+    [&["clippy", "--profile", profile], &rest[..]].concat()
+}
 
 fn clippy(places: &Places) -> Result<Outcome> {
-    passed(cargo(places, LINT))
+    passed(cargo(places, &lint("release")))
 }
 
 fn unit(places: &Places) -> Result<Outcome> {
@@ -199,7 +204,7 @@ fn unit(places: &Places) -> Result<Outcome> {
 
 fn doc(places: &Places) -> Result<Outcome> {
     host(places, "test", &["--doc", "--quiet"])?;
-    passed(guest(places, &["test", "--release", "--locked", "--workspace", "--doc", "--quiet"]))
+    passed(guest(places, &["test", "--profile", NATIVE, "--locked", "--workspace", "--doc", "--quiet"]))
 }
 
 /// The examples that tests start as programs; the others are built by the benchmarks that use them.
@@ -249,7 +254,7 @@ fn avx2(places: &Places) -> Result<Outcome> {
 }
 
 fn guest_clippy(places: &Places) -> Result<Outcome> {
-    guest(places, LINT)?;
+    guest(places, &lint(NATIVE))?;
     let rust = guests::rust(places)?;
     if !rust.is_the_toolchains() {
         return Ok(Outcome::Skipped(
@@ -267,7 +272,7 @@ fn guest_clippy(places: &Places) -> Result<Outcome> {
 }
 
 fn guest_unit(places: &Places) -> Result<Outcome> {
-    passed(guest(places, &["test", "--release", "--locked", "--workspace", "--lib"]))
+    passed(guest(places, &["test", "--profile", NATIVE, "--locked", "--workspace", "--lib"]))
 }
 
 /// Checks licenses, bans and sources of both workspaces, for all platforms of the lock files; downloads those not

@@ -200,18 +200,33 @@ fn table(table: &Table) -> String {
 
 /// Escapes a paragraph so that Markdown readers interpret it as plain text.
 fn paragraph(text: &str) -> String {
-    let escaped = escape(text, false);
-    let first = escaped.chars().next();
-    let digits = escaped.bytes().take_while(u8::is_ascii_digit).count();
-    match first {
-        Some('#' | '-' | '+' | '=') => format!("\\{escaped}"),
-        // "1. " and "1) " begin a list.
-        Some('0'..='9') if escaped.get(digits..).is_some_and(|rest| rest.starts_with(['.', ')'])) => {
-            let (number, rest) = escaped.split_at(digits);
-            format!("{number}\\{rest}")
-        }
-        _ => escaped,
+    let mut escaped = escape(text, false);
+    if let Some(at) = marker(&escaped) {
+        escaped.insert(at, '\\');
     }
+    escaped
+}
+
+/// Returns the place of the character that makes the beginning of a line more than text: `# `, `- `, `+ `, `1. ` and `1) ` begin
+/// a heading, a list or an item; a line of `-`, `=` or `:` alone is a rule, underlines a heading or makes the line above a table.
+fn marker(line: &str) -> Option<usize> {
+    let first = line.chars().next()?;
+    // White space or the end of the line follows a marker.
+    let ends = |rest: &str| rest.chars().next().is_none_or(char::is_whitespace);
+    let digits = line.bytes().take_while(u8::is_ascii_digit).count();
+    let is_marker = match first {
+        '#' => ends(line.trim_start_matches('#')),
+        '+' => ends(&line[1..]),
+        '-' => ends(&line[1..]) || consists_of(line, "-:"),
+        '=' => consists_of(line, "="),
+        ':' => consists_of(line, "-:"),
+        _ => line.get(digits..)?.strip_prefix(['.', ')']).is_some_and(|rest| digits > 0 && ends(rest)),
+    };
+    is_marker.then_some(digits)
+}
+
+fn consists_of(line: &str, marks: &str) -> bool {
+    line.chars().all(|c| c.is_whitespace() || marks.contains(c))
 }
 
 #[cfg(test)]

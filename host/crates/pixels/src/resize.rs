@@ -1,7 +1,8 @@
 //! Resizing of an image, or of a rectangle of it.
 
-use fast_image_resize::images::{Image as Target, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use lector_core::{Image, PixelFormat, Rect, Size};
 
 use crate::check_size;
@@ -18,13 +19,6 @@ pub enum Filter {
     Cubic,
     /// Windowed sinc over three lobes.
     Lanczos,
-}
-
-fn pixel_type(format: PixelFormat) -> PixelType {
-    match format {
-        PixelFormat::Rgb8 => PixelType::U8x3,
-        PixelFormat::Gray8 => PixelType::U8,
-    }
 }
 
 impl Filter {
@@ -68,12 +62,22 @@ pub fn resize_into(
     filter: Filter,
 ) -> Result<(), PixelsError> {
     check_size(to)?;
-    let failed = |error: &dyn std::fmt::Display| PixelsError::Resample(error.to_string());
-    let source = ImageRef::new(from.width, from.height, source, PixelType::U8x3).map_err(|e| failed(&e))?;
-    let mut target =
-        Target::from_slice_u8(to.width, to.height, target, PixelType::U8x3).map_err(|e| failed(&e))?;
     let options = ResizeOptions::new().resize_alg(filter.algorithm()).use_alpha(false);
-    Resizer::new().resize(&source, &mut target, &options).map_err(|e| failed(&e))
+    resample::<U8x3>(&mut Resizer::new(), (source, from), (target, to), &options)
+}
+
+/// Resamples packed rows of one pixel type. The types are named, because the resampler's function for any type is compiled
+/// for all thirteen that it knows.
+fn resample<P: PixelTrait>(
+    resizer: &mut Resizer,
+    (source, from): (&[u8], Size),
+    (target, to): (&mut [u8], Size),
+    options: &ResizeOptions,
+) -> Result<(), PixelsError> {
+    let failed = |error: &dyn std::fmt::Display| PixelsError::Resample(error.to_string());
+    let source = TypedImageRef::<P>::from_buffer(from.width, from.height, source).map_err(|e| failed(&e))?;
+    let mut target = TypedImage::<P>::from_buffer(to.width, to.height, target).map_err(|e| failed(&e))?;
+    resizer.resize_typed(&source, &mut target, options).map_err(|e| failed(&e))
 }
 
 /// Resizes the part of `image` inside `area` (which must lie within it) to `size`. Fractional edges are respected; the
@@ -86,11 +90,7 @@ pub(crate) fn resize_rect(
     filter: Filter,
 ) -> Result<Image, PixelsError> {
     check_size(size)?;
-    let failed = |error: &dyn std::fmt::Display| PixelsError::Resample(error.to_string());
     let (columns, rows) = (image.size().width, image.size().height);
-    let pixel = pixel_type(image.format());
-    let source = ImageRef::new(columns, rows, image.samples(), pixel).map_err(|e| failed(&e))?;
-    let mut target = Target::new(size.width, size.height, pixel);
     // The resampler adds position and extent in f64, where a sum that fits in f32 may be too large by its last bits:
     // the extents are limited in f64 to the rest of the image.
     let (x, y) = (f64::from(area.x), f64::from(area.y));
@@ -98,6 +98,12 @@ pub(crate) fn resize_rect(
         (f64::from(area.width).min(f64::from(columns) - x), f64::from(area.height).min(f64::from(rows) - y));
     let options =
         ResizeOptions::new().crop(x, y, width, height).resize_alg(filter.algorithm()).use_alpha(false);
-    resizer.resize(&source, &mut target, &options).map_err(|e| failed(&e))?;
-    Image::new(image.format(), size, target.into_vec()).ok_or_else(|| failed(&"wrong number of bytes"))
+    let mut samples = vec![0; image.format().bytes() * size.pixels() as usize];
+    let (source, target) = ((image.samples(), image.size()), (&mut samples[..], size));
+    match image.format() {
+        PixelFormat::Rgb8 => resample::<U8x3>(resizer, source, target, &options)?,
+        PixelFormat::Gray8 => resample::<U8>(resizer, source, target, &options)?,
+    }
+    Image::new(image.format(), size, samples)
+        .ok_or_else(|| PixelsError::Resample("wrong number of bytes".to_owned()))
 }

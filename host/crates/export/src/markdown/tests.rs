@@ -69,6 +69,19 @@ fn text() -> impl Strategy<Value = String> {
     prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
 }
 
+#[test]
+fn a_beginning_that_marks_nothing_has_no_escape() {
+    for plain in ["-5 °C", "+49 30 1234", "1.5 kg", "#1 of 3", "=SUM(A1)", "--help", ":-)", "3.", "7) "] {
+        let is_marker = plain.ends_with(['.', ' ']);
+        assert_eq!(paragraph(plain) != plain, is_marker, "{plain}");
+    }
+    let marked = ["- a", "-", "---", "- - -", "+ a", "# a", "#", "===", ":-:", "12. a"];
+    for text in marked {
+        assert_eq!(paragraph(text).matches('\\').count(), 1, "{text}");
+    }
+    assert_eq!(paragraph("12. a"), "12\\. a");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
 
