@@ -15,7 +15,7 @@ use axum::routing::MethodFilter;
 use lector_core::{Fault, Transcript};
 use serde_json::{Value, json};
 
-use self::request::OcrRequest;
+use self::request::{Content, OcrRequest};
 use super::answer;
 use super::call::{Call, deployment, on};
 use super::visit::{Ask, Visit};
@@ -84,10 +84,14 @@ async fn ocr(call: Call) -> Result<Response, Fault> {
     let (stores, owner) = (visit.state.compat.clone(), visit.principal.tenant().clone());
     let parse = move |body: &[u8]| {
         let OcrRequest { model, document, pages, look } = OcrRequest::parse(body)?;
-        let (name, document) = document.bytes(&stores, &owner)?;
-        Ok((model.unwrap_or_else(|| MODEL.to_owned()), pages, look, name, document))
+        let (name, content) = document.content(&stores, &owner)?;
+        Ok((model.unwrap_or_else(|| MODEL.to_owned()), pages, look, name, content))
     };
-    let (model, pages, look, name, document) = visit.json(&head, body, parse).await?;
+    let (model, pages, look, name, content) = visit.json(&head, body, parse).await?;
+    let document = match content {
+        Content::Sent(bytes) => bytes,
+        Content::Stored(file) => visit.copied(&file.bytes).await?,
+    };
     let ask = Ask {
         deployment: deployment(&visit.state, &visit.principal, Dialect::Mistral, Some(&model)),
         pages,

@@ -159,6 +159,13 @@ impl Visit {
         apart(body.len(), move || parse(&body)).await
     }
 
+    /// Copies a document that the server has, and counts the copy before.
+    pub(super) async fn copied(&mut self, document: &[u8]) -> Result<Vec<u8>, Fault> {
+        let received = &mut self.received;
+        received.arrived(received.bytes().saturating_add(document.len() as u64)).await?;
+        Ok(document.to_vec())
+    }
+
     /// Receives a form.
     pub(super) async fn form(&mut self, head: &Parts, body: Body) -> Result<Form, Fault> {
         let bytes_max = self.bytes_max();

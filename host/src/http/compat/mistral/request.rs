@@ -1,5 +1,7 @@
 //! The body of `POST /v1/ocr`, as clients send it: types are missing or wrong, and options of later versions appear.
 
+use std::sync::Arc;
+
 use lector_core::{Fault, TenantName};
 use lector_serving::PageSelection;
 use serde::Deserialize;
@@ -9,6 +11,7 @@ use super::super::call::unsupported;
 use super::super::inline::{self, Text};
 use super::super::stores::Stores;
 use super::files;
+use crate::http::files::store::File;
 use crate::http::problem::option_invalid;
 
 /// What the client wants to see of a page.
@@ -174,16 +177,16 @@ impl Document<'_> {
     }
 
     /// Returns the document with its name: from base64, or from the files of the tenant.
-    pub(super) fn bytes(
+    pub(super) fn content(
         &self,
         stores: &Stores,
         owner: &TenantName,
-    ) -> Result<(Option<String>, Vec<u8>), Fault> {
+    ) -> Result<(Option<String>, Content), Fault> {
         let name = self.document_name.clone().filter(|name| !name.is_empty());
         let stored = |id: &str, owner: &TenantName| {
             let file = stores.files.get(owner, id)?;
             let own = || Some(file.name.clone()).filter(|name| !name.is_empty());
-            Ok((name.clone().or_else(own), file.bytes.to_vec()))
+            Ok((name.clone().or_else(own), Content::Stored(file)))
         };
         if let Some(id) = self.file_id.as_deref().filter(|id| !id.is_empty()) {
             return stored(id, owner);
@@ -200,8 +203,17 @@ impl Document<'_> {
         if inline::is_remote(url) {
             return Err(inline::remote_refused());
         }
-        Ok((name, inline::decode(url)?))
+        Ok((name, Content::Sent(inline::decode(url)?)))
     }
+}
+
+/// Where the bytes of a document are.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// In the request: they are counted.
+    Sent(Vec<u8>),
+    /// In the files of the tenant: a copy is counted before it is made.
+    Stored(Arc<File>),
 }
 
 #[cfg(test)]

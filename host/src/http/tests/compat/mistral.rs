@@ -179,6 +179,23 @@ async fn files_belong_to_their_tenant() {
     assert!(again.status == 404 || forged == path_of(url), "{}", again.text());
 }
 
+/// The time is paused, because a document waits for memory.
+#[tokio::test(start_paused = true)]
+async fn the_copy_of_a_stored_document_is_counted() {
+    let (app, admin) = TestApp::closed().await;
+    let request = |id: &str| json!({ "document": { "file_id": id } });
+    let sent = request(&uuid::Uuid::nil().to_string()).to_string().len();
+    // The file, the request, and what a document in the request could have: the copy has no room.
+    let limit = 1 + sent + sent.div_ceil(4) * 3;
+    let key = app.tenant(&admin, "acme", json!({ "limits": { "held_bytes_max": limit } })).await;
+    let id = upload(&app, &key, 1).await;
+    let answer = app.post("/v1/ocr").key(&key).json(request(&id)).send().await;
+    assert_eq!(refused(&answer, 429)["code"], "tenant_memory_exceeded");
+    let more = json!({ "limits": { "held_bytes_max": limit + 1 } });
+    app.request(Method::PUT, "/api/v1/admin/tenants/acme").key(&admin).json(more).send().await.ok();
+    app.post("/v1/ocr").key(&key).json(request(&id)).send().await.ok();
+}
+
 #[tokio::test]
 async fn files_and_urls_expire_and_are_bounded() {
     let app = TestApp::with(|_, http| http.compat.tenant_files_bytes_max = 2).await;
