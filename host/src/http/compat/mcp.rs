@@ -29,7 +29,7 @@ use super::call::{Call, on};
 use super::form::too_large;
 use super::inline;
 use super::parsing::{apart, begun_apart};
-use super::visit::{in_json, limited, timeout, whole};
+use super::visit::{copied, in_json, limited, timeout, whole};
 use crate::http::AppState;
 use crate::http::body::declared_bytes;
 use crate::http::middleware::RequestCtx;
@@ -153,8 +153,8 @@ impl Sent {
             }
             Named::Upload(id) => {
                 let file = self.state.compat.files.get(self.principal.tenant(), &id)?;
-                received.arrived(received.bytes().saturating_add(file.bytes.len() as u64)).await?;
-                (Some(file.name.clone()).filter(|name| !name.is_empty()), file.bytes.to_vec())
+                let bytes = copied(&file.bytes, received).await?;
+                (Some(file.name.clone()).filter(|name| !name.is_empty()), bytes)
             }
             // The definitions of this transport have no such argument.
             Named::Path(_) => {

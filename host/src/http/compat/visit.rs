@@ -95,6 +95,12 @@ pub(super) async fn whole(mut body: LimitedBody, received: &mut ReceivedBytes) -
     Ok(bytes)
 }
 
+/// Copies a document that the server has; the copy counts before it is made.
+pub(super) async fn copied(document: &[u8], received: &mut ReceivedBytes) -> Result<Vec<u8>, Fault> {
+    received.arrived(received.bytes().saturating_add(document.len() as u64)).await?;
+    Ok(document.to_vec())
+}
+
 impl Visit {
     /// Begins a synchronous request: the document waits for its place at most as long as in Lector's own API.
     pub(super) fn begin(call: Call) -> Result<(Self, Parts, Body), Fault> {
@@ -159,11 +165,9 @@ impl Visit {
         apart(body.len(), move || parse(&body)).await
     }
 
-    /// Copies a document that the server has, and counts the copy before.
+    /// Copies a document that the server has; see [`copied`].
     pub(super) async fn copied(&mut self, document: &[u8]) -> Result<Vec<u8>, Fault> {
-        let received = &mut self.received;
-        received.arrived(received.bytes().saturating_add(document.len() as u64)).await?;
-        Ok(document.to_vec())
+        copied(document, &mut self.received).await
     }
 
     /// Receives a form.
