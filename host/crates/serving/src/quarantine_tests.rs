@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use lector_core::{DeploymentName, TenantName};
 
-use lector_control::store::{SqliteStore, backup, damaging};
+use lector_control::store::{SqliteStore, backup, damaging, when_free};
 use lector_control::{
     Admin, ComponentSource, ControlPlane, Credentials, DeployFault, DeployRequest, Destination, Scope,
     TenantPolicy,
@@ -48,8 +48,12 @@ const PROBES: [ReadinessCheck; 5] = [
 /// The text of each tenant's key; the host's key is an administrator key.
 type Keys = BTreeMap<&'static str, String>;
 
+/// Longest wait for a folder, for a busy machine.
+const FREE_WAIT: Duration = Duration::from_secs(120);
+
 async fn start(dir: &Path) -> Server {
-    let store = Arc::new(SqliteStore::open(dir).unwrap());
+    // The server before, or a child of another test that has not begun its program, may hold the folder for a moment.
+    let store = Arc::new(when_free(FREE_WAIT, || SqliteStore::open(dir)).await.unwrap());
     Server(
         platform_on(&Script::new(Behavior::Read), config(2, 4, ("detection", "model")), store).await.unwrap(),
     )

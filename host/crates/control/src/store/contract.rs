@@ -36,14 +36,23 @@ impl Subject {
     }
 
     /// Returns the store after a restart; a store in memory stays as it is.
-    fn reopened(mut self) -> Self {
+    async fn reopened(mut self) -> Self {
         if let Some(dir) = &self.dir {
             self.store = None;
-            self.store = Some(SqliteStore::open(dir.path()).unwrap());
+            self.store = Some(reopen(dir.path()).await);
         }
         self
     }
 }
+
+/// Opens a folder that was used before in this process. A child that another test starts has copies of all files of
+/// this process, and with them the lock of the folder, until its own program begins.
+async fn reopen(dir: &std::path::Path) -> SqliteStore {
+    when_free(FREE_WAIT, || SqliteStore::open(dir)).await.unwrap()
+}
+
+/// Longest wait for a folder, for a busy machine.
+const FREE_WAIT: std::time::Duration = std::time::Duration::from_secs(120);
 
 fn stores() -> Vec<Subject> {
     let dir = tempfile::tempdir().unwrap();
@@ -98,7 +107,7 @@ async fn records_come_back_as_they_were_put() {
         subject.store().commit(action(changes)).await.unwrap();
         acme.policy.weight = 9;
         subject.store().commit(action(vec![Change::PutTenant(acme.clone())])).await.unwrap();
-        let subject = subject.reopened();
+        let subject = subject.reopened().await;
         let records = subject.store().load().await.unwrap();
         assert_eq!(records.tenants, [acme], "{}", subject.name);
         assert!(records.keys.len() == 2 && records.keys.contains(&key) && records.keys.contains(&admin));
@@ -123,7 +132,7 @@ async fn a_change_set_is_atomic() {
             let error = store.commit(action(changes)).await.unwrap_err();
             assert!(matches!(error, StoreError::Conflict { .. }), "{}: {why}: {error}", subject.name);
         }
-        let subject = subject.reopened();
+        let subject = subject.reopened().await;
         let records = subject.store().load().await.unwrap();
         assert!(records.tenants.is_empty(), "{}: nothing of a rejected change set stays", subject.name);
         assert_eq!(
@@ -165,7 +174,7 @@ async fn deletion_includes_dependent_records() {
         store.commit(action(vec![Change::DeleteDeployment("acme".into(), "d".into())])).await.unwrap();
         assert_eq!(store.load().await.unwrap().routes, [theirs.clone()], "{}", subject.name);
         store.commit(action(vec![Change::DeleteTenant("acme".into())])).await.unwrap();
-        let records = subject.reopened().store().load().await.unwrap();
+        let records = subject.reopened().await.store().load().await.unwrap();
         assert_eq!((records.tenants, records.keys), (vec![tenant("other")], vec![other]));
         assert_eq!((records.revisions, records.routes), (vec![revision("other", "d", 1)], vec![theirs]));
     }
@@ -206,7 +215,7 @@ async fn usage_adds_up_by_tenant_and_day() {
         let first = vec![row("acme", 3, 5), row("acme", 4, 1), row("other", 3, 9)];
         subject.store().add_usage(flush(1), first.clone()).await.unwrap();
         subject.store().add_usage(flush(2), vec![row("acme", 3, 7)]).await.unwrap();
-        let subject = subject.reopened();
+        let subject = subject.reopened().await;
         // Its answer was lost, and it is repeated after some other flushes.
         for number in 3..FLUSHES_KEPT {
             subject.store().add_usage(flush(number), vec![]).await.unwrap();
@@ -236,7 +245,7 @@ async fn blobs_are_kept_by_digest_until_nothing_names_them() {
         let mut record = revision("acme", "d", 1);
         record.component = named.clone();
         store.commit(action(vec![Change::PutRevision(record)])).await.unwrap();
-        let subject = subject.reopened();
+        let subject = subject.reopened().await;
         let store = subject.store();
         assert_eq!(store.blob(unnamed.clone()).await.unwrap().as_deref(), Some(&b"unnamed"[..]));
         assert_eq!(
@@ -278,7 +287,7 @@ async fn a_damaged_row_is_reported_and_the_others_are_read() {
         store.add_usage(FlushId("f1".into()), used.clone()).await.unwrap();
         subject.damage().await;
 
-        let subject = subject.reopened();
+        let subject = subject.reopened().await;
         let store = subject.store();
         let records = store.load().await.unwrap();
         assert_eq!((records.tenants, records.keys), (vec![tenant("zeta")], vec![admin]), "{}", subject.name);
@@ -352,7 +361,7 @@ async fn a_wrapped_revision_comes_back_and_keeps_its_components() {
             store.put_blob(Arc::new(bytes.to_vec())).await.unwrap();
         }
         store.commit(action(vec![Change::PutRevision(record.clone())])).await.unwrap();
-        let subject = subject.reopened();
+        let subject = subject.reopened().await;
         let store = subject.store();
         let loaded = store.load().await.unwrap();
         assert_eq!((loaded.revisions, loaded.damaged.len()), (vec![record], 0), "{}", subject.name);
@@ -389,7 +398,7 @@ async fn a_backup_has_the_components_of_wrapped_revisions() {
     let (copy, back) = (out.path().join("copy"), out.path().join("back"));
     assert_eq!(backup::backup(dir.path(), &copy).unwrap().components, 3);
     backup::restore(&copy, &back, || Ok::<_, StoreError>(())).unwrap();
-    let restored = SqliteStore::open(&back).unwrap();
+    let restored = reopen(&back).await;
     assert_eq!(restored.load().await.unwrap().revisions, [record]);
     assert_eq!(restored.blob(Digest::of(b"inner")).await.unwrap().as_deref(), Some(&b"inner"[..]));
 }
@@ -401,7 +410,7 @@ async fn a_folder_has_one_server_and_is_private() {
     let first = SqliteStore::open(dir.path()).unwrap();
     assert!(matches!(SqliteStore::open(dir.path()).err(), Some(StoreError::InUse { .. })));
     drop(first);
-    SqliteStore::open(dir.path()).unwrap();
+    reopen(dir.path()).await;
     let mode = std::fs::metadata(dir.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "{mode:o}");
 }
@@ -442,7 +451,7 @@ async fn a_backup_taken_while_serving_opens_with_the_same_records() {
     assert!(matches!(cut_short, Err(StoreError::Full { .. })));
     assert!(!out.path().join("cut/lector.db").exists(), "an interrupted restore has no database");
     assert_eq!(backup::restore(&copy, &back, || Ok::<_, StoreError>(())).unwrap(), copied);
-    let restored = SqliteStore::open(&back).unwrap();
+    let restored = reopen(&back).await;
     let records = restored.load().await.unwrap();
     assert_eq!((records.revisions, records.tenants), (vec![record], vec![]));
     assert_eq!(restored.blob(digest).await.unwrap().as_deref(), Some(&b"component"[..]));

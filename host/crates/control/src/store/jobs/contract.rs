@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::sqlite::SqliteJobStore;
-use super::super::{StoreError, sqlite};
+use super::super::{StoreError, sqlite, when_free};
 use super::*;
 
 /// Longest wait, for a busy machine.
@@ -20,18 +20,7 @@ struct Subject {
 impl Subject {
     async fn reopen(&mut self) {
         self.store = None;
-        let end = Instant::now() + SOON;
-        // Work that no caller waits for, such as the deletion of a dropped input, may still hold the folder.
-        let store = loop {
-            match SqliteJobStore::open(self.dir.path(), 0) {
-                Ok(store) => break store,
-                Err(StoreError::InUse { .. }) if Instant::now() < end => {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-                Err(error) => panic!("{error}"),
-            }
-        };
-        self.store = Some(Box::new(store));
+        self.store = Some(Box::new(reopen(self.dir.path()).await));
     }
 
     /// Returns the number of blobs on the disk.
@@ -47,6 +36,13 @@ impl Subject {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
+}
+
+/// Opens a folder that was used before in this process. Its lock may be held for a moment: by work that no caller waits
+/// for, such as the deletion of a dropped input, and by a child that another test starts, which has copies of all files
+/// of this process until its own program begins.
+async fn reopen(dir: &std::path::Path) -> SqliteJobStore {
+    when_free(SOON, || SqliteJobStore::open(dir, 0)).await.unwrap()
 }
 
 impl std::ops::Deref for Subject {
@@ -410,7 +406,7 @@ async fn without_the_reserve_of_the_disk_new_inputs_are_refused() {
     let refused = store.stage(Arc::new(b"x".to_vec())).await;
     assert!(matches!(refused, Err(StoreError::Full { .. })));
     drop(store);
-    assert!(SqliteJobStore::open(dir.path(), 0).unwrap().stage(Arc::new(b"x".to_vec())).await.is_ok());
+    assert!(reopen(dir.path()).await.stage(Arc::new(b"x".to_vec())).await.is_ok());
 }
 
 #[tokio::test]
