@@ -52,7 +52,6 @@ const OTHER: [(&str, &str); 53] = [
     ("tg", "tgk"),
     ("th", "tha"),
     ("ti", "tir"),
-    ("tt", "tat"),
     ("ug", "uig"),
     ("uk", "ukr"),
     ("ur", "urd"),

@@ -14,6 +14,7 @@
 mod cascade;
 mod compose;
 mod convert;
+mod data_letters;
 mod detection;
 mod document;
 mod embedded;

@@ -11,6 +11,7 @@ use lector_vision::ctc::{Glyph, Reading};
 use lector_vision::geometry::Quad;
 
 use crate::convert::to_sdk_quad;
+use crate::data_letters;
 use crate::languages;
 use crate::line_runs::{RunsInTime, joined};
 use crate::lookalikes::Letters;
@@ -40,6 +41,8 @@ pub(crate) struct Transcriber {
     model: Rc<Model>,
     /// Labels of the languages.
     languages: Tensor,
+    /// Names of the languages' data.
+    names: Vec<String>,
     /// Letters of the script of the first language that look like Latin ones.
     letters: Option<&'static Letters>,
     crops: CropOptions,
@@ -79,6 +82,7 @@ impl Transcriber {
         Ok(Self {
             model: Rc::clone(model),
             languages: labels(installed, names)?,
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
             letters: names
                 .iter()
                 .find_map(|name| scripts::of_language(name))
@@ -127,9 +131,12 @@ impl Transcriber {
             Normalization { mean: (0.0, 0.0, 0.0), std: (1.0, 1.0, 1.0), channels: Channels::Rgb };
         let line = Crops { crops, size, normalization }.stack().await?;
         let mut reading = run(&self.model, &line, &self.languages).await?;
-        if let Some(letters) = self.letters {
-            for glyph in &mut reading.glyphs {
-                if let Cow::Owned(text) = letters.in_one_script(&glyph.text) {
+        for glyph in &mut reading.glyphs {
+            if let Some(Cow::Owned(text)) = self.letters.map(|letters| letters.in_one_script(&glyph.text)) {
+                glyph.text = text;
+            }
+            for name in &self.names {
+                if let Cow::Owned(text) = data_letters::restored(name, &glyph.text) {
                     glyph.text = text;
                 }
             }
