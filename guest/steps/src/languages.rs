@@ -6,7 +6,7 @@ pub(crate) const TOGETHER_MAX: usize = 4;
 
 /// A language that PP-OCR does not read, or reads badly: its tag, and the name of its data. Vietnamese and Greek are here
 /// by measurement: on clean pages PP-OCRv6 errs in .164 and .444 of the characters, the other recognizer in .000 and .016.
-const OTHER: [(&str, &str); 53] = [
+const OTHER: [(&str, &str); 52] = [
     ("am", "amh"),
     ("ar", "ara"),
     ("as", "asm"),

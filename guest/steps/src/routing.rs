@@ -186,7 +186,7 @@ async fn find(
     let on_their_heads: Vec<Quad> = upright.iter().map(|quad| quad.rotated_corners(Rotation::Half)).collect();
     let mut trials = 0;
     for script in tried {
-        let mut best: Option<(f32, Routed)> = None;
+        let mut passed: Vec<(Trial, Routed)> = Vec::new();
         let own = script.languages.iter().filter(|language| is_installed(language));
         for language in own.take(TRIALS_OF_A_SCRIPT) {
             if trials == TRIALS_MAX {
@@ -199,12 +199,14 @@ async fn find(
             if is_turned {
                 outcome = trial(lines.image, &on_their_heads, &transcriber, script).await?;
             }
-            if let Some(own) = outcome.filter(|own| best.as_ref().is_none_or(|(most, _)| own > most)) {
-                best = Some((own, Routed { transcriber, script, on_their_heads: is_turned }));
+            if let Some((mean, text)) = outcome {
+                let trial = Trial { language, mean, text };
+                passed.push((trial, Routed { transcriber, script, on_their_heads: is_turned }));
             }
         }
-        if let Some((_, routed)) = best {
-            return Ok(Route::Script(Box::new(routed)));
+        let all: Vec<&Trial> = passed.iter().map(|(trial, _)| trial).collect();
+        if let Some(best) = best(&all) {
+            return Ok(Route::Script(Box::new(passed.swap_remove(best).1)));
         }
     }
     Ok(match detected {
@@ -298,17 +300,45 @@ fn mean<'a>(read: impl IntoIterator<Item = &'a (String, f32)>) -> Option<f32> {
     (count > 0.0).then(|| sum / count)
 }
 
-/// Reads the sample; returns the mean probability of the characters where it suffices.
+/// A language that read the sample with enough confidence.
+struct Trial {
+    /// Name of its data.
+    language: &'static str,
+    /// Mean probability of the characters.
+    mean: f32,
+    text: String,
+}
+
+/// Returns the place of the language that has the page.
+fn best(trials: &[&Trial]) -> Option<usize> {
+    let (first, surest) = trials.iter().enumerate().max_by(|(_, a), (_, b)| a.mean.total_cmp(&b.mean))?;
+    // The data of Arabic reads Persian with confidence, in Arabic letters; that of Persian reads both as they are.
+    let persian = trials.iter().position(|own| own.language == "fas" && is_persian(&own.text));
+    Some(persian.filter(|_| surest.language == "ara").unwrap_or(first))
+}
+
+/// Tells whether a text that the data of Persian has read is Persian: of the letters of drawn pages in Arabic and Pashto 7 to
+/// 8 % are of forms that Persian does not have, of those in Persian at most 0.2 %.
+fn is_persian(text: &str) -> bool {
+    const OTHERS: [char; 4] = ['ة', 'ى', 'ي', 'ك'];
+    const SHARE_MAX: f32 = 0.02;
+    let letters = text.chars().filter(|c| c.is_alphabetic()).count();
+    let others = text.chars().filter(|c| OTHERS.contains(c)).count();
+    others as f32 <= SHARE_MAX * letters as f32
+}
+
+/// Reads the sample; returns the mean probability of the characters and the text where they suffice.
 async fn trial(
     image: &Image,
     sample: &[Quad],
     transcriber: &Transcriber,
     script: &Script,
-) -> Result<Option<f32>, Error> {
+) -> Result<Option<(f32, String)>, Error> {
     let read: Vec<(String, f32)> =
-        transcriber.read(image, sample).await?.iter().flatten().map(parts).collect();
+        transcriber.as_the_data_writes(image, sample).await?.iter().flatten().map(parts).collect();
     let text: String = read.iter().map(|(text, _)| text.as_str()).collect();
-    Ok(mean(&read).filter(|mean| *mean >= TRIAL_SURE && script.share(&text) >= TRIAL_SHARE))
+    let sure = mean(&read).filter(|mean| *mean >= TRIAL_SURE && script.share(&text) >= TRIAL_SHARE);
+    Ok(sure.map(|mean| (mean, text)))
 }
 
 impl Routed {
@@ -337,6 +367,29 @@ impl Routed {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+
+    #[test]
+    fn persian_is_told_from_arabic_by_its_letters() {
+        let trial = |language, mean, text: &str| Trial { language, mean, text: text.to_owned() };
+        let chosen = |trials: &[Trial]| best(&trials.iter().collect::<Vec<_>>());
+        // A Persian line, and an Arabic one, by both data.
+        let persian = [
+            trial("ara", 0.91, "تمام افراد بشر آزاد به دنيا مي آيند"),
+            trial("fas", 0.85, "تمام افراد بشر آزاد به دنیا می آیند"),
+        ];
+        assert_eq!(chosen(&persian), Some(1));
+        let arabic =
+            [trial("ara", 0.9, "يولد جميع الناس أحراراً"), trial("fas", 0.77, "يولد جميع الناس احراراً")];
+        assert_eq!(chosen(&arabic), Some(0));
+        // Urdu is read with more confidence by its own data than by both.
+        let urdu = [
+            trial("ara", 0.82, "تمام انسان"),
+            trial("fas", 0.77, "تمام انسان"),
+            trial("urd", 0.9, "تمام انسان"),
+        ];
+        assert_eq!(chosen(&urdu), Some(2));
+        assert_eq!(chosen(&[]), None);
+    }
 
     #[test]
     fn a_missing_recognizer_is_a_warning_where_it_was_granted() {

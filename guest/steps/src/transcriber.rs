@@ -116,6 +116,26 @@ impl Transcriber {
     /// Reads the text inside each quad (corners in reading direction), in their order; `None` where the time of the page did
     /// not suffice.
     pub(crate) async fn read(&self, image: &Image, quads: &[Quad]) -> Result<Vec<Option<Reading>>, Error> {
+        let mut readings = self.as_the_data_writes(image, quads).await?;
+        for glyph in readings.iter_mut().flatten().flat_map(|reading| &mut reading.glyphs) {
+            if let Some(Cow::Owned(text)) = self.letters.map(|letters| letters.in_one_script(&glyph.text)) {
+                glyph.text = text;
+            }
+            for name in &self.names {
+                if let Cow::Owned(text) = data_letters::restored(name, &glyph.text) {
+                    glyph.text = text;
+                }
+            }
+        }
+        Ok(readings)
+    }
+
+    /// As [`Transcriber::read`], with the letters of the language data, which differ by language.
+    pub(crate) async fn as_the_data_writes(
+        &self,
+        image: &Image,
+        quads: &[Quad],
+    ) -> Result<Vec<Option<Reading>>, Error> {
         let pieces = crop::pieces(quads, &self.crops);
         let runs = pieces.iter().map(|piece| self.in_time.run(self.run(image, piece)));
         let readings: Vec<Option<Reading>> =
@@ -130,18 +150,7 @@ impl Transcriber {
         let normalization =
             Normalization { mean: (0.0, 0.0, 0.0), std: (1.0, 1.0, 1.0), channels: Channels::Rgb };
         let line = Crops { crops, size, normalization }.stack().await?;
-        let mut reading = run(&self.model, &line, &self.languages).await?;
-        for glyph in &mut reading.glyphs {
-            if let Some(Cow::Owned(text)) = self.letters.map(|letters| letters.in_one_script(&glyph.text)) {
-                glyph.text = text;
-            }
-            for name in &self.names {
-                if let Cow::Owned(text) = data_letters::restored(name, &glyph.text) {
-                    glyph.text = text;
-                }
-            }
-        }
-        Ok(reading)
+        run(&self.model, &line, &self.languages).await
     }
 }
 
