@@ -31,7 +31,7 @@ const FORMS: &[Form] = &[
     Form { prefix: "CY", lengths: &[9], check: digits_then_letter },
     Form { prefix: "CZ", lengths: &[8, 9, 10], check: numeric },
     Form { prefix: "DE", lengths: &[9], check: germany },
-    Form { prefix: "DK", lengths: &[8], check: |n| sum(n, &[2, 7, 6, 5, 4, 3, 2, 1], |s| s % 11 == 0) },
+    Form { prefix: "DK", lengths: &[8], check: denmark },
     Form { prefix: "EE", lengths: &[9], check: |n| sum(n, &[3, 7, 1, 3, 7, 1, 3, 7, 1], |s| s % 10 == 0) },
     Form { prefix: "EL", lengths: &[9], check: greece },
     Form { prefix: "ES", lengths: &[9], check: spain },
@@ -123,10 +123,12 @@ fn sum(number: &[u8], weights: &[u32], right: fn(u32) -> bool) -> Verdict {
     proven(weighted(number, weights).is_some_and(right))
 }
 
-/// Returns the weighted sum of as many digits as there are weights.
+/// Returns the weighted sum of as many digits as there are weights; `None` where all are 0, which passes most checks and is not
+/// issued.
 fn weighted(number: &[u8], weights: &[u32]) -> Option<u32> {
     let values = values(number)?;
-    Some(values.iter().zip(weights).map(|(value, weight)| value * weight).sum())
+    let sum = values.iter().zip(weights).map(|(value, weight)| value * weight).sum();
+    (sum > 0).then_some(sum)
 }
 
 fn last(number: &[u8]) -> Option<u32> {
@@ -143,7 +145,8 @@ fn luhn(number: &[u8]) -> bool {
     let Some(values) = values(number) else { return false };
     let digit =
         |(place, value): (usize, &u32)| if place % 2 == 1 { value * 2 / 10 + value * 2 % 10 } else { *value };
-    values.iter().rev().enumerate().map(digit).sum::<u32>().is_multiple_of(10)
+    let sum: u32 = values.iter().rev().enumerate().map(digit).sum();
+    sum > 0 && sum.is_multiple_of(10)
 }
 
 /// ISO 7064, MOD 11,10.
@@ -173,13 +176,21 @@ fn austria(number: &[u8]) -> Verdict {
 
 fn belgium(number: &[u8]) -> Verdict {
     let begins = matches!(number.first(), Some(b'0' | b'1'));
-    let right = integer(number, 0..8).zip(integer(number, 8..10)).is_some_and(|(n, c)| 97 - n % 97 == c);
+    let right =
+        integer(number, 0..8).zip(integer(number, 8..10)).is_some_and(|(n, c)| n > 0 && 97 - n % 97 == c);
     proven(begins && right)
 }
 
 fn switzerland(number: &[u8]) -> Verdict {
     let check = weighted(number, &[5, 4, 3, 2, 7, 6, 5, 4]).map(|sum| (11 - sum % 11) % 11);
     proven(check.is_some() && check == last(number))
+}
+
+fn denmark(number: &[u8]) -> Verdict {
+    if number.first() == Some(&b'0') {
+        return Verdict::Wrong;
+    }
+    sum(number, &[2, 7, 6, 5, 4, 3, 2, 1], |sum| sum.is_multiple_of(11))
 }
 
 fn digits_then_letter(number: &[u8]) -> Verdict {
@@ -203,17 +214,21 @@ fn spain(number: &[u8]) -> Verdict {
 
 fn france(number: &[u8]) -> Verdict {
     let siren = number.get(2..).unwrap_or_default();
-    if !luhn(siren) {
+    // Numbers of Monaco begin with 000 and have the key alone.
+    let Some(value) = integer(siren, 0..9).filter(|_| luhn(siren) || siren.starts_with(b"000")) else {
         return Verdict::Wrong;
+    };
+    if let Some(key) = integer(number, 0..2) {
+        return proven(value > 0 && (12 + 3 * (value % 97)) % 97 == key);
     }
-    match integer(number, 0..2).zip(integer(siren, 0..9)) {
-        Some((key, siren)) => proven((12 + 3 * (siren % 97)) % 97 == key),
-        // Newer keys have letters other than I and O.
-        None if number.iter().take(2).all(|byte| byte.is_ascii_alphanumeric() && !b"IO".contains(byte)) => {
-            Verdict::Proven
-        }
-        None => Verdict::Wrong,
-    }
+    // Newer keys have letters other than I and O.
+    let letter = |at: usize| {
+        let all = b"0123456789ABCDEFGHJKLMNPQRSTUVWXYZ";
+        number.get(at).and_then(|byte| all.iter().position(|own| own == byte)).map(|value| value as u64)
+    };
+    let Some((first, second)) = letter(0).zip(letter(1)) else { return Verdict::Wrong };
+    let key = if first < 10 { first * 24 + second - 10 } else { first * 34 + second - 100 };
+    proven(value > 0 && (value + 1 + key / 11) % 11 == key % 11)
 }
 
 fn ireland(number: &[u8]) -> Verdict {
@@ -226,7 +241,9 @@ fn ireland(number: &[u8]) -> Verdict {
 }
 
 fn luxembourg(number: &[u8]) -> Verdict {
-    proven(integer(number, 0..6).zip(integer(number, 6..8)).is_some_and(|(n, check)| n % 89 == check))
+    proven(
+        integer(number, 0..6).zip(integer(number, 6..8)).is_some_and(|(n, check)| n > 0 && n % 89 == check),
+    )
 }
 
 /// Numbers of companies have a check digit; those of sole traders (since 2020) are verified modulo 97.
@@ -240,7 +257,7 @@ fn netherlands(number: &[u8]) -> Verdict {
         let value = char::from(*byte).to_digit(36)?;
         Some((remainder * if value < 10 { 10 } else { 100 } + value) % 97)
     });
-    proven(suffix && values(company).is_some() && (eleven || remainder == Some(1)))
+    proven(suffix && integer(company, 0..9).is_some_and(|n| n > 0) && (eleven || remainder == Some(1)))
 }
 
 fn poland(number: &[u8]) -> Verdict {
@@ -250,7 +267,8 @@ fn poland(number: &[u8]) -> Verdict {
 
 fn portugal(number: &[u8]) -> Verdict {
     let sum = weighted(number, &[9, 8, 7, 6, 5, 4, 3, 2]);
-    proven(sum.is_some() && sum.map(|sum| (11 - sum % 11) % 11 % 10) == last(number))
+    let begins = number.first() != Some(&b'0');
+    proven(begins && sum.is_some() && sum.map(|sum| (11 - sum % 11) % 11 % 10) == last(number))
 }
 
 fn sweden(number: &[u8]) -> Verdict {
@@ -259,9 +277,9 @@ fn sweden(number: &[u8]) -> Verdict {
 
 fn slovenia(number: &[u8]) -> Verdict {
     let sum = weighted(number, &[8, 7, 6, 5, 4, 3, 2]);
-    proven(
-        number.first() != Some(&b'0') && sum.is_some() && sum.map(|sum| (11 - sum % 11) % 10) == last(number),
-    )
+    // The check digit of 10 is 0; numbers with that of 11 are not issued.
+    let check = sum.map(|sum| 11 - sum % 11).filter(|check| *check != 11).map(|check| check % 10);
+    proven(number.first() != Some(&b'0') && check.is_some() && check == last(number))
 }
 
 #[cfg(test)]
@@ -287,6 +305,9 @@ mod tests {
             "EL094259216",
             "FI20774740",
             "FR 40 303 265 045",
+            "FR53000004605",
+            "FRK7399859412",
+            "FR4Z123456782",
             "HR33392005961",
             "HU12892312",
             "IT00743110157",
@@ -296,6 +317,8 @@ mod tests {
             "PT501964843",
             "SE556188840401",
             "SI50223054",
+            // The check digit of 10 is 0.
+            "SI10000020",
         ] {
             assert_eq!(shown(number), [(number.to_owned(), true)], "{number}");
             // Another last digit of the checked part is wrong.
@@ -322,6 +345,35 @@ mod tests {
             "SK2022749619",
         ] {
             assert_eq!(shown(number), [(number.to_owned(), false)], "{number}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_not_issued_are_not_proven() {
+        for number in [
+            // The check digit would be 11.
+            "SI10000071",
+            // The key of another number.
+            "FRK8399859412",
+            "FR5Z123456782",
+            // Of zeros alone, and with a first digit that is never 0.
+            "BE0000000097",
+            "CHE000000000",
+            "DK00000000",
+            "EE000000000",
+            "EL000000000",
+            "FI00000000",
+            "FR12000000000",
+            "HU00000000",
+            "IT00000000000",
+            "LU00000000",
+            "NL000000000B00",
+            "PL0000000000",
+            "PT000000000",
+            "SE000000000001",
+            "SI00000000",
+        ] {
+            assert_eq!(shown(number), [], "{number}");
         }
     }
 
