@@ -76,9 +76,8 @@ impl Finders {
         for value in lector_find::find(text, &[value_of(kind)]) {
             let (from, to) = (value.range.start, value.range.end);
             let one = Found { kind: kind.name().to_owned(), from, to, keeps_last };
-            // A possible telephone number is dropped if it touches any other finding.
-            let taken = if kind == Kind::Phone { touches(found, &one) } else { within(found, &one) };
-            if !taken {
+            // A finding that only touches another one has characters that the other does not mask.
+            if !within(found, &one) {
                 found.push(one);
             }
         }
@@ -96,10 +95,6 @@ fn value_of(kind: Kind) -> Value {
 
 fn within(found: &[Found], one: &Found) -> bool {
     found.iter().any(|other| other.from <= one.from && one.to <= other.to)
-}
-
-fn touches(found: &[Found], one: &Found) -> bool {
-    found.iter().any(|other| other.from < one.to && one.from < other.to)
 }
 
 #[cfg(test)]

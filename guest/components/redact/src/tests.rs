@@ -75,6 +75,27 @@ fn patterns_and_kinds_are_the_deployments_choice() {
 }
 
 #[test]
+fn a_number_that_touches_another_finding_is_masked_whole() {
+    for (pattern, text, expect, kinds) in [
+        // The pattern hits two digits of the number, its end and more, the number as a whole, all but its ends.
+        ("30", "call +49 30 901820", "call +** ** ******", &["phone", "x"][..]),
+        ("901820 ext", "call +49 30 901820 ext", "call +** ** ****** ***", &["phone", "x"]),
+        (r"\+[\d ]+", "call +49 30 901820 now", "call +** ** ****** now", &["x"]),
+        (r"49 .* 90", "call +49 30 901820 now", "call +** ** ****** now", &["phone", "x"]),
+        // The number is inside the other finding.
+        (r"call .* now", "call +49 30 901820 now", "**** +** ** ****** ***", &["x"]),
+    ] {
+        let settings = serde_json::json!({ "patterns": [{ "kind": "x", "pattern": pattern }] }).to_string();
+        let transcript = redacted(line(text, true), &settings);
+        assert_eq!(transcript.lines[0].text, expect, "{pattern}");
+        let words: Vec<&str> = transcript.lines[0].words.iter().map(|word| word.text.as_str()).collect();
+        assert_eq!(words.join(" "), expect, "{pattern}");
+        let found: Vec<&str> = transcript.findings.iter().map(|finding| finding.kind.as_str()).collect();
+        assert_eq!(found, kinds, "{pattern}");
+    }
+}
+
+#[test]
 fn settings_that_do_not_hold_are_pointed_at() {
     for (json, pointer) in [
         (r#"{"mask": ""}"#, "/mask"),
