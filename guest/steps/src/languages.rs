@@ -117,18 +117,25 @@ enum Reader {
     Other,
 }
 
-/// Finds a language by its tag (`ru`, `sr-Latn`, `pt-BR`) or by the name of its data (`rus`).
+/// Finds a language by its tag (`ru`, `sr-Latn`, `pt-BR`, also written `pt_BR`) or by the name of its data (`rus`, `chi_sim`).
 fn find(tag: &str) -> Option<(&'static str, Reader)> {
-    let tag = tag.to_ascii_lowercase();
-    let primary = tag.split('-').next().unwrap_or_default();
+    let name = tag.to_ascii_lowercase();
+    let tag = name.replace('_', "-");
     let tables = [(&OTHER[..], Reader::Other), (&MIXED[..], Reader::PpOcr)];
-    // The whole tag first: its script may be another one than that of the language alone.
-    [tag.as_str(), primary].into_iter().find_map(|key| {
+    let known = |key: &str| {
         tables.into_iter().find_map(|(table, reader)| {
             let (_, name) = table.iter().find(|(own, name)| *own == key || *name == key)?;
             Some((*name, reader))
         })
-    })
+    };
+    // Longer tags first (RFC 4647, section 3.4): the script may be another one than that of the language alone.
+    let mut shorter = Some(tag.as_str());
+    let tags = std::iter::from_fn(|| {
+        let key = shorter?;
+        shorter = key.rsplit_once('-').map(|(front, _)| front);
+        Some(key)
+    });
+    known(&name).or_else(|| tags.into_iter().find_map(known))
 }
 
 /// Returns the package of the data of a language in Debian.
@@ -163,12 +170,16 @@ mod tests {
             (&["sr"], &["srp"]),
             (&["sr-Cyrl", "sr", "sr-Latn"], &["srp", "srp_latn"]),
             (&["uz-Cyrl"], &["uzb_cyrl"]),
+            (&["ru_RU"], &["rus"]),
+            (&["ko", "zh_Hant", "chi_sim"], &["kor", "chi_tra", "chi_sim"]),
+            (&["ko", "zh-Hant-TW", "sr_Latn_RS"], &["kor", "chi_tra", "srp_latn"]),
+            (&["UZB_CYRL", "az_Cyrl"], &["uzb_cyrl", "aze_cyrl"]),
             (&["vi"], &["vie"]),
         ] {
             assert_eq!(names(tags), wanted, "{tags:?}");
         }
         assert_eq!(package("srp_latn"), "tesseract-ocr-srp-latn");
-        let tags = ["ru", "tlh", "pt-BR"].map(str::to_owned);
+        let tags = ["ru", "tlh", "pt-BR", "pt_BR", "zh_Hant_HK"].map(str::to_owned);
         assert_eq!(unknown(&tags).collect::<Vec<_>>(), ["tlh"]);
     }
 }

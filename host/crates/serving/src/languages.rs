@@ -7,7 +7,8 @@ const LANGUAGES_MAX: usize = 4;
 /// Longest tag, in bytes (RFC 5646, section 4.4.1).
 const TAG_BYTES_MAX: usize = 35;
 
-/// Parses language tags (`ru`, `zh-Hant`), or names of Tesseract's data (`chi_sim`), separated by commas.
+/// Parses language tags (`ru`, `zh-Hant`, also written `zh_Hant`), or names of Tesseract's data (`chi_sim`), separated by commas.
+/// The pipeline looks them up.
 ///
 /// Fault `option_invalid` for anything else.
 pub fn languages(text: &str) -> Result<Vec<String>, Fault> {
@@ -35,7 +36,7 @@ mod tests {
     #[test]
     fn tags_are_separated_by_commas() {
         assert_eq!(languages("ru").unwrap(), ["ru"]);
-        assert_eq!(languages("ru, zh-Hant,chi_sim").unwrap(), ["ru", "zh-Hant", "chi_sim"]);
+        assert_eq!(languages("ru, zh-Hant,chi_sim,pt_BR").unwrap(), ["ru", "zh-Hant", "chi_sim", "pt_BR"]);
         for wrong in ["", ",", "a,en", "ru,en,de,fr,it", "../x", "ru en", &"x".repeat(36)] {
             assert_eq!(languages(wrong).unwrap_err().code, "option_invalid", "{wrong}");
         }
