@@ -162,7 +162,7 @@ async fn run(model: &Model, line: &Tensor, languages: &Tensor) -> Result<Reading
     };
     let text = String::from_utf8(text.to_u8()?)
         .map_err(|error| Error::failed("model_output_text", format!("the text is not UTF-8: {error}")))?;
-    Ok(reading(&text, &words.to_f32()?))
+    reading(&text, &words.to_f32()?)
 }
 
 /// Returns the labels of languages as an input of the model.
@@ -175,8 +175,17 @@ fn labels(installed: &[String], names: &[&str]) -> Result<Tensor, Error> {
     Tensor::new(&[1, labels.len()], &labels)
 }
 
-/// Makes a reading of the model's outputs: a word is one glyph, because its characters have no places of their own.
-fn reading(text: &str, words: &[f32]) -> Reading {
+/// Makes a reading of the model's outputs: a word is one glyph, because its characters have no places of their own. An error
+/// where the outputs differ in their words: the others would be lost.
+fn reading(text: &str, words: &[f32]) -> Result<Reading, Error> {
+    let count = text.split_terminator('\n').filter(|word| !word.is_empty()).count();
+    if words.len() != count * WORD_NUMBERS {
+        let message = format!(
+            "model `{ALIAS}` returned {count} words and {} numbers of their places; it must return {WORD_NUMBERS} of each word",
+            words.len()
+        );
+        return Err(Error::failed("model_output_shape", message));
+    }
     let mut glyphs: Vec<Glyph> = Vec::new();
     let mut places = words.chunks_exact(WORD_NUMBERS);
     for word in text.split_terminator('\n') {
@@ -187,10 +196,10 @@ fn reading(text: &str, words: &[f32]) -> Reading {
             }
             continue;
         }
-        let Some(&[from, _, to, _, confidence]) = places.next() else { break };
+        let Some(&[from, _, to, _, confidence]) = places.next() else { continue };
         glyphs.push(Glyph { text: word.to_owned(), confidence, from, to });
     }
-    Reading { glyphs }
+    Ok(Reading { glyphs })
 }
 
 fn not_installed(name: &str, installed: &[String]) -> Error {
@@ -208,6 +217,9 @@ fn not_installed(name: &str, installed: &[String]) -> Error {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use lector_vision::ctc;
+    use lector_vision::geometry::Rect;
+
     use super::*;
 
     #[test]
@@ -215,11 +227,28 @@ mod tests {
         let word = |from: f32, to: f32| [from, 0.0, to, 1.0, 0.9];
         let words = [word(0.5, 1.0), word(0.25, 0.5), word(0.0, 0.2)].concat();
         // Right to left: the first word is at the right end.
-        let reading = reading("שלום\n\nעו\nלם\n", &words);
+        let reading = reading("שלום\n\nעו\nלם\n", &words).unwrap();
         assert_eq!(reading.text(), "שלום עולם");
         assert!((reading.confidence() - 0.9).abs() < 1e-6);
         assert_eq!((reading.glyphs[0].from, reading.glyphs[3].to), (0.5, 0.2));
-        assert_eq!(super::reading("", &[]).text(), "");
+        // A box of a word reaches from its left to its right end.
+        let line = Quad::from_rect(&Rect { x: 0.0, y: 0.0, width: 100.0, height: 10.0 });
+        let places: Vec<(String, f32, f32)> = ctc::words(&reading, &line)
+            .into_iter()
+            .map(|word| (word.text, word.quad.0[0].x, word.quad.0[1].x))
+            .collect();
+        assert_eq!(places, [("שלום".to_owned(), 50.0, 100.0), ("עולם".to_owned(), 0.0, 50.0)]);
+        assert_eq!(super::reading("", &[]).unwrap().text(), "");
+    }
+
+    #[test]
+    fn outputs_that_differ_in_their_words_are_an_error() {
+        for (text, numbers) in [("a\nb\n", 5), ("a\n", 10), ("a\n", 4), ("a\n", 6), ("", 5), ("a\n\nb\n", 0)]
+        {
+            let error = super::reading(text, &vec![0.5; numbers]).expect_err(text);
+            assert_eq!(error.code, "model_output_shape", "{text:?} {numbers}");
+            assert!(error.message.contains(&format!(" {numbers} numbers")), "{}", error.message);
+        }
     }
 
     #[test]

@@ -15,8 +15,35 @@ pub struct Part {
 
 /// Joins consecutive overlapping parts. The seam of two parts is their longest common run of characters inside the
 /// overlap; characters at the end of a part beyond it are dropped, because a recognizer sees half a character at the
-/// edge of its piece. Without a common run, both are cut at the middle of the overlap.
+/// edge of its piece. Without a common run, both are cut at the middle of the overlap. A line whose characters stand from
+/// right to left is joined from its right end.
 pub fn join(parts: &[Part]) -> Reading {
+    if parts.len() > 1 && run_to_left(parts) {
+        let from_right: Vec<Part> = parts.iter().rev().map(mirrored).collect();
+        let line = Part { reading: joined(&from_right), from: 0.0, to: 1.0 };
+        return mirrored(&line).reading;
+    }
+    joined(parts)
+}
+
+/// Returns whether most characters stand to the left of the one before.
+fn run_to_left(parts: &[Part]) -> bool {
+    let pairs = || parts.iter().flat_map(|part| part.reading.glyphs.windows(2));
+    let steps = |is_step: fn(f32, f32) -> bool| {
+        pairs().filter(|pair| matches!(pair, [a, b] if is_step(a.from + a.to, b.from + b.to))).count()
+    };
+    steps(|a, b| b < a) > steps(|a, b| b > a)
+}
+
+/// Returns the part of the mirrored line.
+fn mirrored(part: &Part) -> Part {
+    let mirror = |g: &Glyph| Glyph { from: 1.0 - g.to, to: 1.0 - g.from, ..g.clone() };
+    let reading = Reading { glyphs: part.reading.glyphs.iter().map(mirror).collect() };
+    Part { reading, from: 1.0 - part.to, to: 1.0 - part.from }
+}
+
+/// Joins parts of a line whose characters stand from left to right.
+fn joined(parts: &[Part]) -> Reading {
     let mut line: Vec<Glyph> = Vec::new();
     let mut end = 0.0;
     for part in parts {

@@ -117,6 +117,53 @@ fn a_gap_wider_than_its_letters_is_a_space() {
     );
 }
 
+/// Makes glyphs of words or spaces, with their starts and ends.
+fn glyphs(places: &[(&str, f32, f32)]) -> Reading {
+    let glyph =
+        |&(text, from, to): &(&str, f32, f32)| Glyph { text: text.to_owned(), confidence: 0.9, from, to };
+    Reading { glyphs: places.iter().map(glyph).collect() }
+}
+
+#[test]
+fn words_of_a_line_from_right_to_left_stand_where_their_letters_do() {
+    let line = Quad::from_rect(&Rect { x: 100.0, y: 10.0, width: 200.0, height: 20.0 });
+    for (reading, expect) in [
+        // Words as glyphs, of which the second and third are one word.
+        (
+            glyphs(&[("שלום", 0.5, 1.0), (" ", 0.5, 1.0), ("עו", 0.25, 0.5), ("לם", 0.0, 0.2)]),
+            &[("שלום", 200.0, 300.0), ("עולם", 100.0, 200.0)][..],
+        ),
+        // Letters as glyphs.
+        (glyphs(&[("ש", 0.75, 1.0), ("ם", 0.5, 0.75)]), &[("שם", 200.0, 300.0)]),
+        // A Latin name in the line.
+        (
+            glyphs(&[("שם", 0.75, 1.0), (" ", 0.75, 1.0), ("A", 0.25, 0.5), ("b", 0.5, 0.75)]),
+            &[("שם", 250.0, 300.0), ("Ab", 150.0, 250.0)],
+        ),
+    ] {
+        let found = words(&reading, &line);
+        let places: Vec<(&str, f32, f32)> =
+            found.iter().map(|word| (word.text.as_str(), word.quad.0[0].x, word.quad.0[1].x)).collect();
+        assert_eq!(places, expect);
+    }
+}
+
+#[test]
+fn pieces_of_a_line_from_right_to_left_become_one_again() {
+    // Six words in sixths of the line; each part shows four of them, and the piece of one at its edge.
+    let left = glyphs(&[("X", 0.95, 1.0), ("ד", 0.7, 0.9), ("ה", 0.45, 0.65), ("ו", 0.2, 0.4)]);
+    let right =
+        glyphs(&[("א", 0.8, 1.0), ("ב", 0.6, 0.75), ("ג", 0.35, 0.5), ("ד", 0.12, 0.26), ("Y", 0.0, 0.05)]);
+    let parts = [Part { reading: left, from: 0.0, to: 0.6 }, Part { reading: right, from: 0.3, to: 1.0 }];
+    let joined = join(&parts);
+    assert_eq!(joined.text(), "אבגדהו");
+    assert!(joined.glyphs.windows(2).all(|pair| pair[1].from < pair[0].from), "places fall: {joined:?}");
+    let first = &joined.glyphs[0];
+    assert!((first.from - 0.86).abs() < 1e-5 && (first.to - 1.0).abs() < 1e-5, "{first:?}");
+    // One part stays as it is.
+    assert_eq!(join(&parts[..1]).text(), "Xדהו");
+}
+
 #[test]
 fn pieces_of_a_line_become_one_again() {
     let part = |drawing: &str, from, to| Part { reading: read(drawing), from, to };

@@ -28,12 +28,14 @@ pub fn words(reading: &Reading, line: &Quad) -> Vec<Word> {
         .glyphs
         .split(|g| g.text.trim().is_empty())
         .filter_map(|run| {
-            let (first, last) = (run.first()?, run.last()?);
+            // The characters of a line from right to left stand from its right end.
+            let from = run.iter().map(|g| g.from).reduce(f32::min)?;
+            let to = run.iter().map(|g| g.to).reduce(f32::max)?;
             let sum: f32 = run.iter().map(|g| g.confidence).sum();
             Some(Word {
                 text: run.iter().map(|g| g.text.trim()).collect(),
                 confidence: sum / run.len() as f32,
-                quad: line.slice(first.from, last.to),
+                quad: line.slice(from, to),
             })
         })
         .collect()
