@@ -6,6 +6,7 @@ use lector_sdk::{
     Error, ErrorKind, Filter, Image, Page, PageKind, Quad as SdkQuad, Request, Size, TextLayerPolicy,
     Transcript, span,
 };
+use lector_vision::crop;
 use lector_vision::detect::{Found, TextBox};
 use lector_vision::geometry::{Quad, Rect, Rotation};
 use lector_vision::layout;
@@ -399,11 +400,15 @@ fn across(kept: &[Fragment]) -> Option<String> {
     })
 }
 
-/// Returns whether most of the text is upside down: then the page is, and its reading order is turned too.
+/// Returns whether most of the text is upside down: then the page is, and its reading order is turned too. A vertical line
+/// that runs up the page was turned as well, but is that on an upright page, too: it tells something only without level lines.
 fn is_on_its_head(read: &[Line]) -> bool {
+    let is_level = |line: &&Line| !crop::is_vertical(&line.detected);
+    let has_level = read.iter().any(|line| is_level(&line));
+    let witnesses = || read.iter().filter(move |line| !has_level || is_level(line));
     let length = |line: &Line| line.quad.width() * line.reading.confidence();
-    let total: f32 = read.iter().map(length).sum();
-    let flipped: f32 = read.iter().filter(|line| line.flipped).map(length).sum();
+    let total: f32 = witnesses().map(length).sum();
+    let flipped: f32 = witnesses().filter(|line| line.flipped).map(length).sum();
     total > 0.0 && flipped >= PAGE_FLIPPED * total
 }
 
@@ -439,4 +444,41 @@ async fn find_inside(image: &Image, area: &Rect, detector: &Detector) -> Result<
         text.quad = text.quad.translated(area.x, area.y);
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use lector_vision::ctc::{Glyph, Reading};
+
+    use super::*;
+
+    /// Makes a line as it is read: vertical boxes are read downwards, and turned where they are upside down.
+    fn line(width: f32, height: f32, flipped: bool) -> Line {
+        let detected = Quad::from_rect(&Rect { x: 10.0, y: 10.0, width, height });
+        let quad = crop::turned_to_read(&detected, 20.0);
+        let quad = if flipped { quad.rotated_corners(Rotation::Half) } else { quad };
+        let glyph = Glyph { text: "a".to_owned(), confidence: 0.9, from: 0.0, to: 1.0 };
+        Line { detected, quad, reading: Reading { glyphs: vec![glyph] }, flipped }
+    }
+
+    #[test]
+    fn level_lines_tell_whether_a_page_is_on_its_head() {
+        let level = |flipped| line(200.0, 20.0, flipped);
+        let vertical = |flipped| line(20.0, 600.0, flipped);
+        for (lines, expect) in [
+            (vec![], false),
+            (vec![level(false), level(false)], false),
+            (vec![level(true), level(true), level(true)], true),
+            (vec![level(true), level(false)], false),
+            // Text up the page beside level text that is upright: the axis of a chart, the spine of a cover.
+            (vec![level(false), vertical(true), vertical(true), vertical(true)], false),
+            (vec![level(true), level(true), vertical(false)], true),
+            // Vertical writing alone.
+            (vec![vertical(true), vertical(true)], true),
+            (vec![vertical(false), vertical(true)], false),
+        ] {
+            let flipped: Vec<bool> = lines.iter().map(|line| line.flipped).collect();
+            assert_eq!(is_on_its_head(&lines), expect, "{flipped:?}");
+        }
+    }
 }
