@@ -208,7 +208,7 @@ impl Settings {
             return Err(ConfigError::at(
                 "/languages",
                 format!(
-                    "{others} languages beside other scripts than PP-OCR's; at most {most} are read together"
+                    "{others} languages need the line recognizer, which reads at most {most} together: remove some"
                 ),
             ));
         }
