@@ -26,6 +26,7 @@ pub mod geometry;
 pub mod layout;
 pub mod orientation;
 pub mod rules;
+mod script;
 pub mod stamp;
 mod statistics;
 pub mod structure;

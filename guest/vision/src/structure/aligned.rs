@@ -101,7 +101,10 @@ fn candidates<'a>(frame: &Frame<'_>, rows: Vec<Row<'a>>, width: f32) -> Vec<Vec<
     for row in rows {
         let single = row.segments.len() == 1;
         let prose = single && row.segments.first().is_some_and(|segment| is_prose(segment, width));
-        let caption = row.segments.first().is_some_and(|s| patterns::caption(&s.text()) == Some(true));
+        let caption = row
+            .segments
+            .first()
+            .is_some_and(|s| patterns::caption(&s.text()).is_some_and(|caption| caption.is_marked));
         let gap = open.last().map_or(0.0, |last| row.area.y - last.area.bottom());
         let both = !single && open.last().is_some_and(|last| last.segments.len() > 1);
         let far = gap > em * if both { ROW_GAP_EM } else { GAP_EM };

@@ -8,6 +8,7 @@ use super::numbers::is_value;
 use super::tokens::{self, Word, around, rows, segments};
 use super::wording::join;
 use crate::geometry::{Quad, Rect};
+use crate::script::number;
 use crate::statistics::quantile;
 
 /// Most header rows of a table.
@@ -157,9 +158,7 @@ fn mark_header(table: &mut Table) {
 }
 
 fn is_year(text: &str) -> bool {
-    text.len() == 4
-        && (text.starts_with("19") || text.starts_with("20"))
-        && text.bytes().all(|b| b.is_ascii_digit())
+    text.chars().count() == 4 && number(text).is_some_and(|year| (1900..2100).contains(&year))
 }
 
 fn first_is_short(table: &Table) -> bool {

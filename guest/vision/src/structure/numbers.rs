@@ -1,7 +1,9 @@
 //! Numbers in text.
 
+use crate::script::is_digit;
+
 /// Returns the value of a roman numeral of one case below 4000; `None` otherwise.
-pub(super) fn is_roman(text: &str) -> Option<u32> {
+pub(super) fn roman(text: &str) -> Option<u32> {
     let lower = text.bytes().all(|b| b.is_ascii_lowercase());
     let upper = text.bytes().all(|b| b.is_ascii_uppercase());
     if text.is_empty() || text.len() > 12 || !(lower || upper) {
@@ -66,7 +68,7 @@ pub(super) fn is_number(text: &str) -> bool {
     let mut digits = 0usize;
     let mut others = 0usize;
     for c in text.chars() {
-        if c.is_ascii_digit() {
+        if is_digit(c) {
             digits += 1;
         } else if !matches!(
             c,
@@ -95,6 +97,8 @@ pub(super) fn is_number(text: &str) -> bool {
                 | '~'
                 | '≤'
                 | '≥'
+                // Arabic percent sign, decimal and thousands separator; full-width marks.
+                | '\u{66a}'..='\u{66c}' | '．' | '，' | '％'
         ) {
             others += 1;
         }

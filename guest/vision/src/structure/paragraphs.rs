@@ -5,6 +5,7 @@ use super::numbers::is_value;
 use super::patterns::{self, Marker};
 use super::tokens::around;
 use crate::geometry::Rect;
+use crate::script::is_digit;
 
 /// Ratio of sizes from which two lines belong to different paragraphs: of fonts, of heights read from pixels.
 const SIZE_EMBEDDED: f32 = 1.08;
@@ -171,9 +172,9 @@ fn entry(frame: &Frame<'_>, row: &Row) -> Option<Entry> {
 
 /// Returns whether a text is an amount of money: a number with two decimals, perhaps with a sign or a currency.
 fn is_amount(text: &str) -> bool {
-    let digits = text.trim_matches(|c: char| !c.is_ascii_digit());
-    let decimals = digits.rsplit_once(['.', ',']).map(|(_, decimals)| decimals);
-    is_value(text) && decimals.is_some_and(|decimals| decimals.len() == 2)
+    let digits = text.trim_matches(|c: char| !is_digit(c));
+    let decimals = digits.rsplit_once(['.', ',', '\u{66b}']).map(|(_, decimals)| decimals);
+    is_value(text) && decimals.is_some_and(|decimals| decimals.chars().count() == 2)
 }
 
 fn row(frame: &Frame<'_>, pieces: Vec<usize>, rowed: bool) -> Option<Row> {
@@ -271,7 +272,7 @@ fn starts_anew(last: &Row, row: &Row, em: f32) -> bool {
         || back
         || row.rowed != last.rowed
         || row.level != last.level
-        || patterns::caption(&row.text) == Some(true)
+        || patterns::caption(&row.text).is_some_and(|caption| caption.is_marked)
         || is_numbered_heading(&row.text, row.area.width, last.area.width)
         || is_numbered_heading(&last.text, last.area.width, row.area.width)
 }
@@ -324,12 +325,7 @@ fn leaves_item(last: &Row, row: &Row, x: f32, right: f32, em: f32) -> bool {
 /// cut from.
 fn settle_lists(drafts: &mut Vec<Draft>) {
     let siblings = |a: &Draft, b: &Draft| {
-        a.zone == b.zone
-            && match (a.marker, b.marker) {
-                (Some(Marker::Bullet), Some(Marker::Bullet)) => true,
-                (Some(Marker::Number(x, s)), Some(Marker::Number(y, t))) => s == t && x + 1 == y,
-                _ => false,
-            }
+        a.zone == b.zone && a.marker.zip(b.marker).is_some_and(|(marker, next)| marker.precedes(next))
     };
     let mut confirmed = vec![false; drafts.len()];
     for i in 0..drafts.len() {

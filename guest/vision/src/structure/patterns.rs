@@ -1,43 +1,61 @@
 //! Patterns of text that indicate a role. Written by hand for linear time and a small component.
 
-use super::numbers::{is_number, is_roman};
+use super::numbers::{is_number, roman};
+use crate::script::{self, is_digit, number};
 
 /// Characters that start an item of a list.
 const BULLETS: &str = "•●▪■◦○‣⁃–—-*·➢➤✓❖□◆►▶";
 
-/// Words before the number of a caption, in lower case. Those of one letter are followed by a digit only.
-const CAPTION_WORDS: [&str; 30] = [
-    "figure",
-    "fig",
-    "table",
-    "tab",
-    "chart",
-    "scheme",
-    "plate",
-    "listing",
-    "algorithm",
-    "abbildung",
-    "abb",
-    "tabelle",
-    "tableau",
-    "figura",
-    "tabla",
-    "tabella",
-    "quadro",
-    "gráfico",
-    "graphique",
-    "grafik",
-    "diagram",
-    "diagramm",
-    "рисунок",
-    "рис",
-    "таблица",
-    "табл",
-    "図",
-    "图",
-    "圖",
-    "表",
+/// What a caption is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Object {
+    Table,
+    Figure,
+    /// Set as a table or as a figure: a listing, an algorithm.
+    Either,
+}
+
+/// Words before the number of a caption, in lower case, and what it is of.
+const CAPTION_WORDS: [(&str, Object); 30] = [
+    ("figure", Object::Figure),
+    ("fig", Object::Figure),
+    ("table", Object::Table),
+    ("tab", Object::Table),
+    ("chart", Object::Figure),
+    ("scheme", Object::Figure),
+    ("plate", Object::Figure),
+    ("listing", Object::Either),
+    ("algorithm", Object::Either),
+    ("abbildung", Object::Figure),
+    ("abb", Object::Figure),
+    ("tabelle", Object::Table),
+    ("tableau", Object::Table),
+    ("figura", Object::Figure),
+    ("tabla", Object::Table),
+    ("tabella", Object::Table),
+    ("quadro", Object::Table),
+    ("gráfico", Object::Figure),
+    ("graphique", Object::Figure),
+    ("grafik", Object::Figure),
+    ("diagram", Object::Figure),
+    ("diagramm", Object::Figure),
+    ("рисунок", Object::Figure),
+    ("рис", Object::Figure),
+    ("таблица", Object::Table),
+    ("табл", Object::Table),
+    ("図", Object::Figure),
+    ("图", Object::Figure),
+    ("圖", Object::Figure),
+    ("表", Object::Table),
 ];
+
+/// The start of a line that may be a caption.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Caption {
+    pub object: Object,
+    /// Whether a mark or nothing follows the number, as in a caption but not in a sentence about one.
+    pub is_marked: bool,
+}
 
 /// Words that start a chapter's heading before its number, in lower case.
 const CHAPTER_WORDS: [&str; 12] = [
@@ -60,8 +78,33 @@ const CHAPTER_WORDS: [&str; 12] = [
 pub(super) enum Marker {
     /// A bullet.
     Bullet,
-    /// A number or letter with a mark after it: its value and its style.
-    Number(u32, char),
+    /// A number or letter with a mark after it.
+    Number {
+        /// Its value as digits or as a letter.
+        value: Option<u32>,
+        /// Its value as a roman numeral: `i` is a letter or a numeral, which only its siblings tell.
+        roman: Option<u32>,
+        /// The mark.
+        style: char,
+    },
+}
+
+impl Marker {
+    /// Returns whether `next` is the marker of the next item of the list.
+    pub(super) fn precedes(self, next: Self) -> bool {
+        match (self, next) {
+            (Self::Bullet, Self::Bullet) => true,
+            (
+                Self::Number { value, roman, style },
+                Self::Number { value: next, roman: next_roman, style: next_style },
+            ) => {
+                let follows = |a: Option<u32>, b: Option<u32>| a.is_some_and(|a| b == Some(a + 1));
+                let readings = [(value, next), (value, next_roman), (roman, next), (roman, next_roman)];
+                style == next_style && readings.into_iter().any(|(a, b)| follows(a, b))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Returns the marker at the start of a line, and whether nothing follows it.
@@ -86,15 +129,15 @@ pub(super) fn marker(text: &str) -> Option<(Marker, bool)> {
     };
     let after = &rest[close.len_utf8()..];
     let spaced = after.is_empty() || after.starts_with(char::is_whitespace) || matches!(close, '）' | '、');
-    let number = match value.chars().count() {
-        0 => None,
-        1..=3 if value.bytes().all(|b| b.is_ascii_digit()) => value.parse().ok(),
-        1 => {
-            value.chars().next().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_lowercase() as u32 - 96)
-        }
-        _ => is_roman(value),
-    }?;
-    spaced.then_some((Marker::Number(number, style), after.trim().is_empty()))
+    let letter = |text: &str| match text.as_bytes() {
+        [letter] if letter.is_ascii_alphabetic() => Some(u32::from(letter.to_ascii_lowercase() - b'a') + 1),
+        _ => None,
+    };
+    let digits = if value.chars().count() <= 3 { number(value) } else { None };
+    let (own, roman) = (digits.or_else(|| letter(value)), roman(value));
+    let is_numbered = own.is_some() || roman.is_some();
+    let marker = Marker::Number { value: own, roman, style };
+    (spaced && is_numbered).then_some((marker, after.trim().is_empty()))
 }
 
 /// Returns whether a line starts with a bullet that no running text starts with.
@@ -125,9 +168,8 @@ pub(super) fn is_note(text: &str) -> bool {
     ) && text.chars().any(|c| matches!(c, ':' | '：' | '.'))
 }
 
-/// Returns whether a line starts as a caption does: "Figure 3", "Tab. 2:", "图 1"; and whether a mark or nothing follows
-/// the number, as in a caption but not in a sentence about one.
-pub(super) fn caption(text: &str) -> Option<bool> {
+/// Returns the start of a caption of a line that starts as one does: "Figure 3", "Tab. 2:", "图 1".
+pub(super) fn caption(text: &str) -> Option<Caption> {
     let text = text.trim_start();
     let ideograph = text.chars().next().is_some_and(|c| matches!(c, '図' | '图' | '圖' | '表'));
     let end = if ideograph {
@@ -137,28 +179,27 @@ pub(super) fn caption(text: &str) -> Option<bool> {
     };
     let (word, rest) = text.split_at(end);
     let lower = word.to_lowercase();
-    if !CAPTION_WORDS.contains(&lower.as_str())
-        || !word.chars().next().is_some_and(|c| c.is_uppercase() || ideograph)
-    {
+    let (_, object) = CAPTION_WORDS.iter().find(|(word, _)| *word == lower)?;
+    if !word.chars().next().is_some_and(|c| c.is_uppercase() || ideograph) {
         return None;
     }
     let rest = rest.trim_start_matches('.').trim_start();
     let number_end =
         rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '.' | '-' | '–'))).unwrap_or(rest.len());
     let number = rest[..number_end].trim_end_matches(['.', '-', '–']);
-    let numbered = number.chars().next().is_some_and(|c| c.is_ascii_digit())
-        || is_roman(number).is_some()
+    let numbered = number.starts_with(is_digit)
+        || roman(number).is_some()
         || (number.len() == 1 && number.chars().all(|c| c.is_ascii_uppercase()))
         || number.chars().next().is_some_and(|c| "一二三四五六七八九十".contains(c));
     if !numbered || number.chars().count() > 8 {
         return None;
     }
     let after = &rest[number.len()..];
-    let marked = after.trim().is_empty()
+    let is_marked = after.trim().is_empty()
         || after.trim_start().starts_with([':', '.', '|', '—', '–', '-', '：', '('])
         || ideograph
         || after.trim_start().chars().next().is_some_and(char::is_uppercase);
-    Some(marked)
+    Some(Caption { object: *object, is_marked })
 }
 
 /// Returns the depth of the number before a heading ("2 Method" 1, "2.1 Data" 2, "A.3 Proofs" 2, "Chapter 4" 1); `None`
@@ -169,22 +210,21 @@ pub fn numbering(text: &str) -> Option<u8> {
     let rest = rest.trim_start();
     if CHAPTER_WORDS.contains(&first.to_lowercase().as_str()) {
         let number = rest.split([' ', ':', '.']).next().unwrap_or_default();
-        let known = is_number(number) || is_roman(number).is_some() || number.len() == 1;
+        let known = is_number(number) || roman(number).is_some() || number.len() == 1;
         return known.then_some(1);
     }
-    let number = first.trim_end_matches(['.', ')']);
-    let parts: Vec<&str> = number.split('.').collect();
+    let parts: Vec<&str> = first.trim_end_matches(['.', ')']).split('.').collect();
+    let is_short_number = |part: &str| (1..=2).contains(&part.chars().count()) && part.chars().all(is_digit);
     let leads = parts.first().is_some_and(|part| {
-        (part.len() <= 2 && part.bytes().all(|b| b.is_ascii_digit()) && !part.is_empty())
+        is_short_number(part)
             || (part.len() == 1 && part.bytes().all(|b| b.is_ascii_uppercase()) && first.len() > 1)
-            || (part.len() > 1 && part.bytes().all(|b| b.is_ascii_uppercase()) && is_roman(part).is_some())
+            || (part.len() > 1 && part.bytes().all(|b| b.is_ascii_uppercase()) && roman(part).is_some())
     });
-    let deeper =
-        parts.iter().skip(1).all(|p| (1..=2).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()));
+    let deeper = parts.iter().skip(1).all(|part| is_short_number(part));
     let deep = parts.len() >= 3;
     let start = |c: char| c.is_uppercase() || (c.is_alphabetic() && (deep || !c.is_ascii()));
     let titled = rest.chars().next().is_some_and(start);
-    let whole = parts.first().is_none_or(|part| *part != "0");
+    let whole = parts.first().is_none_or(|part| part.chars().count() != 1 || number(part) != Some(0));
     (leads && deeper && titled && whole && parts.len() <= 6).then_some(parts.len() as u8)
 }
 
@@ -194,9 +234,10 @@ pub(super) fn is_chapter_label(text: &str) -> bool {
     let (Some(first), Some(number), None) = (words.next(), words.next(), words.next()) else { return false };
     let number = number.trim_end_matches(['.', ':']).to_lowercase();
     CHAPTER_WORDS.contains(&first.to_lowercase().as_str())
-        && (number.bytes().all(|b| b.is_ascii_digit())
+        && !number.is_empty()
+        && (number.chars().all(is_digit)
             || number.chars().count() == 1
-            || is_roman(&number).is_some()
+            || roman(&number).is_some()
             || NUMBER_WORDS.contains(&number.as_str()))
 }
 
@@ -236,13 +277,13 @@ pub fn is_page_number(text: &str) -> bool {
     let mut digits = 0;
     for word in text.split([' ', '/', '\u{a0}']).filter(|word| !word.is_empty()) {
         let word = word.trim_matches(['.', ',', ':', '-']);
-        if word.bytes().all(|b| b.is_ascii_digit()) {
-            digits += usize::from(!word.is_empty() && word.len() <= 4);
-            if word.len() > 4 {
+        if word.chars().all(is_digit) {
+            let count = word.chars().count();
+            digits += usize::from((1..=4).contains(&count));
+            if count > 4 {
                 return false;
             }
-        } else if is_roman(word).is_some_and(|n| n < ROMAN_PAGES)
-            && word.bytes().all(|b| b.is_ascii_lowercase())
+        } else if roman(word).is_some_and(|n| n < ROMAN_PAGES) && word.bytes().all(|b| b.is_ascii_lowercase())
         {
             digits += 1;
         } else if !is_page_word(&word.to_lowercase()) {
@@ -275,7 +316,7 @@ fn is_page_word(word: &str) -> bool {
 
 fn is_ideographic_page(text: &str) -> bool {
     let inner = text.strip_prefix('第').and_then(|rest| rest.strip_suffix(['页', '頁']));
-    inner.is_some_and(|number| number.trim().bytes().all(|b| b.is_ascii_digit()) && !number.trim().is_empty())
+    inner.is_some_and(|number| !number.trim().is_empty() && number.trim().chars().all(is_digit))
 }
 
 /// Returns a text with each run of digits as one `#`, by which headers of different pages are compared.
@@ -319,8 +360,8 @@ pub(super) fn footnote(text: &str) -> bool {
         return true;
     }
     let body = text.trim_start_matches(['[', '(']);
-    let digits = body.bytes().take_while(u8::is_ascii_digit).count();
-    let rest = body[digits..].trim_start_matches([']', ')']);
+    let digits = body.chars().take_while(|c| is_digit(*c)).count();
+    let rest = body.trim_start_matches(is_digit).trim_start_matches([']', ')']);
     (1..=3).contains(&digits)
         && rest
             .trim_start()
@@ -335,8 +376,8 @@ pub(super) fn is_label(text: &str) -> bool {
     text.trim_end().ends_with([':', '：'])
 }
 
-/// Returns whether a text ends a sentence.
+/// Returns whether a text ends a sentence, perhaps with a quote or a bracket after it.
 pub(super) fn ends_sentence(text: &str) -> bool {
     let end = text.trim_end().trim_end_matches(['"', '”', '’', ')', '»', '」']);
-    end.ends_with(['.', '!', '?', ':', ';', '。', '！', '？', '：', '；'])
+    end.ends_with(script::ends_sentence)
 }

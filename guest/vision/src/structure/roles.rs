@@ -9,7 +9,7 @@ mod heads;
 use super::frame::{Found, Frame};
 use super::model::{Block, Kind};
 use super::paragraphs::Draft;
-use super::patterns;
+use super::patterns::{self, Object};
 use super::tokens::around;
 use crate::geometry::{Quad, Rect};
 
@@ -30,15 +30,17 @@ pub(super) fn assign(frame: &Frame<'_>, drafts: Vec<Draft>, tables: Vec<Found>) 
     let drafts = furniture::divided(frame, heads::split(frame, drafts));
     let mut kinds = furniture::kinds(frame, &drafts, &tables);
     let figures = figures(frame, &tables);
-    let objects: Vec<(Rect, bool)> =
-        tables.iter().map(|t| (t.area, true)).chain(figures.iter().map(|area| (*area, false))).collect();
+    let objects: Vec<(Rect, Object)> = tables
+        .iter()
+        .map(|table| (table.area, Object::Table))
+        .chain(figures.iter().map(|area| (*area, Object::Figure)))
+        .collect();
     let mut captions: Vec<Option<usize>> = vec![None; drafts.len()];
     for ((draft, kind), of) in drafts.iter().zip(&mut kinds).zip(&mut captions) {
         if kind.is_none() && draft.rows.len() <= CAPTION_LINES_MAX {
-            let text = first_line(frame, draft);
-            let marked = patterns::caption(&text);
-            let near = nearest(frame, draft, &objects);
-            if marked == Some(true) || (marked == Some(false) && near.is_some() && draft.rows.len() <= 3) {
+            let Some(caption) = patterns::caption(&first_line(frame, draft)) else { continue };
+            let near = nearest(frame, draft, caption.object, &objects);
+            if caption.is_marked || (near.is_some() && draft.rows.len() <= 3) {
                 *kind = Some(Kind::Caption);
                 *of = near;
             }
@@ -141,17 +143,16 @@ pub(super) fn whole_text(frame: &Frame<'_>, draft: &Draft) -> String {
     rows.join(" ")
 }
 
-/// Returns the table or figure next to a caption.
-fn nearest(frame: &Frame<'_>, draft: &Draft, objects: &[(Rect, bool)]) -> Option<usize> {
-    let about_table = first_line(frame, draft).to_lowercase().starts_with(['t', '表']);
+/// Returns the table or figure next to a caption: one that the caption names comes before one that is nearer.
+fn nearest(frame: &Frame<'_>, draft: &Draft, named: Object, objects: &[(Rect, Object)]) -> Option<usize> {
     let mut best: Option<(bool, f32, usize)> = None;
-    for (at, (area, is_table)) in objects.iter().enumerate() {
+    for (at, (area, object)) in objects.iter().enumerate() {
         let shared = draft.area.right().min(area.right()) - draft.area.x.max(area.x);
         let gap = (area.y - draft.area.bottom()).max(draft.area.y - area.bottom());
         if shared <= 0.0 || gap > CAPTION_GAP_EM * frame.em || gap < -frame.em {
             continue;
         }
-        let other = *is_table != about_table;
+        let other = named != Object::Either && *object != named;
         if best.is_none_or(|(worse, distance, _)| (other, gap) < (worse, distance)) {
             best = Some((other, gap, at));
         }

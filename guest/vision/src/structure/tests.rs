@@ -9,6 +9,7 @@ use crate::geometry::{Point, Quad, Rect};
 use crate::layout;
 
 mod heads;
+mod patterns;
 mod right_to_left;
 mod tables;
 mod words;
@@ -53,6 +54,10 @@ fn turned(mut set: Set, angle: f32) -> Set {
 }
 
 fn blocks_of(sets: &[Set], rules: &[Rule]) -> Vec<(Block, Vec<String>)> {
+    blocks_beside(sets, rules, &[])
+}
+
+fn blocks_beside(sets: &[Set], rules: &[Rule], pictures: &[Rect]) -> Vec<(Block, Vec<String>)> {
     let quads: Vec<Quad> = sets.iter().map(|set| set.quad).collect();
     let placed = if bidi::are_right_to_left(sets.iter().map(|set| set.text.as_str())) {
         layout::reading_order_from_right(&quads, rules, PAGE)
@@ -73,7 +78,7 @@ fn blocks_of(sets: &[Set], rules: &[Rule]) -> Vec<(Block, Vec<String>)> {
             }
         })
         .collect();
-    let blocks = analyze(&pieces, rules, &Sheet { size: PAGE, first: true, pictures: &[] });
+    let blocks = analyze(&pieces, rules, &Sheet { size: PAGE, first: true, pictures });
     let mut seen: Vec<usize> = blocks.iter().flat_map(|block| block.rows.iter().flatten().copied()).collect();
     seen.sort_unstable();
     assert_eq!(seen, (0..sets.len()).collect::<Vec<_>>(), "each line is in one block");
@@ -354,26 +359,6 @@ fn lines_are_joined_by_the_words_of_the_text() {
     assert_eq!(all(&["…", "…", "中", "a"]), "… …中 a");
     assert!(goes_on("which is a long", "sentence of two pages"));
     assert!(!goes_on("the end.", "A new one"));
-}
-
-#[test]
-fn patterns_are_exact() {
-    for text in ["7", "- 7 -", "Page 3 of 10", "vii", "3/12", "Seite 4", "第 3 页"] {
-        assert!(is_page_number(text), "{text}");
-    }
-    for text in ["", "Table 3", "12345", "mix", "10.5 kg", "Chapter 4", "1 2 3"] {
-        assert!(!is_page_number(text), "{text}");
-    }
-    assert_eq!(without_numbers("Chapter 12  Page 3"), "chapter # page #");
-    assert_eq!(patterns::caption("Figure 3: A page"), Some(true));
-    assert_eq!(patterns::caption("Table 2 shows that"), Some(false));
-    assert_eq!(patterns::caption("Abbildung 12. Seiten"), Some(true));
-    assert_eq!(patterns::caption("图 3 页面"), Some(true));
-    assert_eq!(patterns::caption("Tables are nice"), None);
-    assert_eq!(patterns::numbering("2.1 Data"), Some(2));
-    assert_eq!(patterns::numbering("Chapter 4"), Some(1));
-    assert_eq!(patterns::numbering("3 apples"), None);
-    assert_eq!(patterns::numbering("1999 Was"), None);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::patterns::ends_sentence;
+use crate::script::is_unspaced;
 
 /// The words of a text that decide whether a hyphen at the end of a line belongs to the word.
 #[derive(Clone, Debug, Default)]
@@ -39,8 +40,8 @@ const HYPHENS: [char; 3] = ['-', '\u{2010}', '\u{ad}'];
 /// Words after a hyphen that belongs to the word before ("Ein- und Ausgang").
 const ELLIPTIC: [&str; 12] = ["und", "oder", "and", "or", "et", "ou", "y", "o", "e", "bis", "to", "nor"];
 
-/// Returns the lines joined to running text: with a space, without one between ideographs, and with a word that breaks
-/// over a line put together.
+/// Returns the lines joined to running text: with a space, without one in a script without spaces between words, and with a word
+/// that breaks over a line put together.
 pub fn join<'a>(lines: impl Iterator<Item = &'a str>, vocabulary: &Vocabulary) -> String {
     let mut out = String::new();
     for line in lines {
@@ -136,13 +137,6 @@ fn joined(head: &str, tail: &str) -> String {
     format!("{}{}", trimmed(head), trimmed(tail))
 }
 
-/// Returns whether lines that end or start with the character are joined without a space.
-fn is_unspaced(c: char) -> bool {
-    matches!(c,
-        '\u{2e80}'..='\u{a4cf}' | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe4f}' | '\u{ff00}'..='\u{ff9f}'
-        | '\u{20000}'..='\u{3ffff}')
-}
-
 /// Returns whether the character is a quote, a dash or dots that texts with and without spaces have in common: beside an
 /// ideograph it stands without a space.
 fn is_shared_mark(c: char) -> bool {
@@ -164,7 +158,7 @@ pub fn goes_on(last: &str, next: &str) -> bool {
     }
     let ends = ends_sentence(last);
     let lower = next.chars().next().is_some_and(char::is_lowercase);
-    let ideograph =
+    let unspaced =
         is_unspaced(first) && last.chars().next_back().is_some_and(|c| is_unspaced(c) && c.is_alphabetic());
-    !ends && (lower || ideograph || last.ends_with(','))
+    !ends && (lower || unspaced || last.ends_with(','))
 }

@@ -6,6 +6,7 @@ use super::super::model::Kind;
 use super::super::paragraphs::Draft;
 use super::super::{numbers, patterns};
 use super::{whole_text, zone_area};
+use crate::script::is_digit;
 
 /// Ratio to running text from which a line is a heading by its size: of fonts, of heights read from pixels.
 const LARGER_EMBEDDED: f32 = 1.12;
@@ -97,8 +98,7 @@ fn heading(
     let letters = text.chars().filter(|c| c.is_alphabetic()).count();
     let characters = text.chars().count();
     // Without the number before it.
-    let titled =
-        text.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ' ')).chars().count();
+    let titled = text.trim_start_matches(|c: char| is_digit(c) || matches!(c, '.' | ' ')).chars().count();
     if draft.rows.len() > LINES_MAX
         || draft.rowed
         || letters < 2
@@ -145,7 +145,7 @@ fn heading(
     let starts =
         text.chars().next().is_some_and(|c| c.is_uppercase() || (c.is_alphabetic() && !c.is_ascii()));
     let no_mark = !text.ends_with([':', '!', '?', ')']) && !text.contains(['@', '|']);
-    let plain = !text.chars().any(|c| c.is_ascii_digit()) && !numbers::is_value(text);
+    let plain = !text.chars().any(is_digit) && !numbers::is_value(text);
     let spaced = gap_above >= below + 0.25 * frame.em && below <= 1.2 * frame.em;
     let long = next.rows.len() >= 3 && next.area.width >= 0.75 * zone.width;
     (starts && no_mark && plain && spaced && long && frame.lines.len() >= PAGE_LINES_MIN)
