@@ -109,14 +109,18 @@ impl Bands {
         }
         let mut joined: Vec<TextBox> = Vec::new();
         for (band, found) in self.bands.iter().zip(found) {
-            let before = joined.len();
+            // Only a box that reaches into this band may be one of its boxes.
+            let near: Vec<TextBox> =
+                joined.iter().filter(|text| self.reach(text).1 > band.from as f32).copied().collect();
+            let end = near.iter().map(|text| self.reach(text).1).fold(f32::NEG_INFINITY, f32::max);
             for text in found {
                 let (x, y) = match self.axis {
                     Axis::Down => (0.0, band.from as f32),
                     Axis::Across => (band.from as f32, 0.0),
                 };
                 let text = TextBox { quad: text.quad.translated(x, y), ..text };
-                if self.belongs(band, &text) && !is_among(&text, joined.get(..before).unwrap_or_default()) {
+                let is_known = self.reach(&text).0 < end && is_among(&text, &near);
+                if self.belongs(band, &text) && !is_known {
                     joined.push(text);
                 }
             }

@@ -92,11 +92,15 @@ impl Tiles {
         let mut joined: Vec<TextBox> = Vec::new();
         for (span, boxes) in self.spans.iter().zip(found) {
             let (x, y) = self.origin(*span);
-            let end = joined.len();
+            // Only a box that reaches into this tile may be the other part of one of its boxes.
+            let near: Vec<usize> = (0..joined.len())
+                .filter(|at| joined.get(*at).is_some_and(|text| self.end(&text.quad) > span.0 as f32))
+                .collect();
             for text in boxes {
                 let text = TextBox { quad: text.quad.translated(x, y), ..text };
-                let before = joined.get_mut(..end).unwrap_or_default();
-                match before.iter_mut().find(|other| self.is_same(&other.quad, &text.quad)) {
+                let is_same =
+                    |at: &usize| joined.get(*at).is_some_and(|other| self.is_same(&other.quad, &text.quad));
+                match near.iter().copied().find(is_same).and_then(|at| joined.get_mut(at)) {
                     Some(other) => {
                         other.quad = Quad::around(&[other.quad, text.quad]).unwrap_or(other.quad);
                         other.score = other.score.max(text.score);
@@ -108,6 +112,12 @@ impl Tiles {
         let top = |text: &TextBox| text.quad.bounds();
         joined.sort_by(|a, b| top(a).y.total_cmp(&top(b).y).then(top(a).x.total_cmp(&top(b).x)));
         joined
+    }
+
+    /// Returns the end of a box along the longer side.
+    fn end(&self, quad: &Quad) -> f32 {
+        let bounds = quad.bounds();
+        if self.tall { bounds.bottom() } else { bounds.right() }
     }
 
     /// Returns whether two boxes of neighboring tiles show one piece of text.
