@@ -33,12 +33,6 @@ pub struct DbOptions {
     pub boxes_max: usize,
 }
 
-impl Default for DbOptions {
-    fn default() -> Self {
-        Self { threshold: 0.3, box_threshold: 0.45, unclip_ratio: 1.6, side_min: 3.0, boxes_max: 4000 }
-    }
-}
-
 /// A piece of text found on a page.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TextBox {

@@ -50,7 +50,7 @@ pub fn share_on_end(boxes: &[Quad]) -> Option<f32> {
 /// The direction of the lines rules out two of the four rotations, so that the classifier only chooses between the
 /// other two; it overrides the boxes if it is certain (a page of vertical writing is upright although its lines are
 /// vertical). A page is never turned by a half without a certain classifier. Without a classifier, only vertical boxes
-/// turn it: by a quarter, which [`upside_down`] over its lines may correct by a half.
+/// turn it: by a quarter, which the caller corrects by a half where the lines turn out to be upside down ([`flipped`]).
 pub fn page_rotation(scores: Option<[f32; 4]>, boxes: &[Quad], options: &RotationOptions) -> Rotation {
     let on_end = share_on_end(boxes);
     let stands = on_end.is_some_and(|share| share >= options.agreement);
@@ -82,28 +82,12 @@ pub fn page_rotation(scores: Option<[f32; 4]>, boxes: &[Quad], options: &Rotatio
     Rotation::from_quarters(quarters as u32)
 }
 
-/// Returns the indices of the lines to pass to a line classifier, at most `count`, longest first: a few long lines
-/// determine the orientation of the page, and single letters look alike from both sides.
-pub fn witnesses(lines: &[Quad], count: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..lines.len()).filter(|&i| lines[i].is_finite()).collect();
-    order.sort_by(|&a, &b| lines[b].width().total_cmp(&lines[a].width()));
-    order.truncate(count);
-    order
-}
-
 /// Probability from which a classification counts by itself.
 const SURE: f32 = 0.9;
 /// Probability from which it counts against the other lines.
 const SURE_ALONE: f32 = 0.98;
 /// Length in line heights below which a line follows the others.
 const SHORT: f32 = 3.0;
-
-/// Returns whether the text is upside down as a whole, from the probability of "turned by 180 degrees" of some of its
-/// lines: nearly all of at least three lines must be certain.
-pub fn upside_down(probabilities: &[f32]) -> bool {
-    let sure = probabilities.iter().filter(|&&p| p >= SURE).count();
-    probabilities.len() >= 3 && sure * 10 >= probabilities.len() * 8
-}
 
 /// Returns for each line whether it is upside down, from its probability of "turned by 180 degrees" (`lines` in reading
 /// direction, one probability each; a missing one counts as 0). Vertical lines are judged separately from level ones,
@@ -192,15 +176,5 @@ mod tests {
         );
         let turned = flipped(&stamped, &[0.0, 0.0, 0.0, 0.0, 0.0, 0.97]);
         assert_eq!(turned, [false, false, false, false, false, true]);
-    }
-
-    #[test]
-    fn a_page_on_its_head_needs_agreement() {
-        assert!(upside_down(&[0.99, 0.95, 0.92, 0.2, 0.97]));
-        assert!(!upside_down(&[0.99, 0.95]));
-        assert!(!upside_down(&[0.99, 0.95, 0.1, 0.2]));
-        let mut quads = lines(3, 100.0, 20.0);
-        quads[1] = Quad::from_rect(&Rect { x: 0.0, y: 0.0, width: 200.0, height: 20.0 });
-        assert_eq!(witnesses(&quads, 2), [1, 0]);
     }
 }

@@ -13,7 +13,7 @@ const WORDLIKE_SHARE: f32 = 0.3;
 /// Fraction of words off the page or on top of others from which positions are not trusted.
 const MISPLACED_SHARE: f32 = 0.2;
 /// Number of words that a word is compared with for overlap, in order of their tops; bounds the work on dense pages.
-const NEIGHBOURS_MAX: usize = 200;
+const NEIGHBORS_MAX: usize = 200;
 
 /// Judges a layer by the text of the page itself: form fields and annotations are correct in any case, may lie on top of
 /// other text, and say nothing about the rest of the page.
@@ -63,7 +63,7 @@ fn misplaced(layer: &Layer<'_>) -> usize {
     let mut spans: Vec<&Span<'_>> = layer.spans.iter().collect();
     spans.sort_by(|a, b| a.area.y.total_cmp(&b.area.y));
     let under = |i: usize, span: &Span<'_>| {
-        spans.iter().skip(i + 1).take(NEIGHBOURS_MAX).take_while(|o| o.area.y < span.area.bottom()).any(
+        spans.iter().skip(i + 1).take(NEIGHBORS_MAX).take_while(|o| o.area.y < span.area.bottom()).any(
             |other| {
                 let least = span.area.area().min(other.area.area());
                 other.text != span.text && span.area.intersection(&other.area).area() > 0.6 * least

@@ -1,6 +1,10 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
+/// What the standard steps detect with by default.
+const OPTIONS: DbOptions =
+    DbOptions { threshold: 0.3, box_threshold: 0.5, unclip_ratio: 1.6, side_min: 3.0, boxes_max: 8000 };
+
 /// Draws a map with filled (possibly tilted) rectangles of probability `value`.
 fn draw(width: usize, height: usize, shapes: &[(Quad, u8)]) -> Vec<u8> {
     let mut map = vec![0u8; width * height];
@@ -25,7 +29,7 @@ fn upright(x: f32, y: f32, width: f32, height: f32) -> Quad {
 #[test]
 fn grows_the_kernel_as_the_paper_does() {
     let map = draw(400, 100, &[(upright(50.0, 40.0, 200.0, 10.0), 230)]);
-    let found = boxes(&map, 400, 100, &DbOptions::default()).unwrap().boxes;
+    let found = boxes(&map, 400, 100, &OPTIONS).unwrap().boxes;
     assert_eq!(found.len(), 1);
     // 200 * 10 * 1.6 / 420 = 7.62 on every side.
     let bounds = found[0].quad.bounds();
@@ -39,9 +43,7 @@ fn keeps_the_tilt_of_long_lines_and_stands_short_ones_up() {
     let center = Point::new(200.0, 100.0);
     let tilted = Quad(upright(60.0, 94.0, 280.0, 12.0).0.map(|p| p.turned_about(center, 0.1)));
     let short = Quad(upright(20.0, 20.0, 14.0, 12.0).0.map(|p| p.turned_about(Point::new(27.0, 26.0), 0.3)));
-    let found = boxes(&draw(400, 200, &[(tilted, 255), (short, 255)]), 400, 200, &DbOptions::default())
-        .unwrap()
-        .boxes;
+    let found = boxes(&draw(400, 200, &[(tilted, 255), (short, 255)]), 400, 200, &OPTIONS).unwrap().boxes;
     assert_eq!(found.len(), 2);
     assert!((found[1].quad.angle() - 0.1).abs() < 0.01, "{}", found[1].quad.angle());
     assert_eq!(found[0].quad.angle(), 0.0);
@@ -54,23 +56,22 @@ fn drops_the_faint_and_the_tiny() {
         (upright(10.0, 30.0, 50.0, 2.0), 255),
         (upright(10.0, 50.0, 50.0, 8.0), 250),
     ];
-    let found = boxes(&draw(100, 80, &shapes), 100, 80, &DbOptions::default()).unwrap().boxes;
+    let found = boxes(&draw(100, 80, &shapes), 100, 80, &OPTIONS).unwrap().boxes;
     assert_eq!(found.len(), 1, "one is faint, one is two pixels high");
     assert!(found[0].quad.bounds().y > 40.0);
 }
 
 #[test]
 fn stays_inside_the_map() {
-    let found = boxes(&draw(60, 20, &[(upright(0.0, 0.0, 60.0, 20.0), 255)]), 60, 20, &DbOptions::default())
-        .unwrap()
-        .boxes;
+    let found =
+        boxes(&draw(60, 20, &[(upright(0.0, 0.0, 60.0, 20.0), 255)]), 60, 20, &OPTIONS).unwrap().boxes;
     let bounds = found[0].quad.bounds();
     assert_eq!((bounds.x, bounds.y, bounds.width, bounds.height), (0.0, 0.0, 60.0, 20.0));
 }
 
 #[test]
 fn of_too_many_boxes_the_largest_stay() {
-    let options = DbOptions { boxes_max: 3, ..DbOptions::default() };
+    let options = DbOptions { boxes_max: 3, ..OPTIONS };
     let shapes: Vec<_> = [60.0, 20.0, 50.0, 30.0, 40.0]
         .iter()
         .enumerate()
@@ -85,7 +86,7 @@ fn of_too_many_boxes_the_largest_stay() {
 
 #[test]
 fn refuses_what_it_cannot_hold() {
-    let options = DbOptions { boxes_max: 2, ..DbOptions::default() };
+    let options = DbOptions { boxes_max: 2, ..OPTIONS };
     assert_eq!(boxes(&[0; 10], 3, 4, &options), Err(DetectError::Shape { expected: 12, got: 10 }));
     assert_eq!(boxes(&[], 0, 0, &options), Ok(Found::default()));
     let noise: Vec<u8> = (0..256 * 256).map(|i| if (i + i / 256) % 2 == 0 { 255 } else { 0 }).collect();
