@@ -3,37 +3,41 @@
 
 use std::ops::Range;
 
-use crate::{Line, Point, Quad, Rect, Rotation, Transcript};
+use crate::{Direction, Line, Point, Quad, Rect, Rotation, Transcript, Word};
 
 /// Least overlap of two lines of one row, as a fraction of the lower one's height.
 const ROW_OVERLAP_MIN: f32 = 0.5;
 
 /// A word and its characters in the line.
 struct Placed<'a> {
-    quad: &'a Quad,
+    word: &'a Word,
     chars: Range<usize>,
 }
 
 impl Line {
     /// Returns the quad of the characters `range` of the text: from the words where the line has any, otherwise as a fraction
-    /// of the line, as if all characters had one width. Request words for exact places.
+    /// of the line, as if all characters had one width. Request words for exact places. The quad runs to the right, as those of
+    /// words do, also where the text runs from right to left.
     pub fn quad_of(&self, range: Range<usize>) -> Quad {
-        let placed: Vec<Placed<'_>> = self
-            .word_ranges()
-            .into_iter()
-            .zip(&self.words)
-            .map(|(chars, word)| Placed { quad: &word.quad, chars })
+        let placed = self.word_ranges().into_iter().zip(&self.words);
+        let pieces: Vec<Quad> = placed
+            .map(|(chars, word)| Placed { word, chars })
+            .filter(|placed| placed.chars.start < range.end && range.start < placed.chars.end)
+            .map(|placed| placed.piece(&range))
             .collect();
-        let mut touched =
-            placed.iter().filter(|word| word.chars.start < range.end && range.start < word.chars.end);
-        let Some(first) = touched.next() else {
-            let length = self.text.chars().count().max(1);
-            let share = |index: usize| index.min(length) as f32 / length as f32;
-            return self.quad.between(share(range.start), share(range.end));
+        // The order of words in the text is not that on the page where words run from right to left.
+        let along = |quad: &&Quad| {
+            let (from, to) = (self.quad.top_left, self.quad.top_right);
+            (quad.top_left.x - from.x) * (to.x - from.x) + (quad.top_left.y - from.y) * (to.y - from.y)
         };
-        let last = touched.next_back().unwrap_or(first);
-        let (start, end) = (first.piece(&range), last.piece(&range));
-        Quad { top_right: end.top_right, bottom_right: end.bottom_right, ..start }
+        let left = pieces.iter().min_by(|a, b| along(a).total_cmp(&along(b)));
+        let right = pieces.iter().max_by(|a, b| along(a).total_cmp(&along(b)));
+        match left.zip(right) {
+            Some((left, right)) => {
+                Quad { top_right: right.top_right, bottom_right: right.bottom_right, ..*left }
+            }
+            None => part(&self.quad, &range, self.text.chars().count(), self.direction == Direction::Rtl),
+        }
     }
 
     /// Returns the characters of each word in the text, in order. Ends at the first word that does not follow the one before
@@ -57,11 +61,26 @@ impl Line {
 impl Placed<'_> {
     /// Returns the part of the word that shows the characters `range` of the line.
     fn piece(&self, range: &Range<usize>) -> Quad {
-        let length = self.chars.len().max(1) as f32;
-        let share =
-            |index: usize| (index.clamp(self.chars.start, self.chars.end) - self.chars.start) as f32 / length;
-        self.quad.between(share(range.start), share(range.end))
+        let inner = |index: usize| index.clamp(self.chars.start, self.chars.end) - self.chars.start;
+        let own = inner(range.start)..inner(range.end);
+        part(&self.word.quad, &own, self.chars.len(), self.word.text.chars().any(is_to_left))
     }
+}
+
+/// Returns the part of a quad that shows the characters `range` of `count` of one width, which run to the left or to the right.
+fn part(quad: &Quad, range: &Range<usize>, count: usize, to_left: bool) -> Quad {
+    let count = count.max(1);
+    let share = |index: usize| index.min(count) as f32 / count as f32;
+    let (from, to) = (share(range.start), share(range.end));
+    if to_left { quad.between(1.0 - to, 1.0 - from) } else { quad.between(from, to) }
+}
+
+/// Returns whether a character is a letter of a script that runs to the left (Unicode blocks of Hebrew, Arabic and their
+/// neighbors); numbers in such text run to the right.
+fn is_to_left(c: char) -> bool {
+    let is_of_script = matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}'
+        | '\u{1e800}'..='\u{1efff}');
+    is_of_script && c.is_alphabetic()
 }
 
 impl Transcript {
@@ -149,7 +168,7 @@ fn left(rects: &[Rect], index: usize) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Size, Word};
+    use crate::Size;
 
     fn quad(x: f32, y: f32, width: f32, height: f32) -> Quad {
         Quad::from_rect(Rect { x, y, width, height })
@@ -185,6 +204,46 @@ mod tests {
         line.words.insert(1, word("missing", 60.0, 10.0));
         let ranges = line.word_ranges();
         assert_eq!((ranges.len(), ranges.first()), (1, Some(&(0..5))));
+    }
+
+    #[test]
+    fn a_part_of_a_line_from_right_to_left_has_the_quad_of_its_characters() {
+        let word = |text: &str, x, width| Word {
+            text: text.to_owned(),
+            confidence: 1.0,
+            quad: quad(x, 0.0, width, 20.0),
+        };
+        // From the right: a word, a name of two Latin words, a number, a word.
+        let text = "שלום Mac Pro 123 עולם";
+        let plain = Line { direction: Direction::Rtl, ..Line::new(text, 1.0, quad(0.0, 0.0, 210.0, 20.0)) };
+        let words = [
+            word("שלום", 170.0, 40.0),
+            word("Mac", 90.0, 30.0),
+            word("Pro", 130.0, 30.0),
+            word("123", 50.0, 30.0),
+            word("עולם", 0.0, 40.0),
+        ];
+        let with_words = Line { words: words.to_vec(), ..plain.clone() };
+        for (range, x, width) in [
+            (0..4, 170.0, 40.0),
+            // The first letter is at the right end of its word, the first digit at the left end.
+            (0..1, 200.0, 10.0),
+            (13..14, 50.0, 10.0),
+            (5..12, 90.0, 70.0),
+            (9..16, 50.0, 110.0),
+            (0..21, 0.0, 210.0),
+            (17..21, 0.0, 40.0),
+        ] {
+            let found = with_words.quad_of(range.clone());
+            let (left, right) = (found.top_left.x, found.top_right.x);
+            assert!((left - x).abs() < 0.1 && (right - left - width).abs() < 0.1, "{range:?} {found:?}");
+        }
+        // Without words, the fraction is counted from the right.
+        let found = plain.quad_of(0..4);
+        assert!(
+            (found.top_left.x - 170.0).abs() < 0.1 && (found.top_right.x - 210.0).abs() < 0.1,
+            "{found:?}"
+        );
     }
 
     #[test]
