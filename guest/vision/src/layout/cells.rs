@@ -1,6 +1,7 @@
 //! Level boxes of text, and measurements on sets of them: rows, gaps between bands, gaps between columns.
 
 use crate::geometry::Quad;
+use crate::rows;
 use crate::statistics::quantile;
 
 /// Fraction of a box's height that is trimmed above and below before boxes are compared: detectors return boxes that
@@ -79,28 +80,14 @@ pub(super) fn em(cells: &[Cell]) -> f32 {
     if em > 0.0 { em } else { 1.0 }
 }
 
-/// Returns the rows from top to bottom: a cell joins a row if it overlaps the row's last member by more than half of
-/// the lower of the two. Cells of a row that are above each other (a fraction, a wrapped cell) are ordered top first.
+/// Returns the rows from top to bottom, left to right. Cells of a row overlap in their heights, and none lies under most of
+/// another: those of a wrapped cell are rows of their own.
 pub(super) fn rows(cells: &[Cell]) -> Vec<Row> {
-    let mut sorted: Vec<Cell> = cells.to_vec();
-    sorted.sort_by(|a, b| a.center_y().total_cmp(&b.center_y()));
-    let mut rows: Vec<Row> = Vec::new();
-    for cell in sorted {
-        let joins = rows.last().is_some_and(|row: &Row| {
-            let (sum, count) = row.iter().fold((0.0, 0.0), |(s, n), c| (s + c.center_y(), n + 1.0));
-            let mean = sum / count;
-            let low = row.iter().map(Cell::height).fold(cell.height(), f32::min);
-            let stacked = row.iter().any(|c| {
-                let shared = c.right.min(cell.right) - c.left.max(cell.left);
-                shared > 0.5 * c.width().min(cell.width()) && cell.core_top() > c.center_y()
-            });
-            (cell.center_y() - mean).abs() < 0.5 * low && !stacked
-        });
-        match rows.last_mut() {
-            Some(row) if joins => row.push(cell),
-            _ => rows.push(vec![cell]),
-        }
-    }
+    let is_stacked = |a: &Cell, b: &Cell| {
+        let shared = a.right.min(b.right) - a.left.max(b.left);
+        shared > 0.5 * a.width().min(b.width()) && b.core_top() > a.center_y()
+    };
+    let mut rows = rows::rows(cells.to_vec(), |cell| (cell.center_y(), cell.height()), is_stacked);
     for row in &mut rows {
         row.sort_by(|a, b| a.left.total_cmp(&b.left));
     }

@@ -5,6 +5,7 @@
 
 use super::cells::{Cell, alignment, rows};
 use crate::geometry::Point;
+use crate::strokes::{Stroke, strokes};
 
 /// Fraction of a region's extent that a rule must span.
 const SPAN: f32 = 0.9;
@@ -22,42 +23,25 @@ const ALIGNED: f32 = 0.5;
 /// Fraction of a column's width that a level rule inside it must span.
 const INNER_SPAN: f32 = 0.8;
 
-/// A level or upright line: its position, and the start and end of its extent.
-#[derive(Clone, Copy, Debug)]
-struct Line {
-    at: f32,
-    from: f32,
-    to: f32,
-}
-
 /// The lines drawn on a level page, each list sorted by position.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Grid {
-    level: Vec<Line>,
-    upright: Vec<Line>,
+    level: Vec<Stroke>,
+    upright: Vec<Stroke>,
 }
 
 impl Grid {
     /// Makes a grid from the ends of lines; lines that are neither level nor upright are left out.
     pub fn of(ends: impl Iterator<Item = (Point, Point)>) -> Self {
-        let mut grid = Self::default();
-        for (a, b) in ends.filter(|(a, b)| [a.x, a.y, b.x, b.y].iter().all(|v| v.is_finite())) {
-            let (dx, dy) = ((b.x - a.x).abs(), (b.y - a.y).abs());
-            if dy < 0.05 * dx {
-                grid.level.push(Line { at: (a.y + b.y) / 2.0, from: a.x.min(b.x), to: a.x.max(b.x) });
-            } else if dx < 0.05 * dy {
-                grid.upright.push(Line { at: (a.x + b.x) / 2.0, from: a.y.min(b.y), to: a.y.max(b.y) });
-            }
-        }
-        grid.level.sort_by(|a, b| a.at.total_cmp(&b.at));
-        grid.upright.sort_by(|a, b| a.at.total_cmp(&b.at));
-        grid
+        let (level, upright) = strokes(ends);
+        Self { level, upright }
     }
 
     /// Returns the lines of the mirrored page.
     pub fn mirrored(&self) -> Self {
-        let level = self.level.iter().map(|line| Line { from: -line.to, to: -line.from, ..*line }).collect();
-        let upright = self.upright.iter().rev().map(|line| Line { at: -line.at, ..*line }).collect();
+        let level =
+            self.level.iter().map(|line| Stroke { from: -line.to, to: -line.from, ..*line }).collect();
+        let upright = self.upright.iter().rev().map(|line| Stroke { at: -line.at, ..*line }).collect();
         Self { level, upright }
     }
 }
@@ -87,7 +71,7 @@ fn extent(cells: &[Cell], ends: impl Fn(&Cell) -> (f32, f32)) -> (f32, f32) {
 }
 
 /// Returns the positions of the lines that span most of an extent; pieces at the same position are joined.
-fn spanning(lines: &[Line], (low, high): (f32, f32), em: f32) -> Vec<f32> {
+fn spanning(lines: &[Stroke], (low, high): (f32, f32), em: f32) -> Vec<f32> {
     let mut places = Vec::new();
     for group in lines.chunk_by(|a, b| b.at - a.at <= SAME_EM * em) {
         let mut pieces: Vec<(f32, f32)> =
@@ -141,7 +125,7 @@ fn are_cells(cells: &[Cell], columns: &[Vec<Cell>], grid: &Grid, (top, bottom): 
         return true;
     }
     let height = bottom - top;
-    let near: Vec<&Line> = grid
+    let near: Vec<&Stroke> = grid
         .level
         .iter()
         .filter(|line| line.at > top - 4.0 * height && line.at < bottom + 4.0 * height)

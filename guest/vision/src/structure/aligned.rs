@@ -4,7 +4,7 @@
 //! cut at the row that fills most of its corridors, and both parts are tried again. A table needs three rows with text in
 //! two columns, edges that align, and no sign of prose, of a list, of a form or of a table of contents.
 
-use super::cells::{self, Draft};
+use super::cells::{self, Draft, Slot};
 use super::columns::{columns, hit, nearest, split};
 use super::frame::{Found, Frame};
 use super::numbers::is_value;
@@ -561,12 +561,9 @@ fn drafts<'a>(logical: Vec<Line<'a>>, columns: &[(f32, f32)]) -> Vec<Draft<'a>> 
             };
             free_left = last + 1;
             out.push(Draft {
-                row,
-                column: first,
-                row_span: 1,
-                column_span: last - first + 1,
+                slot: Slot { row, column: first, row_span: 1, column_span: last - first + 1 },
                 area: Some(segment.area),
-                words: segment.words.into_iter().map(|word| (word.line, word)).collect(),
+                words: segment.words,
             });
         }
     }
@@ -575,9 +572,10 @@ fn drafts<'a>(logical: Vec<Line<'a>>, columns: &[(f32, f32)]) -> Vec<Draft<'a>> 
 
 /// Adds a segment, up to a column, to a cell.
 fn widen<'a>(cell: &mut Draft<'a>, last: usize, segment: &Segment<'a>) {
-    cell.column_span = cell.column_span.max((last + 1).saturating_sub(cell.column));
+    let slot = &mut cell.slot;
+    slot.column_span = slot.column_span.max((last + 1).saturating_sub(slot.column));
     cell.area = cell.area.map(|area| area.union(&segment.area));
-    cell.words.extend(segment.words.iter().map(|word| (word.line, *word)));
+    cell.words.extend(&segment.words);
 }
 
 /// Returns the columns of a segment whose middle is in a corridor with free columns on both sides.

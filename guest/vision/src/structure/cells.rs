@@ -16,15 +16,47 @@ const HEADER_ROWS_MAX: usize = 4;
 /// Fraction of the cells beside the first column that are values in a row of data.
 const VALUES_IN_ROW: f32 = 0.5;
 
-/// A cell before its text is composed: its place in the grid, and its words with the indices of their lines.
+/// The place of a cell in the grid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Slot {
+    /// First row.
+    pub row: usize,
+    /// First column.
+    pub column: usize,
+    /// Number of rows.
+    pub row_span: usize,
+    /// Number of columns.
+    pub column_span: usize,
+}
+
+impl Slot {
+    /// Returns the slot of one row and one column.
+    pub fn single(row: usize, column: usize) -> Self {
+        Self { row, column, row_span: 1, column_span: 1 }
+    }
+
+    /// Returns the slot around both.
+    pub fn union(self, other: Self) -> Self {
+        let (row, column) = (self.row.min(other.row), self.column.min(other.column));
+        let row_end = (self.row + self.row_span).max(other.row + other.row_span);
+        let column_end = (self.column + self.column_span).max(other.column + other.column_span);
+        Self { row, column, row_span: row_end - row, column_span: column_end - column }
+    }
+
+    /// Returns the rows and columns that it covers, row by row.
+    pub fn singles(self) -> impl Iterator<Item = (usize, usize)> {
+        let columns = self.column..self.column + self.column_span;
+        (self.row..self.row + self.row_span)
+            .flat_map(move |row| columns.clone().map(move |column| (row, column)))
+    }
+}
+
+/// A cell before its text is composed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Draft<'a> {
-    pub row: usize,
-    pub column: usize,
-    pub row_span: usize,
-    pub column_span: usize,
+    pub slot: Slot,
     pub area: Option<Rect>,
-    pub words: Vec<(usize, Word<'a>)>,
+    pub words: Vec<Word<'a>>,
 }
 
 /// Makes a table of cells that do not overlap; slots that no cell covers become empty cells at the place of their row
@@ -34,11 +66,11 @@ pub(super) fn table(frame: &Frame<'_>, drafts: Vec<Draft<'_>>, size: (usize, usi
     let mut covered = vec![false; row_count * column_count];
     let mut cells: Vec<Cell> = Vec::with_capacity(drafts.len());
     for draft in drafts {
-        for row in draft.row..(draft.row + draft.row_span).min(row_count) {
-            for column in draft.column..(draft.column + draft.column_span).min(column_count) {
-                if let Some(slot) = covered.get_mut(row * column_count + column) {
-                    *slot = true;
-                }
+        for (row, column) in
+            draft.slot.singles().filter(|(row, column)| *row < row_count && *column < column_count)
+        {
+            if let Some(slot) = covered.get_mut(row * column_count + column) {
+                *slot = true;
             }
         }
         cells.push(cell(frame, draft, area));
@@ -65,38 +97,35 @@ pub(super) fn table(frame: &Frame<'_>, drafts: Vec<Draft<'_>>, size: (usize, usi
 /// Gives the words of these lines that no cell has to the cell of the word before them, or of the next one: a line is in a
 /// table as a whole.
 pub(super) fn complete<'a>(frame: &Frame<'a>, drafts: &mut [Draft<'a>], lines: &[usize]) {
-    let key = |line: usize, word: &Word<'_>| {
-        (line, word.text.as_ptr(), word.area.x.to_bits(), word.area.y.to_bits())
-    };
     let mut places = HashMap::new();
     for (at, draft) in drafts.iter().enumerate() {
-        places.extend(draft.words.iter().map(|(line, word)| (key(*line, word), at)));
+        places.extend(draft.words.iter().map(|word| ((word.line, word.at), at)));
     }
     for &index in lines {
         let Some(line) = frame.lines.get(index) else { continue };
         let own: Vec<Option<usize>> =
-            line.words.iter().map(|word| places.get(&key(index, word)).copied()).collect();
+            line.words.iter().map(|word| places.get(&(word.line, word.at)).copied()).collect();
         let mut last = own.iter().flatten().next().copied();
         for (word, place) in line.words.iter().zip(own) {
             if place.is_some() {
                 last = place;
             } else if let Some(draft) = last.and_then(|at| drafts.get_mut(at)) {
-                draft.words.push((index, *word));
+                draft.words.push(*word);
             }
         }
     }
 }
 
 fn cell(frame: &Frame<'_>, draft: Draft<'_>, table: Rect) -> Cell {
-    let mut pieces: Vec<usize> = draft.words.iter().map(|(line, _)| *line).collect();
+    let mut pieces: Vec<usize> = draft.words.iter().map(|word| word.line).collect();
     pieces.sort_unstable();
     pieces.dedup();
-    let area = draft.area.or_else(|| around(draft.words.iter().map(|(_, word)| word.area))).unwrap_or(table);
+    let area = draft.area.or_else(|| around(draft.words.iter().map(|word| word.area))).unwrap_or(table);
     Cell {
-        row: draft.row,
-        column: draft.column,
-        row_span: draft.row_span,
-        column_span: draft.column_span,
+        row: draft.slot.row,
+        column: draft.slot.column,
+        row_span: draft.slot.row_span,
+        column_span: draft.slot.column_span,
         header: false,
         quad: Quad::from_rect(&area),
         text: text(frame, &draft.words),
@@ -105,8 +134,8 @@ fn cell(frame: &Frame<'_>, draft: Draft<'_>, table: Rect) -> Cell {
 }
 
 /// Returns the words row by row, each row in the direction of its letters.
-fn text(frame: &Frame<'_>, words: &[(usize, Word<'_>)]) -> String {
-    let parts = words.iter().flat_map(|(line, word)| segments(*line, &[*word], f32::INFINITY)).collect();
+fn text(frame: &Frame<'_>, words: &[Word<'_>]) -> String {
+    let parts = words.iter().flat_map(|word| segments(word.line, &[*word], f32::INFINITY)).collect();
     let lines: Vec<String> = rows(parts)
         .iter()
         .map(|row| {

@@ -11,6 +11,7 @@ use crate::geometry::{Point, Quad, Rect};
 use crate::layout;
 use crate::rules::Rule;
 use crate::statistics::weighted_median;
+use crate::strokes::{Stroke, strokes};
 
 /// Minimum characters beside tables that tell the size of running text.
 const BODY_CHARACTERS_MIN: f32 = 200.0;
@@ -30,14 +31,6 @@ pub(super) struct Line<'a> {
     /// False for text across the page, and for text upside down.
     pub level: bool,
     pub upside_down: bool,
-}
-
-/// A level or upright rule: its position and its extent.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Stroke {
-    pub at: f32,
-    pub from: f32,
-    pub to: f32,
 }
 
 /// A table that was found.
@@ -103,13 +96,14 @@ impl<'a> Frame<'a> {
                     .map(|word| {
                         // A word without a place is anywhere in its line.
                         let area = if word.quad.is_finite() { area(&word.quad) } else { own };
-                        Word { text: word.text, area, line, mirrored }
+                        Word { text: word.text, area, line, at: 0, mirrored }
                     })
                     .collect();
                 words.sort_by(|a, b| a.area.x.total_cmp(&b.area.x));
                 if words.is_empty() {
-                    words.push(Word { text: piece.text, area: own, line, mirrored });
+                    words.push(Word { text: piece.text, area: own, line, at: 0, mirrored });
                 }
+                words.iter_mut().enumerate().for_each(|(at, word)| word.at = at);
                 let size = piece.font_size.filter(|size| *size > 0.0);
                 Line {
                     text: piece.text,
@@ -126,7 +120,11 @@ impl<'a> Frame<'a> {
                 }
             })
             .collect();
-        let (across, down) = strokes(rules, center, angle, mirrored);
+        let placed = |p: Point| {
+            let p = p.turned_about(center, -angle);
+            if mirrored { Point::new(2.0 * center.x - p.x, p.y) } else { p }
+        };
+        let (across, down) = strokes(rules.iter().map(|rule| (placed(rule.from), placed(rule.to))));
         let weighted = |value: fn(&Line<'a>) -> f32| {
             let values = lines.iter().filter(|line| line.level);
             weighted_median(values.map(|line| (value(line), line.text.chars().count() as f32)))
@@ -194,28 +192,4 @@ impl<'a> Frame<'a> {
             table.cells.sort_by_key(|cell| (cell.row, cell.column));
         }
     }
-}
-
-/// Returns the level and the upright strokes by position; pieces of one line are joined later.
-fn strokes(rules: &[Rule], center: Point, angle: f32, mirrored: bool) -> (Vec<Stroke>, Vec<Stroke>) {
-    let (mut across, mut down) = (Vec::new(), Vec::new());
-    for rule in rules {
-        let level = |p: Point| {
-            let p = p.turned_about(center, -angle);
-            if mirrored { Point::new(2.0 * center.x - p.x, p.y) } else { p }
-        };
-        let (a, b) = (level(rule.from), level(rule.to));
-        if ![a.x, a.y, b.x, b.y].iter().all(|v| v.is_finite()) {
-            continue;
-        }
-        let (dx, dy) = ((b.x - a.x).abs(), (b.y - a.y).abs());
-        if dy < 0.05 * dx {
-            across.push(Stroke { at: (a.y + b.y) / 2.0, from: a.x.min(b.x), to: a.x.max(b.x) });
-        } else if dx < 0.05 * dy {
-            down.push(Stroke { at: (a.x + b.x) / 2.0, from: a.y.min(b.y), to: a.y.max(b.y) });
-        }
-    }
-    across.sort_by(|a, b| a.at.total_cmp(&b.at));
-    down.sort_by(|a, b| a.at.total_cmp(&b.at));
-    (across, down)
 }

@@ -1,10 +1,11 @@
 //! Tables with a drawn grid: rules that cross, with a closed frame around them.
 
-use super::cells::{self, Draft};
-use super::frame::{Found, Frame, Line, Stroke};
+use super::cells::{self, Draft, Slot};
+use super::frame::{Found, Frame, Line};
 use super::tokens::{Word, around, rows, segments};
 use crate::geometry::Rect;
 use crate::statistics::quantile;
+use crate::strokes::Stroke;
 
 /// Distance of rules that are one, in em.
 const SAME_EM: f32 = 0.35;
@@ -162,8 +163,8 @@ fn grid<'a>(frame: &Frame<'a>, across: &[Stroke], down: &[Stroke]) -> Option<Fou
         let (own, other): (Vec<Word<'_>>, Vec<Word<'_>>) = line.words.iter().partition(is_inside);
         if own.len() * 2 > line.words.len() || sticks_out(line, &own, &other, &area, em) {
             lines.push(index);
-            words.extend(own.into_iter().map(|word| (index, word)));
-            outside.extend(other.into_iter().map(|word| (index, word)));
+            words.extend(own);
+            outside.extend(other);
         }
     }
     let ys = divided(frame, &ys, &xs, &words);
@@ -174,21 +175,21 @@ fn grid<'a>(frame: &Frame<'a>, across: &[Stroke], down: &[Stroke]) -> Option<Fou
     let groups = slots(across, down, &ys, &xs, em);
     let mut drafts: Vec<Draft<'a>> = groups
         .iter()
-        .filter_map(|&(row, column, row_span, column_span)| {
-            let (x0, x1) = (*xs.get(column)?, *xs.get(column + column_span)?);
-            let (y0, y1) = (*ys.get(row)?, *ys.get(row + row_span)?);
+        .filter_map(|&slot| {
+            let (x0, x1) = (*xs.get(slot.column)?, *xs.get(slot.column + slot.column_span)?);
+            let (y0, y1) = (*ys.get(slot.row)?, *ys.get(slot.row + slot.row_span)?);
             let area = Some(Rect::from_edges(x0, y0, x1, y1));
-            Some(Draft { row, column, row_span, column_span, area, words: Vec::new() })
+            Some(Draft { slot, area, words: Vec::new() })
         })
         .collect();
     let owner = owners(&groups, row_count, columns);
-    let put = |drafts: &mut Vec<Draft<'a>>, words: Vec<(usize, Word<'a>)>| {
-        for (line, word) in words {
+    let put = |drafts: &mut Vec<Draft<'a>>, words: Vec<Word<'a>>| {
+        for word in words {
             let center = word.area.center();
             let row = ys.partition_point(|y| *y <= center.y).saturating_sub(1).min(row_count - 1);
             let column = xs.partition_point(|x| *x <= center.x).saturating_sub(1).min(columns - 1);
             if let Some(draft) = owner.get(row * columns + column).and_then(|at| drafts.get_mut(*at)) {
-                draft.words.push((line, word));
+                draft.words.push(word);
             }
         }
     };
@@ -212,25 +213,25 @@ fn sticks_out(line: &Line<'_>, own: &[Word<'_>], other: &[Word<'_>], frame: &Rec
 
 /// Adds lines between the rows of a band that is drawn without them: at least two columns have the same three or more
 /// baselines in it.
-fn divided(frame: &Frame<'_>, ys: &[f32], xs: &[f32], words: &[(usize, Word<'_>)]) -> Vec<f32> {
+fn divided(frame: &Frame<'_>, ys: &[f32], xs: &[f32], words: &[Word<'_>]) -> Vec<f32> {
     let em = frame.em;
     let mut out = Vec::with_capacity(ys.len());
     for pair in ys.windows(2) {
         let [top, bottom] = *pair else { continue };
         out.push(top);
-        let inside: Vec<&(usize, Word<'_>)> =
-            words.iter().filter(|(_, w)| (top..bottom).contains(&w.area.center().y)).collect();
+        let inside: Vec<&Word<'_>> =
+            words.iter().filter(|word| (top..bottom).contains(&word.area.center().y)).collect();
         if bottom - top < 3.0 * em {
             continue;
         }
         let mut by_column: Vec<Vec<f32>> = vec![Vec::new(); xs.len()];
         let mut parts = Vec::new();
-        for (line, word) in inside {
+        for word in inside {
             let column = xs.partition_point(|x| *x <= word.area.center().x);
             if let Some(middles) = by_column.get_mut(column) {
                 middles.push(word.area.center().y);
             }
-            parts.extend(segments(*line, &[*word], f32::INFINITY));
+            parts.extend(segments(word.line, &[*word], f32::INFINITY));
         }
         let baselines = rows(parts);
         let near = |middles: &[f32], y: f32| middles.iter().any(|m| (m - y).abs() < 0.35 * em);
@@ -251,15 +252,8 @@ fn divided(frame: &Frame<'_>, ys: &[f32], xs: &[f32], words: &[(usize, Word<'_>)
     out
 }
 
-/// Returns the cells: slots without a drawn side between them are one, as the rectangle around them. Each is first row,
-/// first column, rows, columns.
-fn slots(
-    across: &[Stroke],
-    down: &[Stroke],
-    ys: &[f32],
-    xs: &[f32],
-    em: f32,
-) -> Vec<(usize, usize, usize, usize)> {
+/// Returns the slots of the cells: those without a drawn side between them are one, as the rectangle around them.
+fn slots(across: &[Stroke], down: &[Stroke], ys: &[f32], xs: &[f32], em: f32) -> Vec<Slot> {
     let (rows, columns) = (ys.len() - 1, xs.len() - 1);
     let y = |i: usize| ys.get(i).copied().unwrap_or(0.0);
     let x = |i: usize| xs.get(i).copied().unwrap_or(0.0);
@@ -278,36 +272,32 @@ fn slots(
             }
         }
     }
-    let mut boxes: Vec<Option<(usize, usize, usize, usize)>> = vec![None; rows * columns];
+    let mut groups: Vec<Option<Slot>> = vec![None; rows * columns];
     for here in 0..rows * columns {
-        let (row, column) = (here / columns, here % columns);
+        let slot = Slot::single(here / columns, here % columns);
         let at = root(&mut parent, here);
-        if let Some(place) = boxes.get_mut(at) {
-            *place = Some(place.map_or((row, column, row, column), |(a, b, c, d)| {
-                (a.min(row), b.min(column), c.max(row), d.max(column))
-            }));
+        if let Some(place) = groups.get_mut(at) {
+            *place = Some(place.map_or(slot, |group| group.union(slot)));
         }
     }
     let mut taken = vec![false; rows * columns];
     let mut out = Vec::new();
-    for (a, b, c, d) in boxes.into_iter().flatten() {
+    for group in groups.into_iter().flatten() {
         // The rectangle of a group that is none may run into another group: then its slots stay single.
-        let all = || (a..=c).flat_map(move |row| (b..=d).map(move |column| row * columns + column));
-        let whole = all().all(|slot| taken.get(slot) == Some(&false));
-        let parts: Vec<(usize, usize, usize, usize)> = if whole {
-            vec![(a, b, c - a + 1, d - b + 1)]
+        let free: Vec<(usize, usize)> = group
+            .singles()
+            .filter(|(row, column)| taken.get(row * columns + column) == Some(&false))
+            .collect();
+        if free.len() == group.row_span * group.column_span {
+            out.push(group);
         } else {
-            all()
-                .filter(|slot| taken.get(*slot) == Some(&false))
-                .map(|s| (s / columns, s % columns, 1, 1))
-                .collect()
-        };
-        all().for_each(|slot| {
-            if let Some(place) = taken.get_mut(slot) {
+            out.extend(free.iter().map(|(row, column)| Slot::single(*row, *column)));
+        }
+        for (row, column) in free {
+            if let Some(place) = taken.get_mut(row * columns + column) {
                 *place = true;
             }
-        });
-        out.extend(parts);
+        }
     }
     out
 }
@@ -319,14 +309,13 @@ fn unite(parent: &mut [usize], a: usize, b: usize) {
     }
 }
 
-fn owners(groups: &[(usize, usize, usize, usize)], rows: usize, columns: usize) -> Vec<usize> {
+/// Returns for each place of the grid, row by row, the index of its slot.
+fn owners(slots: &[Slot], rows: usize, columns: usize) -> Vec<usize> {
     let mut owner = vec![0; rows * columns];
-    for (at, &(row, column, row_span, column_span)) in groups.iter().enumerate() {
-        for r in row..row + row_span {
-            for c in column..column + column_span {
-                if let Some(place) = owner.get_mut(r * columns + c) {
-                    *place = at;
-                }
+    for (at, slot) in slots.iter().enumerate() {
+        for (row, column) in slot.singles() {
+            if let Some(place) = owner.get_mut(row * columns + column) {
+                *place = at;
             }
         }
     }
@@ -337,7 +326,7 @@ fn owners(groups: &[(usize, usize, usize, usize)], rows: usize, columns: usize) 
 /// running text in boxes.
 fn is_table(frame: &Frame<'_>, drafts: &[Draft<'_>], slots: usize) -> bool {
     let filled: Vec<&Draft<'_>> = drafts.iter().filter(|draft| !draft.words.is_empty()).collect();
-    let spanning = drafts.iter().filter(|draft| draft.row_span * draft.column_span > 1).count();
+    let spanning = drafts.iter().filter(|draft| draft.slot.row_span * draft.slot.column_span > 1).count();
     // The panels of a chart have a word here and there.
     if filled.len() < 3
         || drafts.len() < 4
@@ -349,7 +338,7 @@ fn is_table(frame: &Frame<'_>, drafts: &[Draft<'_>], slots: usize) -> bool {
     let heights: Vec<(f32, f32)> = filled
         .iter()
         .filter_map(|draft| {
-            let area = around(draft.words.iter().map(|(_, word)| word.area))?;
+            let area = around(draft.words.iter().map(|word| word.area))?;
             Some((area.height / frame.em, draft.words.len() as f32))
         })
         .collect();

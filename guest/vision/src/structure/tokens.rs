@@ -3,6 +3,7 @@
 use super::numbers::is_value;
 use crate::bidi;
 use crate::geometry::Rect;
+use crate::rows;
 
 /// White space that ends a segment, in sizes of its text: a space is a third, and justified text stretches it to less
 /// than this most of the time.
@@ -21,6 +22,8 @@ pub(super) struct Word<'a> {
     pub area: Rect,
     /// Index of its line in the frame.
     pub line: usize,
+    /// Index in the words of that line.
+    pub at: usize,
     /// True where the page is mirrored, because its text runs from right to left.
     pub mirrored: bool,
 }
@@ -101,32 +104,16 @@ fn segments_of<'a>(line: usize, words: &[Word<'a>], size: f32, number_gap: f32) 
 
 /// Returns the rows from top to bottom. A segment joins a row if its middle is near the row's, and no member is in the
 /// same place.
-pub(super) fn rows(mut segments: Vec<Segment<'_>>) -> Vec<Row<'_>> {
-    segments.sort_by(|a, b| a.area.center().y.total_cmp(&b.area.center().y));
-    let mut rows: Vec<(f32, Row<'_>)> = Vec::new();
-    for segment in segments {
-        let middle = segment.area.center().y;
-        let joins = rows.last().is_some_and(|(sum, row)| {
-            let low = row.segments.iter().map(|s| s.area.height).fold(segment.area.height, f32::min);
-            let mean = sum / row.segments.len() as f32;
-            let stacked = row.segments.iter().any(|s| {
-                let shared = s.area.right().min(segment.area.right()) - s.area.x.max(segment.area.x);
-                shared > 0.3 * s.area.width.min(segment.area.width)
-            });
-            (middle - mean).abs() < 0.5 * low && !stacked
-        });
-        match rows.last_mut() {
-            Some((sum, row)) if joins => {
-                *sum += middle;
-                row.area = row.area.union(&segment.area);
-                row.segments.push(segment);
-            }
-            _ => rows.push((middle, Row { area: segment.area, segments: vec![segment] })),
-        }
-    }
-    let mut rows: Vec<Row<'_>> = rows.into_iter().map(|(_, row)| row).collect();
-    for row in &mut rows {
-        row.segments.sort_by(|a, b| a.area.x.total_cmp(&b.area.x));
-    }
-    rows
+pub(super) fn rows<'a>(segments: Vec<Segment<'a>>) -> Vec<Row<'a>> {
+    let is_stacked = |a: &Segment<'a>, b: &Segment<'a>| {
+        let shared = a.area.right().min(b.area.right()) - a.area.x.max(b.area.x);
+        shared > 0.3 * a.area.width.min(b.area.width)
+    };
+    let made = |mut segments: Vec<Segment<'a>>| {
+        let area = around(segments.iter().map(|segment| segment.area)).unwrap_or_default();
+        segments.sort_by(|a, b| a.area.x.total_cmp(&b.area.x));
+        Row { segments, area }
+    };
+    let rows = rows::rows(segments, |segment| (segment.area.center().y, segment.area.height), is_stacked);
+    rows.into_iter().map(made).collect()
 }
