@@ -8,17 +8,17 @@ use lector_vision::bidi;
 use lector_vision::geometry::{Quad, Rect, Rotation};
 use lector_vision::layout;
 use lector_vision::rules::Rule;
-use lector_vision::structure::{self, Kind, Piece, Sheet, Token, Vocabulary};
+use lector_vision::structure::{self, Analysis, Kind, Piece, Sheet, Token, Vocabulary};
 
 use crate::convert::to_sdk_quad;
 use crate::fragment::Fragment;
 
 /// The rotation of the page while its pieces were read, and its upright size.
-pub(crate) struct Frame {
+struct Frame {
     /// Size in pixels of the upright page, the coordinate space of the pieces.
-    pub(crate) size: Size,
+    size: Size,
     /// Rotation of the page image that makes it upright.
-    pub(crate) rotation: Rotation,
+    rotation: Rotation,
 }
 
 impl Frame {
@@ -36,12 +36,10 @@ pub(crate) struct Wanted<'a> {
     pub(crate) blocks: Option<Blocks<'a>>,
 }
 
-/// What the structure of a page is analyzed with, in the coordinates of the pieces.
+/// What the blocks of a page are found from, in the coordinates of the pieces.
 pub(crate) struct Blocks<'a> {
-    /// True for the first page of a document.
-    pub(crate) first: bool,
-    /// Areas of pictures beside embedded text.
-    pub(crate) pictures: &'a [Rect],
+    /// Of [`Layout::analysis`].
+    pub(crate) analysis: Analysis<'a>,
     /// Lines drawn on the page.
     pub(crate) rules: &'a [Rule],
     /// Points per pixel of the page image.
@@ -92,47 +90,53 @@ fn printed<'a>(fragments: &'a [Fragment], rules: &[Rule], size: Size) -> Vec<Pri
     placed.chunk_by(|a, b| a.line == b.line).map(group).collect()
 }
 
-/// Returns the pieces of printed lines; `texts` are their texts.
-fn pieces<'a>(lines: &'a [Printed<'a>], texts: &'a [String]) -> Vec<Piece<'a>> {
-    let piece = |(line, text): (&'a Printed<'a>, &'a String)| {
-        let quads: Vec<Quad> = line.members.iter().map(|fragment| fragment.quad).collect();
-        let words = line.members.iter().flat_map(|fragment| &fragment.words);
-        Piece {
-            text,
-            quad: layout::join_line(&quads).unwrap_or_default(),
-            words: words.map(|word| Token { text: &word.text, quad: word.quad }).collect(),
-            font_size: line.members.iter().find_map(|fragment| fragment.font_size),
-            block: line.block,
-            zone: line.zone,
-        }
-    };
-    lines.iter().zip(texts).map(piece).collect()
+/// The printed lines of a page in reading order, and their texts.
+pub(crate) struct Layout<'a> {
+    lines: Vec<Printed<'a>>,
+    texts: Vec<String>,
+    size: Size,
 }
 
-fn sheet<'a>(size: Size, blocks: &Blocks<'a>) -> Sheet<'a> {
-    let size = (size.width as f32, size.height as f32);
-    Sheet { size, first: blocks.first, pictures: blocks.pictures }
-}
+impl<'a> Layout<'a> {
+    /// Sorts the fragments of an upright page of `size` pixels. `rules` are the lines drawn on the page that guide the order.
+    pub(crate) fn of(fragments: &'a [Fragment], rules: &[Rule], size: Size) -> Self {
+        let _span = span("layout");
+        let lines = printed(fragments, rules, size);
+        let texts = lines.iter().map(Printed::text).collect();
+        Self { lines, texts, size }
+    }
 
-/// Returns whether the fragments may hold a table, so that the lines drawn around it are worth a rendering.
-pub(crate) fn may_have_tables(fragments: &[Fragment], size: Size, blocks: &Blocks<'_>) -> bool {
-    let lines = printed(fragments, &[], size);
-    let texts: Vec<String> = lines.iter().map(Printed::text).collect();
-    structure::may_have_tables(&pieces(&lines, &texts), &sheet(size, blocks))
+    /// Returns what the tables and blocks of the page are found by. `first` is true for the first page of a document;
+    /// `pictures` are areas beside embedded text, in the coordinates of the fragments.
+    pub(crate) fn analysis<'l>(&'l self, first: bool, pictures: &'l [Rect]) -> Analysis<'l> {
+        let size = (self.size.width as f32, self.size.height as f32);
+        Analysis::of(self.pieces(), Sheet { size, first, pictures })
+    }
+
+    fn pieces<'l>(&'l self) -> Vec<Piece<'l>> {
+        let piece = |line: &'l Printed<'_>, text: &'l String| {
+            let quads: Vec<Quad> = line.members.iter().map(|fragment| fragment.quad).collect();
+            let words = line.members.iter().flat_map(|fragment| &fragment.words);
+            Piece {
+                text,
+                quad: layout::join_line(&quads).unwrap_or_default(),
+                words: words.map(|word| Token { text: &word.text, quad: word.quad }).collect(),
+                font_size: line.members.iter().find_map(|fragment| fragment.font_size),
+                block: line.block,
+                zone: line.zone,
+            }
+        };
+        self.lines.iter().zip(&self.texts).map(|(line, text)| piece(line, text)).collect()
+    }
 }
 
 /// Fills in the lines of the page in reading order, in pixels of the page image as rendered, and its blocks where they are
-/// wanted. `rules` are the lines drawn on the page that guide the order.
-pub(crate) fn page(
-    transcript: &mut Transcript,
-    fragments: &[Fragment],
-    rules: &[Rule],
-    frame: &Frame,
-    wanted: &Wanted<'_>,
-) {
+/// wanted.
+pub(crate) fn page(transcript: &mut Transcript, layout: &Layout<'_>, rotation: Rotation, wanted: Wanted<'_>) {
     let _span = span("layout");
-    let lines = printed(fragments, rules, frame.size);
-    let Some(blocks) = &wanted.blocks else {
+    let frame = &Frame { size: layout.size, rotation };
+    let Layout { lines, texts, .. } = layout;
+    let Some(blocks) = wanted.blocks else {
         transcript.lines = lines
             .iter()
             .flat_map(|printed| runs(&printed.members).into_iter().map(|run| (run, printed.block)))
@@ -140,13 +144,12 @@ pub(crate) fn page(
             .collect();
         return;
     };
-    let texts: Vec<String> = lines.iter().map(Printed::text).collect();
-    let pieces = pieces(&lines, &texts);
-    let found = structure::analyze(&pieces, blocks.rules, &sheet(frame.size, blocks));
-    let vocabulary = Vocabulary::of(texts.iter().map(String::as_str));
+    let (found, vocabulary) = blocks.analysis.blocks(blocks.rules);
     // Indices in the transcript of the lines of each piece.
     let mut index = vec![0..0; lines.len()];
+    let mut counts = Vec::with_capacity(found.len());
     for (id, block) in (0..).zip(&found) {
+        let start = transcript.lines.len();
         for row in &block.rows {
             let members: Vec<&Fragment> = row
                 .iter()
@@ -163,14 +166,14 @@ pub(crate) fn page(
                 }
             }
         }
+        counts.push(transcript.lines.len() - start);
     }
-    for (id, block) in (0..).zip(&found) {
-        let rows: Vec<String> = block.rows.iter().map(|row| row_text(row, &texts)).collect();
+    for ((id, block), count) in (0..).zip(&found).zip(counts) {
+        let rows: Vec<String> = block.rows.iter().map(|row| row_text(row, texts)).collect();
         let mut out = Block::new(id, kind(block.kind), to_sdk_quad(&frame.back(&block.quad)));
         out.confidence = block.confidence;
         out.table = block.table.as_ref().map(|table| grid(table, &index, frame));
-        let lines = transcript.lines.iter().filter(|line| line.block_id == id).count();
-        describe(&mut out, block, (&rows, lines), &vocabulary, blocks.points);
+        describe(&mut out, block, (&rows, count), &vocabulary, blocks.points);
         transcript.blocks.push(out);
     }
 }

@@ -7,6 +7,7 @@ use lector_vision::detect::{self, Adaptive, Bands, DbOptions, Found, Tiles};
 use lector_vision::geometry::{Point, Quad};
 use lector_vision::rules::{self, Rule};
 
+use crate::classifier;
 use crate::convert::to_sdk_quad;
 use crate::settings::Settings;
 
@@ -40,11 +41,7 @@ impl Detector {
     pub(crate) fn open(settings: &Settings) -> Result<Self, Error> {
         let model = Model::open(settings.tier.detection())?;
         let info = model.describe();
-        let named = info.outputs.iter().find(|port| port.name == OUTPUT);
-        let Some(output) = named.or(info.outputs.first()).map(|port| port.name.clone()) else {
-            let message = format!("model `{}` has no output for boxes", info.name);
-            return Err(Error::failed("model_without_output", message));
-        };
+        let output = classifier::output(&info, Some(OUTPUT))?;
         let detection = &settings.detection;
         let boxes = DbOptions {
             threshold: detection.threshold,

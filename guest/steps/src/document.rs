@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use lector_sdk::{Block, BlockKind, Error, Pages, Summary, Table, Transcript};
-use lector_vision::structure::{self, Vocabulary};
+use lector_vision::structure::{self, HeadingSize, SizeRanks, Vocabulary};
 use serde_json::{Value, json};
 
 /// Blocks at each end of a page that are compared with other pages.
@@ -150,9 +150,7 @@ fn middle(block: &Block) -> f32 {
 }
 
 fn size_pt(block: &Block) -> f32 {
-    let read = |json: &String| serde_json::from_str::<Value>(json).ok();
-    let properties = block.properties.as_ref().and_then(read);
-    properties.and_then(|p| p.get("size_pt").and_then(Value::as_f64)).unwrap_or(0.0) as f32
+    block.property("size_pt").and_then(|size| size.as_f64()).unwrap_or(0.0) as f32
 }
 
 fn end(block: &Block, texts: &[&str], page: &Transcript) -> End {
@@ -198,17 +196,21 @@ fn repeated(ends: &[Ends]) -> Vec<(String, f32)> {
     for (pattern, mut all) in places {
         all.sort_unstable_by(|a, b| a.1.total_cmp(&b.1));
         let mut from = 0;
+        // The pages between `from` and `to`, and the number of their places there.
+        let mut pages: BTreeMap<usize, usize> = BTreeMap::new();
         let mut best: Option<(usize, f32)> = None;
-        for to in 0..all.len() {
-            let at = all.get(to).map_or(0.0, |place| place.1);
-            while all.get(from).is_some_and(|place| at - place.1 > SAME_PLACE) {
+        for (to, (page, at)) in all.iter().enumerate() {
+            *pages.entry(*page).or_default() += 1;
+            while let Some((left, _)) = all.get(from).filter(|(_, place)| at - place > SAME_PLACE) {
+                if let Some(count) = pages.get_mut(left) {
+                    *count -= 1;
+                    if *count == 0 {
+                        pages.remove(left);
+                    }
+                }
                 from += 1;
             }
-            let mut pages: Vec<usize> =
-                all.get(from..=to).unwrap_or_default().iter().map(|place| place.0).collect();
-            pages.sort_unstable();
-            pages.dedup();
-            let middle = all.get((from + to) / 2).map_or(at, |place| place.1);
+            let middle = all.get((from + to) / 2).map_or(*at, |place| place.1);
             if pages.len() >= least && best.is_none_or(|(count, _)| pages.len() > count) {
                 best = Some((pages.len(), middle));
             }
@@ -235,7 +237,9 @@ fn furniture(ends: &[Ends], repeated: &[(String, f32)]) -> Vec<Value> {
                     (_, false, false) => "footer",
                 };
                 let blocks = found.entry((kind, &end.pattern)).or_default();
-                if !blocks.contains(&(page, end.block)) {
+                // A page with few blocks has them at both of its ends; its blocks are the last ones.
+                let mut of_page = blocks.iter().rev().take_while(|(own, _)| *own == page);
+                if !of_page.any(|(_, block)| *block == end.block) {
                     blocks.push((page, end.block));
                 }
             }
@@ -251,37 +255,25 @@ fn furniture(ends: &[Ends], repeated: &[(String, f32)]) -> Vec<Value> {
         .collect()
 }
 
-/// Returns the headings with levels that hold for the whole document: the depth of a number, else the rank of the size.
+/// Returns the headings with levels that hold for the whole document: the depth of the own number, else that of the numbers of
+/// its size, else the rank of the size.
 fn outline(headings: Vec<Heading>, repeated: &[(String, f32)]) -> Vec<Value> {
     let headings: Vec<Heading> = headings
         .into_iter()
         .filter(|heading| !is_repeated(&structure::without_numbers(&heading.text), heading.top, repeated))
         .collect();
-    let mut sizes: Vec<f32> =
-        headings.iter().filter(|heading| heading.level > 0).map(|heading| heading.size).collect();
-    sizes.sort_unstable_by(|a, b| b.total_cmp(a));
-    let mut ranks: Vec<f32> = Vec::new();
-    for size in sizes {
-        if ranks.last().is_none_or(|last| size > 0.0 && last / size > SIZE_STEP) {
-            ranks.push(size);
-        }
-    }
-    let rank = |heading: &Heading| ranks.iter().rposition(|size| *size >= heading.size * 0.999).unwrap_or(0);
-    let mut depths: Vec<Vec<u8>> = vec![Vec::new(); ranks.len()];
-    for heading in headings.iter().filter(|heading| heading.level > 0) {
-        if let (Some(depth), Some(all)) = (heading.depth, depths.get_mut(rank(heading))) {
-            all.push(depth);
-        }
-    }
-    for all in &mut depths {
-        all.sort_unstable();
-    }
+    // Titles are above all ranks.
+    let ranked = headings.iter().filter(|heading| heading.level > 0);
+    let ranks = SizeRanks::of(ranked.map(|heading| HeadingSize {
+        size: heading.size,
+        step: SIZE_STEP,
+        depth: heading.depth,
+    }));
     headings
         .iter()
         .map(|heading| {
-            let own = rank(heading);
-            let by_size =
-                || depths.get(own).and_then(|all| all.get(all.len() / 2)).copied().unwrap_or(own as u8 + 1);
+            let own = ranks.rank(heading.size);
+            let by_size = || ranks.depth(own).unwrap_or((own as u8).saturating_add(1));
             let level = if heading.level == 0 { 0 } else { heading.depth.unwrap_or_else(by_size).min(6) };
             json!({ "level": level, "text": heading.text, "page": heading.page, "block": heading.block })
         })

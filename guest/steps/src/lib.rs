@@ -12,6 +12,7 @@
 #![warn(missing_docs)]
 
 mod cascade;
+mod classifier;
 mod compose;
 mod convert;
 mod data_letters;

@@ -2,14 +2,14 @@
 //! vertical lines, are passed to a classifier; if it is certain, they are read again in the other direction. What is still
 //! doubtful then, and may run in another direction, is read so as well. Called once per page, after the first reading.
 
-use lector_sdk::{Channels, Crop, Crops, Error, ErrorKind, Image, Model, Normalization, Size, span};
+use lector_sdk::{Channels, Crop, Crops, Error, ErrorKind, Image, Normalization, Size, span};
 use lector_vision::ctc::Reading;
 use lector_vision::geometry::{Quad, Rotation};
 use lector_vision::{crop, orientation};
 
 use crate::cascade::Cascade;
+use crate::classifier::{Classifier, probabilities};
 use crate::convert::to_sdk_quad;
-use crate::rotation::probabilities;
 
 /// Alias of the line classifier.
 pub(crate) const ALIAS: &str = "textline-orientation";
@@ -129,25 +129,20 @@ pub(crate) async fn second_look(
 
 /// Returns the probability of each line to be upside down.
 async fn classify(image: &Image, quads: &[Quad]) -> Result<Vec<f32>, Error> {
-    let model = Model::open(ALIAS)?;
-    let info = model.describe();
-    let Some(output) = info.outputs.first().map(|port| port.name.clone()) else {
-        return Err(Error::failed("model_without_output", format!("model `{}` has no output", info.name)));
-    };
-    let labels = model.labels(&(0..info.labels.min(16)).collect::<Vec<_>>())?;
-    let class = labels.iter().position(|label| label.trim().starts_with(UPSIDE_DOWN)).unwrap_or(1);
-    let rows = BATCH.min(info.max_batch.max(1) as usize);
+    let classifier = Classifier::open(ALIAS)?;
+    let is_class = |label: &String| label.trim().starts_with(UPSIDE_DOWN);
+    let class = classifier.labels.iter().position(is_class).unwrap_or(1);
+    let rows = BATCH.min(classifier.info.max_batch.max(1) as usize);
     let mut upside_down = Vec::with_capacity(quads.len());
     for batch in quads.chunks(rows) {
         let crop = |quad| Crop { image, quad: to_sdk_quad(quad), width: columns(quad) };
         let crops = batch.iter().map(crop).collect();
         let normalization = Normalization::half(Channels::Bgr);
         let input = Crops { crops, size: INPUT, normalization }.stack().await?;
-        let [scores] = model.run_one(&info, &input, [output.as_str()]).await?;
-        let scores = scores.to_f32()?;
+        let scores = classifier.scores(&input).await?;
         let classes = scores.len() / batch.len();
         if classes == 0 || scores.len() != classes * batch.len() {
-            let (name, given) = (&info.name, scores.len());
+            let (name, given) = (&classifier.info.name, scores.len());
             let message = format!("model `{name}` returned {given} scores for {} lines", batch.len());
             return Err(Error::failed("model_output_shape", message));
         }

@@ -2,12 +2,13 @@
 //! lines are read both ways, because a page that is turned wrongly is unreadable. Called once for a page that is read
 //! from pixels.
 
-use lector_sdk::{Channels, Error, Image, Model, Normalization, Quad as SdkQuad, Rect, Size, span};
+use lector_sdk::{Channels, Error, Image, Normalization, Quad as SdkQuad, Rect, Size, span};
 use lector_vision::detect::TextBox;
 use lector_vision::geometry::{Quad, Rotation};
 use lector_vision::orientation::{self, RotationOptions};
 
 use crate::cascade::Cascade;
+use crate::classifier::{Classifier, probabilities};
 
 /// Alias of the page classifier.
 pub(crate) const ALIAS: &str = "page-orientation";
@@ -24,11 +25,7 @@ const BETTER_BY: f32 = 0.05;
 /// Runs the classifier. `scores[i]` is the probability that the page must be turned clockwise by `i` quarters.
 pub(crate) async fn classify(thumbnail: &Image) -> Result<[f32; 4], Error> {
     let _span = span("page-orientation");
-    let model = Model::open(ALIAS)?;
-    let info = model.describe();
-    let Some(output) = info.outputs.first().map(|port| port.name.clone()) else {
-        return Err(Error::failed("model_without_output", format!("model `{}` has no output", info.name)));
-    };
+    let classifier = Classifier::open(ALIAS)?;
     let Size { width, height } = thumbnail.size();
     // The center of the page, as in the classifier's training; the full extent of a side that is shorter than that.
     let middle = |length: u32| {
@@ -38,9 +35,7 @@ pub(crate) async fn classify(thumbnail: &Image) -> Result<[f32; 4], Error> {
     let center = SdkQuad::from_rect(Rect { x, y, width, height });
     let input = thumbnail.crop(center, Size { width: SIDE, height: SIDE }).await?;
     let input = input.to_tensor(Normalization::image_net(Channels::Rgb)).await?;
-    let [scores] = model.run_one(&info, &input, [output.as_str()]).await?;
-    let labels: Vec<u32> = (0..info.labels.min(16)).collect();
-    Ok(by_turn(&probabilities(&scores.to_f32()?), &model.labels(&labels)?))
+    Ok(by_turn(&probabilities(&classifier.scores(&input).await?), &classifier.labels))
 }
 
 /// Converts scores by class to scores by rotation. The classifier returns the degrees clockwise by which the page was
@@ -53,18 +48,6 @@ fn by_turn(scores: &[f32], labels: &[String]) -> [f32; 4] {
         turns[(4 - turned) % 4] += score;
     }
     turns
-}
-
-/// Applies softmax, unless the model has already done so.
-pub(crate) fn probabilities(scores: &[f32]) -> Vec<f32> {
-    let sum: f32 = scores.iter().sum();
-    if scores.iter().all(|&score| score >= 0.0) && (sum - 1.0).abs() < 1e-3 {
-        return scores.to_vec();
-    }
-    let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f32> = scores.iter().map(|score| (score - most).exp()).collect();
-    let sum: f32 = powers.iter().sum();
-    powers.iter().map(|power| power / sum).collect()
 }
 
 /// Returns the rotation of the page: the suggestion of classifier and boxes, if reading confirms it.
@@ -130,12 +113,5 @@ mod tests {
         let labels = ["0", "90", "180", "270"].map(str::to_owned);
         assert_eq!(by_turn(&[0.7, 0.1, 0.0, 0.2], &labels), [0.7, 0.2, 0.0, 0.1]);
         assert_eq!(by_turn(&[0.7, 0.1, 0.0, 0.2], &[]), [0.7, 0.2, 0.0, 0.1]);
-    }
-
-    #[test]
-    fn logits_become_probabilities() {
-        assert_eq!(probabilities(&[0.25, 0.75]), [0.25, 0.75]);
-        let soft = probabilities(&[0.0, 0.0, 2000.0]);
-        assert_eq!(soft, [0.0, 0.0, 1.0]);
     }
 }

@@ -11,10 +11,11 @@ use lector_vision::detect::{Found, TextBox};
 use lector_vision::geometry::{Quad, Rect, Rotation};
 use lector_vision::layout;
 use lector_vision::rules::{self, Rule};
+use lector_vision::structure::Analysis;
 use lector_vision::textlayer::{self, Verdict};
 
 use crate::cascade::Cascade;
-use crate::compose::{self, Blocks, Frame, Wanted};
+use crate::compose::{self, Blocks, Layout, Wanted};
 use crate::convert::to_sdk_rotation;
 use crate::detection::{self, Detector};
 use crate::embedded::{self, Embedded};
@@ -102,13 +103,17 @@ impl Walk<'_> {
     /// Reads embedded text alone: no model run, and a small rendering only where the page may have tables and the document
     /// does not tell the lines drawn around them.
     async fn embedded(&self, embedded: &Embedded) -> Result<Transcript, Error> {
-        let (transcript, fragments) = self.embedded_fragments(embedded);
+        let (mut transcript, fragments) = self.embedded_fragments(embedded);
         let size = transcript.size;
+        let layout = Layout::of(&fragments, &[], size);
+        let mut analysis = self.analysis(&layout, &[]);
         let mut rules = self.drawn(embedded, size);
-        if rules.is_empty() && self.may_have_tables(&fragments, size, transcript.dpi) {
+        if rules.is_empty() && analysis.as_mut().is_some_and(Analysis::may_have_tables) {
             rules = self.table_rules(size).await?;
         }
-        Ok(self.composed(transcript, &fragments, &rules))
+        let wanted = self.wanted(transcript.dpi, analysis, &rules);
+        compose::page(&mut transcript, &layout, Rotation::None, wanted);
+        Ok(transcript)
     }
 
     /// Returns the transcript without lines, and the fragments.
@@ -125,17 +130,6 @@ impl Walk<'_> {
         embedded.rules.iter().filter(|_| self.is_structured()).map(|rule| rule.scaled(x, y)).collect()
     }
 
-    fn may_have_tables(&self, fragments: &[Fragment], size: Size, dpi: f32) -> bool {
-        self.is_structured() && compose::may_have_tables(fragments, size, &self.blocks(dpi, &[], &[]))
-    }
-
-    fn composed(&self, mut transcript: Transcript, fragments: &[Fragment], rules: &[Rule]) -> Transcript {
-        let frame = Frame { size: transcript.size, rotation: Rotation::None };
-        let wanted = self.wanted(transcript.dpi, &[], rules);
-        compose::page(&mut transcript, fragments, &[], &frame, &wanted);
-        transcript
-    }
-
     /// Finds the lines drawn on the page, in pixels of an image of `size`.
     async fn table_rules(&self, size: Size) -> Result<Vec<Rule>, Error> {
         let _span = span("rules");
@@ -150,11 +144,10 @@ impl Walk<'_> {
     async fn grid_rules(
         &self,
         image: &Image,
-        fragments: &[Fragment],
-        dpi: f32,
+        analysis: Option<&mut Analysis<'_>>,
     ) -> Result<Option<Vec<Rule>>, Error> {
         let size = image.size();
-        if !self.may_have_tables(fragments, size, dpi) {
+        if !analysis.is_some_and(Analysis::may_have_tables) {
             return Ok(None);
         }
         let scale = (RULES_SIDE / size.width.max(size.height).max(1) as f32).min(1.0);
@@ -174,9 +167,11 @@ impl Walk<'_> {
 
     /// Reads embedded text alone because the settings or the request demand it.
     fn only(&self, embedded: &Embedded) -> Transcript {
-        let (transcript, fragments) = self.embedded_fragments(embedded);
+        let (mut transcript, fragments) = self.embedded_fragments(embedded);
         let rules = self.drawn(embedded, transcript.size);
-        let mut transcript = self.composed(transcript, &fragments, &rules);
+        let layout = Layout::of(&fragments, &[], transcript.size);
+        let wanted = self.wanted(transcript.dpi, self.analysis(&layout, &[]), &rules);
+        compose::page(&mut transcript, &layout, Rotation::None, wanted);
         transcript.warnings.extend(embedded::caution(embedded.verdict).map(str::to_owned));
         transcript
     }
@@ -190,12 +185,13 @@ impl Walk<'_> {
         self.words || self.is_structured()
     }
 
-    fn blocks<'b>(&self, dpi: f32, pictures: &'b [Rect], rules: &'b [Rule]) -> Blocks<'b> {
-        Blocks { first: self.page.index() == 0, pictures, rules, points: 72.0 / dpi }
+    /// Returns what the tables and blocks of the page are found by, where they are wanted.
+    fn analysis<'l>(&self, layout: &'l Layout<'_>, pictures: &'l [Rect]) -> Option<Analysis<'l>> {
+        self.is_structured().then(|| layout.analysis(self.page.index() == 0, pictures))
     }
 
-    fn wanted<'b>(&self, dpi: f32, pictures: &'b [Rect], rules: &'b [Rule]) -> Wanted<'b> {
-        let blocks = self.is_structured().then(|| self.blocks(dpi, pictures, rules));
+    fn wanted<'b>(&self, dpi: f32, analysis: Option<Analysis<'b>>, rules: &'b [Rule]) -> Wanted<'b> {
+        let blocks = analysis.map(|analysis| Blocks { analysis, rules, points: 72.0 / dpi });
         Wanted { words: self.words, blocks }
     }
 
@@ -226,7 +222,9 @@ impl Walk<'_> {
         }
         let pictures: Vec<Rect> =
             embedded.pictures.iter().map(|rect| rect.scaled(scale.0, scale.1)).collect();
-        let mut rules = self.grid_rules(&image, &fragments, transcript.dpi).await?.unwrap_or_default();
+        let layout = Layout::of(&fragments, &[], size);
+        let mut analysis = self.analysis(&layout, &pictures);
+        let mut rules = self.grid_rules(&image, analysis.as_mut()).await?.unwrap_or_default();
         let drawn = self.drawn(embedded, size);
         if !drawn.is_empty() {
             // The document tells the lines exactly but for those that pictures show.
@@ -235,8 +233,8 @@ impl Walk<'_> {
             });
             rules.extend(drawn);
         }
-        let wanted = self.wanted(transcript.dpi, &pictures, &rules);
-        compose::page(&mut transcript, &fragments, &[], &Frame { size, rotation: Rotation::None }, &wanted);
+        let wanted = self.wanted(transcript.dpi, analysis, &rules);
+        compose::page(&mut transcript, &layout, Rotation::None, wanted);
         Ok(transcript)
     }
 
@@ -302,13 +300,18 @@ impl Walk<'_> {
             transcript.warnings.push(NOTHING_FOUND.to_owned());
         }
         transcript.rotation = to_sdk_rotation(rotation);
+        // The lines drawn on the page guide its order, but not the question whether it has tables.
+        let plain = Layout::of(&fragments, &[], size);
+        let mut grid = self.grid_rules(&image, self.analysis(&plain, &[]).as_mut()).await?;
+        drop(plain);
         // The fragments are in the image turned upright by the reading; its pixels are not.
-        let mut grid = self.grid_rules(&image, &fragments, transcript.dpi).await?;
         for rule in grid.iter_mut().flatten().filter(|_| on_its_head) {
             *rule = rule.turned(Rotation::Half, size.width as f32, size.height as f32);
         }
-        let wanted = self.wanted(transcript.dpi, &[], grid.as_deref().unwrap_or(&rules));
-        compose::page(&mut transcript, &fragments, &rules, &Frame { size, rotation }, &wanted);
+        let layout = Layout::of(&fragments, &rules, size);
+        let analysis = self.analysis(&layout, &[]);
+        let wanted = self.wanted(transcript.dpi, analysis, grid.as_deref().unwrap_or(&rules));
+        compose::page(&mut transcript, &layout, rotation, wanted);
         Ok(transcript)
     }
 

@@ -13,7 +13,7 @@ use lector_vision::bidi;
 use lector_vision::geometry::{Point, Quad, Rect};
 use lector_vision::layout;
 use lector_vision::rules::{self, Rule};
-use lector_vision::structure::{self, Block, Kind, Piece, Sheet, Token, Vocabulary};
+use lector_vision::structure::{self, Analysis, Block, Kind, Piece, Sheet, Token, Vocabulary};
 use lector_vision::textlayer::{self, LayerLine, LayerWord, Origin, Span};
 use serde_json::{Value, json};
 
@@ -108,8 +108,7 @@ fn read(page: &Value) -> Value {
         .collect();
     let pictures = rects(&page["pictures"]);
     let sheet = Sheet { size, first: page["first"].as_bool().unwrap_or(false), pictures: &pictures };
-    let blocks = structure::analyze(&pieces, &rules, &sheet);
-    let vocabulary = Vocabulary::of(pieces.iter().map(|piece| piece.text));
+    let (blocks, vocabulary) = Analysis::of(pieces.clone(), sheet).blocks(&rules);
     let blocks: Vec<Value> = blocks.iter().map(|block| shown(block, &pieces, &vocabulary)).collect();
     json!({ "blocks": blocks })
 }

@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+use std::collections::{BTreeMap, BTreeSet};
+
 use lector_sdk::fake::FakeHost;
 use lector_sdk::{Block, BlockKind, Cell, Line, Quad, Rect, Size, Summary, Table, Transcript};
 use serde_json::{Value, json};
@@ -115,4 +117,69 @@ fn plain_lines_have_no_properties() {
     let mut plain = page(&[(BlockKind::Text, 0.4, 0.0, &["A line"])]);
     plain.blocks.clear();
     assert_eq!(properties(vec![plain]), Value::Null);
+}
+
+/// Does what [`super::repeated`] does by counting the pages of every window anew.
+fn repeated_by_windows(ends: &[super::Ends], least: usize) -> Vec<(String, f32)> {
+    let mut places: BTreeMap<&str, Vec<(usize, f32)>> = BTreeMap::new();
+    for (page, own) in ends.iter().enumerate() {
+        for end in own.top.iter().chain(&own.bottom) {
+            places.entry(&end.pattern).or_default().push((page, end.place));
+        }
+    }
+    let best = |all: &mut Vec<(usize, f32)>| {
+        all.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let mut best: Option<(usize, f32)> = None;
+        for to in 0..all.len() {
+            let from = all.iter().position(|place| all[to].1 - place.1 <= super::SAME_PLACE).unwrap();
+            let pages: BTreeSet<usize> = all[from..=to].iter().map(|place| place.0).collect();
+            if pages.len() >= least && best.is_none_or(|(count, _)| pages.len() > count) {
+                best = Some((pages.len(), all[(from + to) / 2].1));
+            }
+        }
+        best.map(|(_, place)| place)
+    };
+    places.into_iter().filter_map(|(pattern, mut all)| Some((pattern.to_owned(), best(&mut all)?))).collect()
+}
+
+#[test]
+fn repeated_texts_are_counted_by_page() {
+    let end = |pattern: u32, place: f32, block: u32| super::End {
+        block,
+        kind: BlockKind::Text,
+        pattern: format!("text {pattern}"),
+        first: String::new(),
+        last: String::new(),
+        place,
+        short: true,
+        table: None,
+    };
+    // Places on a grid around two middles, in a fixed sequence that looks like chance.
+    let mut state = 7_u32;
+    let mut next = |most: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) % most
+    };
+    for count in [1, 3, 8, 60] {
+        let mut ends: Vec<super::Ends> = Vec::new();
+        for _ in 0..count {
+            let mut some = || -> Vec<super::End> {
+                let texts = next(4);
+                (0..texts).map(|block| end(next(3), 0.1 + 0.007 * next(12) as f32, block)).collect()
+            };
+            ends.push(super::Ends { top: some(), bottom: some() });
+        }
+        let least = super::REPEATED_MIN.max((super::REPEATED_SHARE * count as f32).ceil() as usize);
+        assert_eq!(super::repeated(&ends), repeated_by_windows(&ends, least), "{count} pages");
+    }
+}
+
+#[test]
+fn blocks_at_both_ends_of_a_page_are_listed_once() {
+    let heads: &[Set] =
+        &[(BlockKind::Text, 0.05, 0.0, &["Journal 1"]), (BlockKind::Text, 0.06, 0.0, &["Journal 2"])];
+    let found = properties(vec![page(heads), page(heads), page(heads)]);
+    let blocks: Vec<Value> =
+        (0..3).flat_map(|page| (0..2).map(move |block| json!({ "page": page, "block": block }))).collect();
+    assert_eq!(found["furniture"], json!([{ "kind": "header", "pattern": "journal #", "blocks": blocks }]));
 }

@@ -78,7 +78,7 @@ fn blocks_beside(sets: &[Set], rules: &[Rule], pictures: &[Rect]) -> Vec<(Block,
             }
         })
         .collect();
-    let blocks = analyze(&pieces, rules, &Sheet { size: PAGE, first: true, pictures });
+    let (blocks, _) = Analysis::of(pieces.clone(), Sheet { size: PAGE, first: true, pictures }).blocks(rules);
     let mut seen: Vec<usize> = blocks.iter().flat_map(|block| block.rows.iter().flatten().copied()).collect();
     seen.sort_unstable();
     assert_eq!(seen, (0..sets.len()).collect::<Vec<_>>(), "each line is in one block");

@@ -2,6 +2,7 @@
 //! number or rank of the size.
 
 use super::super::frame::Frame;
+use super::super::levels::{HeadingSize, SizeRanks};
 use super::super::model::Kind;
 use super::super::paragraphs::Draft;
 use super::super::{numbers, patterns};
@@ -162,30 +163,17 @@ fn gap_above(frame: &Frame<'_>, draft: &Draft) -> f32 {
     above.map(|line| draft.area.y - line.area.bottom()).fold(10.0 * frame.em, f32::min)
 }
 
-/// Returns the kinds of headings: the depth of a number, else the rank of the size.
+/// Returns the kinds of headings: the depth of the own number, else that of the numbers of its size, else the rank of the size.
 fn levels(frame: &Frame<'_>, drafts: &[Draft], headings: &[Heading]) -> Vec<Kind> {
-    let mut sizes: Vec<(f32, bool)> =
-        headings.iter().map(|heading| (heading.ratio, heading.embedded)).collect();
-    sizes.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut clusters: Vec<f32> = Vec::new();
-    for (ratio, embedded) in sizes {
-        let step = if embedded { STEP_EMBEDDED } else { STEP_READ };
-        if clusters.last().is_none_or(|last| last / ratio > step) {
-            clusters.push(ratio);
-        }
-    }
-    let rank =
-        |heading: &Heading| clusters.iter().rposition(|size| *size >= heading.ratio * 0.999).unwrap_or(0);
+    let size = |heading: &Heading| HeadingSize {
+        size: heading.ratio,
+        step: if heading.embedded { STEP_EMBEDDED } else { STEP_READ },
+        depth: heading.depth,
+    };
+    let ranks = SizeRanks::of(headings.iter().map(size));
+    let rank = |heading: &Heading| ranks.rank(heading.ratio);
     let title = title(frame, drafts, headings, &rank);
     let above = u8::from(title.is_some() && headings.iter().filter(|h| rank(h) == 0).count() == 1);
-    // A size that carries numbers has the depth of most of them.
-    let depth_of = |cluster: usize| {
-        let mut depths: Vec<u8> =
-            headings.iter().filter(|h| rank(h) == cluster).filter_map(|h| h.depth).collect();
-        depths.sort_unstable();
-        depths.get(depths.len() / 2).copied()
-    };
-    let depths: Vec<Option<u8>> = (0..clusters.len()).map(depth_of).collect();
     headings
         .iter()
         .enumerate()
@@ -193,9 +181,9 @@ fn levels(frame: &Frame<'_>, drafts: &[Draft], headings: &[Heading]) -> Vec<Kind
             if title == Some(at) {
                 return Kind::Title;
             }
-            let cluster = rank(heading);
-            let by_size = (cluster as u8).saturating_add(1).saturating_sub(above);
-            let level = heading.depth.or(depths.get(cluster).copied().flatten()).unwrap_or(by_size);
+            let own = rank(heading);
+            let by_size = (own as u8).saturating_add(1).saturating_sub(above);
+            let level = heading.depth.or(ranks.depth(own)).unwrap_or(by_size);
             Kind::Heading(level.clamp(1, LEVEL_MAX))
         })
         .collect()

@@ -47,7 +47,8 @@ fn blocks(sets: &[Set]) -> Vec<(Kind, Vec<String>)> {
             }
         })
         .collect();
-    let found = analyze(&pieces, &[], &Sheet { size: BOOK, first: false, pictures: &[] });
+    let sheet = Sheet { size: BOOK, first: false, pictures: &[] };
+    let (found, _) = Analysis::of(pieces.clone(), sheet).blocks(&[]);
     let texts = |row: &Vec<usize>| row.iter().map(|at| pieces[*at].text).collect::<Vec<_>>().join(" ");
     found.iter().map(|block| (block.kind, block.rows.iter().map(texts).collect())).collect()
 }
