@@ -226,7 +226,7 @@ pub fn request(id: &str, file_name: Option<&str>, request: PageRequest) -> pipel
 }
 
 /// Converts the options that a wrapping guest passes to the pipeline that it wraps.
-pub fn request_in(request: &pipeline::Request, explain: bool) -> PageRequest {
+pub fn request_in(request: pipeline::Request, explain: bool) -> PageRequest {
     PageRequest {
         dpi: request.dpi,
         text_layer: request.text_layer.map(|policy| match policy {

@@ -88,22 +88,25 @@ impl<T: Send + 'static> pipeline::HostWithStore<T> for PipelineCtx {
         page: Resource<PageHandle>,
         request: pipeline_types::Request,
     ) -> Answer<model::Transcript> {
-        let (page, permit, flight) = store.with(|mut access| {
+        let (page, request, permit, flight) = store.with(|mut access| {
             let state = &mut access.get();
             state.enter()?;
             let page = state.table.delete(page)?;
-            Ok::<_, wasmtime::Error>((page, Arc::clone(&state.ctx.inner_turn), state.accounting.begin()))
+            // Without the guest's texts, which nothing counts while the call waits for its turn.
+            let request = convert::request_in(request, state.timing.explanation.is_some());
+            Ok::<_, wasmtime::Error>((
+                page,
+                request,
+                Arc::clone(&state.ctx.inner_turn),
+                state.accounting.begin(),
+            ))
         })?;
         let _permit = permit.acquire_owned().await;
         let begun = store.with(|mut access| {
             let state = &mut access.get();
-            let explain = state.timing.explanation.is_some();
             let (wrapped, ctx) = state.inner()?;
             let computing = Computing::begin(&state.meter, ctx.budget.compute);
-            Ok::<_, Fault>((
-                wrapped.recognize(&ctx, page.source, convert::request_in(&request, explain)),
-                computing,
-            ))
+            Ok::<_, Fault>((wrapped.recognize(&ctx, page.source, request), computing))
         });
         let (call, computing) = match begun {
             Ok(begun) => begun,
@@ -126,12 +129,14 @@ impl<T: Send + 'static> pipeline::HostWithStore<T> for PipelineCtx {
         store: &Accessor<T, Self>,
         pages: Resource<HeldTranscripts>,
     ) -> Answer<pipeline_types::Summary> {
-        let (pages, permit, flight) = store.with(|mut access| {
+        let (held, permit, flight) = store.with(|mut access| {
             let state = &mut access.get();
             state.enter()?;
-            let pages = state.table.delete(pages)?.pages;
-            Ok::<_, wasmtime::Error>((pages, Arc::clone(&state.ctx.inner_turn), state.accounting.begin()))
+            let held = state.table.delete(pages)?;
+            Ok::<_, wasmtime::Error>((held, Arc::clone(&state.ctx.inner_turn), state.accounting.begin()))
         })?;
+        // The reservation lasts as long as the pages: while the call waits for its turn, and until it has ended.
+        let HeldTranscripts { pages, charge: _charge } = held;
         let _permit = permit.acquire_owned().await;
         let begun = store.with(|mut access| {
             let state = &mut access.get();
@@ -150,5 +155,127 @@ impl<T: Send + 'static> pipeline::HostWithStore<T> for PipelineCtx {
             Ok(summary) => Ok(convert::summary_out(summary)),
             Err(fault) => Err(tell(store, fault)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::collections::VecDeque;
+    use std::sync::{Mutex, OnceLock};
+
+    use futures::executor::block_on;
+    use futures::future::{BoxFuture, FutureExt as _, join};
+    use lector_core::options::OptionError;
+    use lector_core::port::{WorkDone, WorkItem};
+    use lector_core::{
+        Engines, ModelInfo, ModelName, PageRequest, PageRun, PageSource, PipelineInfo, SharedTranscript,
+        Summary, Timing,
+    };
+    use serde_json::{Map, Value};
+    use wasmtime::Store;
+
+    use super::*;
+    use crate::blocking::Blocking;
+    use crate::call_deadline::CallDeadline;
+    use crate::engine;
+    use crate::resource_accounting::ResourceAccounting;
+    use crate::state::HostState;
+
+    fn none() -> Fault {
+        Fault::new(Kind::Unavailable, "none", "not part of the test")
+    }
+
+    struct NoEngines;
+
+    impl Engines for NoEngines {
+        fn model(&self, _: &ModelName) -> Option<Arc<ModelInfo>> {
+            None
+        }
+
+        fn prepare(&self, _: Vec<ModelName>) -> BoxFuture<'static, Result<(), Fault>> {
+            async { Ok(()) }.boxed()
+        }
+
+        fn retain(&self, _: Vec<ModelName>) -> BoxFuture<'static, Vec<ModelName>> {
+            async { Vec::new() }.boxed()
+        }
+
+        fn infer(&self, _: WorkItem) -> BoxFuture<'static, Result<WorkDone, Fault>> {
+            async { Err(none()) }.boxed()
+        }
+    }
+
+    /// A pipeline that notes the bytes that its caller has reserved while it runs.
+    #[derive(Debug, Default)]
+    struct Noting {
+        caller: OnceLock<Arc<ResourceAccounting>>,
+        noted: Arc<Mutex<Vec<u64>>>,
+    }
+
+    impl WrappedPipeline for Noting {
+        fn depth(&self) -> u8 {
+            1
+        }
+
+        fn pipeline_info(&self) -> PipelineInfo {
+            PipelineInfo { models: Vec::new(), batching: Vec::new(), features: Vec::new() }
+        }
+
+        fn check_options(&self, _: Map<String, Value>) -> Result<Arc<str>, OptionError> {
+            Ok("{}".into())
+        }
+
+        fn recognize(
+            &self,
+            _: &CallCtx,
+            _: Arc<dyn PageSource>,
+            _: PageRequest,
+        ) -> BoxFuture<'static, PageRun> {
+            async { PageRun { result: Err(none()), timing: Timing::default() } }.boxed()
+        }
+
+        fn assemble(
+            &self,
+            _: &CallCtx,
+            _: Vec<SharedTranscript>,
+        ) -> BoxFuture<'static, Result<Summary, Fault>> {
+            let (caller, noted) = (self.caller.get().unwrap().clone(), self.noted.clone());
+            async move {
+                noted.lock().unwrap().push(caller.bytes());
+                Ok(Summary { text: String::new(), properties: None })
+            }
+            .boxed()
+        }
+    }
+
+    /// Otherwise a guest could begin any number of calls, each with pages that are no longer counted.
+    #[test]
+    fn pages_are_reserved_until_the_inner_call_has_ended() {
+        let inner = Arc::new(Noting::default());
+        let mut call = CallCtx::new("t", "{}", Instant::now() + Duration::from_secs(600));
+        call.wrapped = Some(inner.clone());
+        let deadline = CallDeadline::new(call.deadline, Instant::now(), call.budget.wall);
+        let state = HostState::new(call, deadline, Arc::new(NoEngines), Blocking::new(1), &Arc::default());
+        let accounting = state.call_state.accounting.clone();
+        inner.caller.set(accounting.clone()).unwrap();
+        let mut store = Store::new(&engine::compiling().unwrap(), state);
+        let mut held = |bytes: u64| {
+            let state = store.data_mut();
+            let charge = state.call_state.charge(bytes).unwrap();
+            state.table.push(HeldTranscripts { pages: VecDeque::new(), charge }).unwrap()
+        };
+        let (first, second) = (held(100), held(50));
+        let calls = store.run_concurrent(async |accessor| {
+            let accessor = accessor.with_getter::<PipelineCtx>(HostState::pipeline);
+            let call =
+                |pages| <PipelineCtx as pipeline::HostWithStore<HostState>>::assemble(&accessor, pages);
+            // The second one waits for its turn while the first one runs.
+            join(call(first), call(second)).await
+        });
+        let (first, second) = block_on(calls).unwrap();
+        assert!(first.unwrap().is_ok() && second.unwrap().is_ok());
+        assert_eq!(*inner.noted.lock().unwrap(), [150, 50]);
+        assert_eq!(accounting.bytes(), 0);
     }
 }
