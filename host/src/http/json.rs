@@ -8,8 +8,8 @@
 mod fuzz;
 mod strict;
 
-use lector_control::{SETTINGS_BYTES_MAX, json_depth};
-use lector_core::{Fault, Kind};
+use lector_control::SETTINGS_BYTES_MAX;
+use lector_core::{Fault, Kind, json_depth};
 use serde::de::DeserializeOwned;
 
 /// Maximum number of levels of a JSON text. Settings have the same bound.

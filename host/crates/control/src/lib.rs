@@ -81,7 +81,7 @@ pub use revision::{
     CostModel, Lease, Prediction, Revision, RevisionRecord, ShadowComparison, Statistics, WrappedRevision,
 };
 pub use route::{EntityTags, RollbackPolicy, RoutePrecondition, Shadow, Weight};
-pub use settings::{SETTINGS_BYTES_MAX, SETTINGS_DEPTH_MAX, Settings, json_depth};
+pub use settings::{SETTINGS_BYTES_MAX, SETTINGS_DEPTH_MAX, Settings};
 pub use smoke_test::{SMOKE_TEST_PNG, SMOKE_TEST_WORD};
 pub use storage::StorageLimits;
 pub use tenant::{

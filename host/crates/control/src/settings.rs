@@ -1,12 +1,12 @@
 //! Settings: a JSON object that the server stores and passes on as text.
 //!
-//! Owns the limits of settings and the measurement of the depth of a JSON text. A deployment's guest and a tenant's
-//! operators define the meaning of settings. The text is parsed where it enters the server and where an answer shows
-//! it, never as part of a stored document that the server reads back.
+//! Owns the limits of settings. A deployment's guest and a tenant's operators define the meaning of settings. The text is
+//! parsed where it enters the server and where an answer shows it, never as part of a stored document that the server reads
+//! back.
 
 use std::sync::Arc;
 
-use lector_core::{Fault, Kind};
+use lector_core::{Fault, Kind, json_depth};
 use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -126,27 +126,6 @@ impl<'de> Deserialize<'de> for Settings {
     }
 }
 
-/// Returns the nesting depth of arrays and objects in a JSON text: 0 for a number, 1 for `{}`. Does not recurse. The
-/// result for a text that is not JSON is unspecified.
-pub fn json_depth(text: &[u8]) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let (mut in_string, mut escaped) = (false, false);
-    for byte in text {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -156,17 +135,6 @@ mod tests {
 
     fn nested(depth: usize) -> String {
         format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1))
-    }
-
-    #[test]
-    fn depths() {
-        let check = |text: &str, expect| assert_eq!(json_depth(text.as_bytes()), expect, "{text}");
-        check("1", 0);
-        check("{}", 1);
-        check(r#"{"a":[{}],"b":{}}"#, 3);
-        check(r#"["[[[", "\"[[", "\\", [1]]"#, 2);
-        check("]]]][", 1);
-        check(&nested(100_000), 100_000);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! tenth; confidences are rounded to four decimals; times are in milliseconds. The JSON Schema is in
 //! `schema/document.json`.
 //!
-//! The shapes borrow from the result and are serialized directly, because a tree of [`Value`]s takes ten times the
-//! memory. Only the additions of a guest, whose shape the host does not know, are parsed into one.
+//! The shapes borrow from the result and are serialized directly, because a tree of values takes ten times the memory. The
+//! additions of a guest, whose shape the host does not know, are written as the text that they are.
 
 mod shapes;
 mod values;
@@ -12,11 +12,10 @@ use std::io::Write;
 
 use lector_core::{DocumentView, Fault, PageView};
 use serde::Serialize;
-use serde_json::Value;
 
 pub use shapes::Page;
 pub use values::{FaultShape, TimingShape, ms};
-pub(crate) use values::{properties, tenth};
+pub(crate) use values::{Properties, properties, tenth};
 
 use crate::text::Parts;
 use crate::{ExportError, Format, Info, Several, Writer};
@@ -150,7 +149,7 @@ impl<'a> From<&DocumentView<'a>> for Facts<'a> {
 #[derive(Serialize)]
 struct SummaryMembers<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    properties: Option<Value>,
+    properties: Option<Properties<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     summary_error: Option<FaultShape<'a>>,
 }

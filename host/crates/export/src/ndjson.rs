@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use lector_core::{DeploymentName, DocumentView, Fault, PageView, RequestId, Summary};
 use serde::Serialize;
-use serde_json::Value;
 
-use crate::json::{self, DocumentError, FaultShape, Page, ms, properties};
+use crate::json::{self, DocumentError, FaultShape, Page, Properties, ms, properties};
 use crate::{ExportError, Format, Info, Several, Writer};
 
 static INFO: Info = Info {
@@ -172,7 +171,7 @@ pub fn document_end(document: usize, done: DocumentEnd<'_>) -> Line {
     struct SummaryShape<'a> {
         text: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
-        properties: Option<Value>,
+        properties: Option<Properties<'a>>,
     }
     #[derive(Serialize)]
     struct Members<'a> {

@@ -179,6 +179,39 @@ fn text_is_the_summary_if_there_is_one() {
     assert_eq!(json_of(&result)["properties"], json!({ "total": 1.5 }));
 }
 
+/// A tree of values would take many times the memory, and write another text.
+#[test]
+fn properties_are_written_as_the_guest_wrote_them_on_one_line() {
+    let check = |properties: &str, expected: &str| {
+        let mut page = Transcript::blank(Size { width: 1, height: 1 }, 72.0);
+        page.properties = Some(properties.to_owned());
+        let mut document = sample::document_of(vec![page]);
+        document.summary =
+            Some(Arc::new(Summary { text: String::new(), properties: Some(properties.to_owned()) }));
+        for (format, count) in [("json", 2), ("ndjson", 2)] {
+            let text = text_of(format, &document);
+            assert_eq!(text.matches(expected).count(), count, "{format}: {text}");
+            let texts: Vec<&str> = if format == "json" { vec![&text] } else { text.lines().collect() };
+            texts.iter().for_each(|text| _ = serde_json::from_str::<Value>(text).unwrap());
+        }
+    };
+    check(r#"{"b": 1.50,"a":[0 ,0]}"#, r#"{"b": 1.50,"a":[0 ,0]}"#);
+    check("{\r\n\"a\": \"\\n\"\n}", "{  \"a\": \"\\n\" }");
+    // Older servers may have stored others.
+    check("{\"a\":1e999}", r#""{\"a\":1e999}""#);
+    check("no JSON", r#""no JSON""#);
+}
+
+#[test]
+fn a_time_to_retry_is_a_whole_number_of_seconds() {
+    for (ms, expected) in [(0, "0"), (1, "1"), (1000, "1"), (1001, "2"), (60_000, "60")] {
+        let fault =
+            Fault::new(Kind::Busy, "server_overloaded", "full").retry_after(Duration::from_millis(ms));
+        let shape = serde_json::to_value(crate::json::FaultShape::from(&fault)).unwrap();
+        assert_eq!(shape["retry_after_s"].to_string(), expected, "{ms} ms");
+    }
+}
+
 #[test]
 fn text_parts_keep_inner_white_space_and_drop_trailing() {
     for (texts, expect) in

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use lector_core::{
     BlockKind, ConfigError, Fault, Kind, OptionsSchema, PipelineInfo, Quad, Summary, Table, Transcript,
+    check_json, json_depth,
 };
 
 use crate::log::printable;
@@ -196,29 +197,21 @@ fn known_lines(indices: &[u32], lines: usize, place: impl Fn() -> String) -> Res
     }
 }
 
-/// Checks the guest's properties: a JSON object of bounded depth, so that every later reader can parse it.
+/// Checks the guest's properties: a JSON object of bounded depth, so that every later reader can parse it. Parses no value: a
+/// tree of values takes many times the bytes that the budget counts.
 fn properties(json: Option<&str>, size: &mut Size, place: impl Fn() -> String) -> Result<(), Fault> {
     let Some(json) = json else { return Ok(()) };
     size.add(json)?;
-    match serde_json::from_str::<serde_json::Value>(json) {
-        Ok(serde_json::Value::Object(members)) if depth(members.values()) < PROPERTIES_DEPTH_MAX => Ok(()),
-        Ok(serde_json::Value::Object(_)) => Err(invalid(format!(
-            "the properties of {} are nested deeper than {PROPERTIES_DEPTH_MAX}",
-            place()
-        ))),
-        Ok(_) => Err(invalid(format!("the properties of {} are not a JSON object", place()))),
-        Err(error) => Err(invalid(format!("the properties of {} are not valid JSON: {error}", place()))),
-    }
-}
-
-/// Returns the depth of the deepest of these values; bounded by the recursion limit of the parser that produced them.
-fn depth<'a>(values: impl Iterator<Item = &'a serde_json::Value>) -> usize {
-    let of = |value: &serde_json::Value| match value {
-        serde_json::Value::Array(items) => 1 + depth(items.iter()),
-        serde_json::Value::Object(members) => 1 + depth(members.values()),
-        _ => 0,
+    let why = if json_depth(json.as_bytes()) > PROPERTIES_DEPTH_MAX {
+        format!("nested deeper than {PROPERTIES_DEPTH_MAX}")
+    } else {
+        match check_json(json) {
+            Ok(()) if json.trim_start().starts_with('{') => return Ok(()),
+            Ok(()) => "not a JSON object".to_owned(),
+            Err(error) => format!("not valid JSON: {error}"),
+        }
     };
-    values.map(of).max().unwrap_or(0)
+    Err(invalid(format!("the properties of {} are {why}", place())))
 }
 
 /// Validates the summary of a document.
@@ -375,6 +368,9 @@ mod tests {
         check(|p| p.properties = Some("{".into()), bad);
         check(|p| p.properties = Some(format!("{{\"a\":{}{}}}", "[".repeat(31), "]".repeat(31))), None);
         check(|p| p.properties = Some(format!("{{\"a\":{}{}}}", "[".repeat(33), "]".repeat(33))), bad);
+        check(|p| p.properties = Some("{\"a\":1e999}".into()), bad);
+        check(|p| p.properties = Some("{\"a\":\"\\ud800\"}".into()), bad);
+        check(|p| p.blocks[0].properties = Some("1".into()), bad);
         check(|p| p.findings[0].quad.0[0].y = f32::NAN, bad);
         check(|p| p.warnings = vec![String::new(); WARNINGS_MAX + 1], bad);
         check(|p| p.lines[0].text = "x".repeat(2000), Some("guest_result_too_large"));

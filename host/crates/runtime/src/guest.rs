@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lector_core::{
     CallCtx, ConfigError, Fault, Kind, OptionsSchema, PageRequest, PageRun, PageSource, PipelineInfo,
-    SharedTranscript, Summary, Timing,
+    SharedTranscript, Summary, Timing, with_member,
 };
 
 use crate::batching_policy::BatchingPolicyRunner;
@@ -206,14 +206,9 @@ fn settings_of(ctx: &CallCtx) -> Arc<str> {
     if !ctx.takes_languages || ctx.languages.is_empty() {
         return ctx.settings.clone();
     }
-    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&ctx.settings) {
-        Ok(mut settings) => {
-            settings.insert("languages".to_owned(), ctx.languages.iter().map(String::as_str).collect());
-            serde_json::Value::Object(settings).to_string().into()
-        }
-        // The guest accepted them, so they are an object; it judges them again.
-        Err(_) => ctx.settings.clone(),
-    }
+    let languages = serde_json::Value::from(&*ctx.languages).to_string();
+    // The guest accepted the settings, so they are an object; it judges them again.
+    with_member(&ctx.settings, "languages", &languages).map_or_else(|_| ctx.settings.clone(), Into::into)
 }
 
 #[cfg(test)]

@@ -10,9 +10,8 @@ use lector_core::{
     Word,
 };
 use serde::{Serialize, Serializer};
-use serde_json::Value;
 
-use super::values::{FaultShape, TimingShape, confidence, ms, properties, tenth};
+use super::values::{FaultShape, Properties, TimingShape, confidence, ms, properties, tenth};
 
 /// The JSON form of a page, read or failed. `page` counts from 1.
 #[derive(Debug, Serialize)]
@@ -68,7 +67,7 @@ struct Read<'a> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
-    properties: Option<Value>,
+    properties: Option<Properties<'a>>,
 }
 
 impl<'a> From<&'a Transcript> for Read<'a> {
@@ -199,7 +198,7 @@ struct BlockShape<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     table: Option<TableShape<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    properties: Option<Value>,
+    properties: Option<Properties<'a>>,
 }
 
 #[derive(Serialize)]

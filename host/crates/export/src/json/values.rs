@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use lector_core::{Blame, Fault, Timing};
+use lector_core::{Blame, Fault, Timing, check_json};
 use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// The public JSON form of a fault. Its detail is only in the log.
 #[derive(Debug, Serialize)]
@@ -16,7 +16,7 @@ pub struct FaultShape<'a> {
     guest_code: Option<&'a str>,
     /// Whole seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after_s: Option<f64>,
+    retry_after_s: Option<u64>,
 }
 
 impl<'a> From<&'a Fault> for FaultShape<'a> {
@@ -31,7 +31,7 @@ impl<'a> From<&'a Fault> for FaultShape<'a> {
             message: &fault.message,
             blame,
             guest_code: fault.guest_code.as_deref(),
-            retry_after_s: fault.retry_after.map(|after| after.as_secs_f64().ceil()),
+            retry_after_s: fault.retry_after.map(whole_seconds),
         }
     }
 }
@@ -86,9 +86,34 @@ impl Serialize for Times<'_> {
     }
 }
 
-/// Parses the properties that a guest added. The runtime has checked that they are a JSON object.
-pub(crate) fn properties(json: &str) -> Value {
-    serde_json::from_str(json).unwrap_or_else(|_| Value::from(json))
+/// The properties that a guest added, as the guest wrote them: a tree of values would take many times their bytes.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Properties<'a> {
+    Json(&'a RawValue),
+    /// The same, on one line.
+    OneLine(Box<RawValue>),
+    /// A text that is not JSON, as a string.
+    Text(&'a str),
+}
+
+/// Returns the properties that a guest added. The runtime has checked that they are a JSON object.
+pub(crate) fn properties(json: &str) -> Properties<'_> {
+    if check_json(json).is_err() {
+        return Properties::Text(json);
+    }
+    // Between values a line break is white space, and it would end a line of NDJSON; in a string it is escaped.
+    let properties = if json.contains(['\n', '\r']) {
+        RawValue::from_string(json.replace(['\n', '\r'], " ")).map(Properties::OneLine)
+    } else {
+        serde_json::from_str(json).map(Properties::Json)
+    };
+    properties.unwrap_or(Properties::Text(json))
+}
+
+/// Rounds up to whole seconds.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }
 
 /// Rounds to one decimal.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lector_core::TenantName;
+use lector_core::{TenantName, json_depth};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Params, Row, params};
 use serde::de::DeserializeOwned;
@@ -18,7 +18,7 @@ use super::super::{
 use crate::key::KeyRecord;
 use crate::revision::RevisionRecord;
 use crate::route::RouteRecord;
-use crate::settings::{Settings, json_depth};
+use crate::settings::Settings;
 use crate::tenant::TenantRecord;
 
 /// Longest text of an identifying column that is copied into logs and answers.
