@@ -63,12 +63,15 @@ macro_rules! dtypes {
             /// Returns `length` bytes from byte `offset` on, as the little-endian bytes of the elements. Bytes beyond
             /// the end are omitted.
             pub fn le_bytes(&self, offset: usize, length: usize) -> Vec<u8> {
+                let all = self.len().saturating_mul(self.dtype().bytes());
+                let start = offset.min(all);
+                let length = length.min(all - start);
                 if let Self::U8(bytes) = self {
                     // No conversion is needed, and most reads of guests are of this type.
-                    return bytes.get(offset..offset + length).unwrap_or_default().to_vec();
+                    return bytes.get(start..start + length).unwrap_or_default().to_vec();
                 }
                 match self {
-                    $(Self::$variant(v) => part(v, offset, length, <$element>::to_le_bytes),)*
+                    $(Self::$variant(v) => part(v, start, length, <$element>::to_le_bytes),)*
                 }
             }
 
@@ -107,10 +110,10 @@ macro_rules! dtypes {
     };
 }
 
-/// Returns the bytes of the elements that overlap the range, cut to the range.
+/// Returns the bytes of the elements that overlap the range, which is within them, cut to the range.
 fn part<E: Copy, const N: usize>(all: &[E], offset: usize, length: usize, to: fn(E) -> [u8; N]) -> Vec<u8> {
     let (first, last) = (offset / N, (offset + length).div_ceil(N));
-    let touched = all.get(first..last.min(all.len())).unwrap_or_default();
+    let touched = all.get(first..last).unwrap_or_default();
     let mut bytes: Vec<u8> = Vec::with_capacity(touched.len() * N);
     bytes.extend(touched.iter().flat_map(|element| to(*element)));
     bytes.drain(..(offset - first * N).min(bytes.len()));
@@ -259,7 +262,15 @@ mod tests {
             let data = TensorData::from_le_bytes(dtype, bytes.clone()).unwrap();
             assert_eq!((data.dtype(), data.len()), (dtype, 5), "{}", dtype.name());
             assert_eq!(data.le_bytes(0, n * 5), bytes);
-            assert_eq!(data.le_bytes(n - 1, n + 1), bytes[n - 1..2 * n], "{}", dtype.name());
+            // Any range, also beyond the end.
+            for (offset, length) in (0..=5 * n + 1)
+                .flat_map(|offset| [0, 1, n, 2 * n + 1, 5 * n, usize::MAX].map(|length| (offset, length)))
+            {
+                let start = offset.min(5 * n);
+                let expected = &bytes[start..offset.saturating_add(length).clamp(start, 5 * n)];
+                assert_eq!(data.le_bytes(offset, length), expected, "{} {offset} {length}", dtype.name());
+            }
+            assert!(data.le_bytes(usize::MAX, usize::MAX).is_empty(), "{}", dtype.name());
             assert_eq!(TensorData::zeros(dtype, 3).len(), 3);
             if n > 1 {
                 assert!(TensorData::from_le_bytes(dtype, bytes[1..].to_vec()).is_none());
