@@ -14,6 +14,7 @@ pub(crate) mod job;
 mod process;
 mod slot;
 pub mod status;
+mod watch;
 mod work;
 mod worker_supervisor;
 

@@ -1,6 +1,6 @@
 //! The thread that supervises one worker: sends it jobs, enforces time limits, replaces it when it is lost.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -14,6 +14,7 @@ use super::dispatch::{Next, Pool};
 use super::job::{DocumentHandle, Job, Task};
 use super::process::{Failure, Process};
 use super::status::{Counters, WorkerTask};
+use super::watch::{Stop, Tick, Watch};
 use crate::config::DocumentError;
 use crate::faults::{self, Refusal, Stage};
 use crate::shared;
@@ -30,8 +31,6 @@ const REQUESTS_PER_WORKER_MAX: u32 = 2_000;
 const LOW_PRIORITY_AFTER: Duration = Duration::from_millis(500);
 /// The low priority: about a tenth of the share of a usual process where both want a core (`sched(7)`).
 const LOW_PRIORITY: i32 = 10;
-/// Time that a request may take after its caller has gone; after it the worker is replaced.
-const WITHDRAWN_GRACE: Duration = Duration::from_secs(1);
 /// Pause between two attempts to start a worker, doubled after each failure.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
@@ -298,40 +297,29 @@ impl WorkerSupervisor {
         process: &mut Process,
         (stage, limit): (Stage, Duration),
         request: &Request,
-        fd: Option<std::os::fd::BorrowedFd<'_>>,
+        fd: Option<BorrowedFd<'_>>,
         handle: &DocumentHandle,
         task: &Task,
     ) -> Result<Reply, NoReply> {
-        let deadline = Instant::now() + limit;
         let cpu_max = match stage {
             Stage::Open | Stage::Compose => self.pool.config.open_cpu,
             Stage::Page | Stage::Text | Stage::Render => self.pool.config.page_cpu,
         };
-        let clock = process.clock();
+        let mut watch = Watch::new(cpu_max, Instant::now() + limit);
+        let (clock, priority) = (process.clock(), process.priority());
         // `None` where the process has ended, which the exchange below reports.
         let begun = clock.read();
-        let priority = process.priority();
-        let (exhausted, gives_way) = (std::cell::Cell::new(false), std::cell::Cell::new(false));
-        let mut gone_since = None;
+        let mut stop = None;
         let go_on = || {
             let used =
                 begun.zip(clock.read()).map_or(Duration::ZERO, |(begun, now)| now.saturating_sub(begun));
-            if used > cpu_max {
-                exhausted.set(true);
-                return false;
-            }
             if used > LOW_PRIORITY_AFTER {
                 priority.lower(LOW_PRIORITY);
             }
-            if self.pool.must_give_way(self.index) {
-                gives_way.set(true);
-                return false;
-            }
-            let now = Instant::now();
-            if task.is_withdrawn() && now - *gone_since.get_or_insert(now) > WITHDRAWN_GRACE {
-                return false;
-            }
-            now < deadline && !self.pool.is_stopping()
+            let (is_withdrawn, is_stopping) = (task.is_withdrawn(), self.pool.is_stopping());
+            let tick = Tick { now: Instant::now(), used, is_withdrawn, is_stopping };
+            stop = watch.stop(tick, || self.pool.must_give_way(self.index));
+            stop.is_none()
         };
         let sent = process.send(request, fd);
         if sent.is_ok() {
@@ -339,62 +327,58 @@ impl WorkerSupervisor {
         }
         let reply = sent.and_then(|()| process.receive(go_on));
         self.pool.working(self.index, None);
-        let failure = match reply {
-            Ok(Reply::Refused(refusal)) => return Err(NoReply::Refused(refusal.into())),
-            Ok(reply) => return Ok(reply),
-            Err(failure) => failure,
-        };
+        match reply {
+            Ok(Reply::Refused(refusal)) => Err(NoReply::Refused(refusal.into())),
+            Ok(reply) => Ok(reply),
+            Err(Failure::Unsent) => Err(NoReply::Unsent),
+            Err(Failure::Unanswered) => Err(match stop {
+                Some(Stop::GaveWay) => {
+                    tracing::debug!(
+                        pid = process.pid(),
+                        ?stage,
+                        "a slow request gives way to another tenant's; it starts again later"
+                    );
+                    NoReply::GaveWay
+                }
+                Some(Stop::Cpu) => NoReply::Lost(self.exceeded(stage.cpu_exceeded(cpu_max), process, handle)),
+                Some(Stop::Deadline) => NoReply::Lost(self.exceeded(stage.timed_out(limit), process, handle)),
+                Some(Stop::Withdrawn) => {
+                    let pid = process.pid();
+                    tracing::debug!(
+                        pid,
+                        ?stage,
+                        "the caller of a slow request has gone; replacing its worker"
+                    );
+                    NoReply::Lost(faults::unavailable("withdrawn"))
+                }
+                Some(Stop::Stopping) | None => NoReply::Lost(faults::unavailable("the pool is stopping")),
+            }),
+            Err(Failure::Died(reason)) => Err(NoReply::Lost(self.died(stage, reason, process, handle))),
+        }
+    }
+
+    /// Counts a document that exceeded a limit of time; returns its fault.
+    fn exceeded(&self, fault: Fault, process: &Process, handle: &DocumentHandle) -> Fault {
+        tracing::warn!(
+            pid = process.pid(),
+            code = fault.code,
+            "a document exceeded its time; replacing its worker"
+        );
+        Counters::count(&self.pool.counters.timeouts);
+        handle.crashes.fetch_add(1, Ordering::Relaxed);
+        fault
+    }
+
+    /// Counts a worker that died while it read a document; returns the fault of the document.
+    fn died(&self, stage: Stage, reason: String, process: &mut Process, handle: &DocumentHandle) -> Fault {
         let pid = process.pid();
-        match failure {
-            Failure::Unsent => Err(NoReply::Unsent),
-            Failure::Unanswered if self.pool.is_stopping() => {
-                Err(NoReply::Lost(faults::unavailable("the pool is stopping")))
-            }
-            Failure::Unanswered if gives_way.get() => {
-                tracing::debug!(
-                    pid,
-                    ?stage,
-                    "a slow request gives way to another tenant's; it starts again later"
-                );
-                Err(NoReply::GaveWay)
-            }
-            Failure::Unanswered if exhausted.get() => {
-                tracing::warn!(
-                    pid,
-                    ?stage,
-                    ?cpu_max,
-                    "a document exceeded its computing time; replacing its worker"
-                );
-                Counters::count(&self.pool.counters.timeouts);
-                handle.crashes.fetch_add(1, Ordering::Relaxed);
-                Err(NoReply::Lost(stage.cpu_exceeded(cpu_max)))
-            }
-            Failure::Unanswered if Instant::now() < deadline => {
-                tracing::debug!(pid, ?stage, "the caller of a slow request has gone; replacing its worker");
-                Err(NoReply::Lost(faults::unavailable("withdrawn")))
-            }
-            Failure::Unanswered => {
-                tracing::warn!(
-                    pid,
-                    ?stage,
-                    ?limit,
-                    "a document exceeded its time limit; replacing its worker"
-                );
-                Counters::count(&self.pool.counters.timeouts);
-                handle.crashes.fetch_add(1, Ordering::Relaxed);
-                Err(NoReply::Lost(stage.timed_out(limit)))
-            }
-            Failure::Died(reason) => {
-                tracing::warn!(pid, ?stage, reason, "a render worker died while reading a document");
-                Counters::count(&self.pool.counters.crashes);
-                handle.crashes.fetch_add(1, Ordering::Relaxed);
-                // pdfium and Rust both abort on a failed allocation, and rarely for another reason.
-                let fault = match process.signal() {
-                    Some(libc::SIGABRT) => Refusal::MemoryExceeded { detail: reason }.into(),
-                    _ => stage.crashed(reason),
-                };
-                Err(NoReply::Lost(fault))
-            }
+        tracing::warn!(pid, ?stage, reason, "a render worker died while reading a document");
+        Counters::count(&self.pool.counters.crashes);
+        handle.crashes.fetch_add(1, Ordering::Relaxed);
+        // pdfium and Rust both abort on a failed allocation, and rarely for another reason.
+        match process.signal() {
+            Some(libc::SIGABRT) => Refusal::MemoryExceeded { detail: reason }.into(),
+            _ => stage.crashed(reason),
         }
     }
 
