@@ -64,9 +64,11 @@ impl Rules {
             c.FPDFPageObj_GetStrokeWidth(path.cast(), &raw mut width);
             c.FPDFPath_CountSegments(path.cast())
         };
-        if fill == 0 && stroke == 0 {
-            return;
-        }
+        let paint = match (stroke != 0, fill != 0) {
+            (true, _) => Paint::Stroked { width: width * placed.scale() },
+            (false, true) => Paint::Filled,
+            (false, false) => return,
+        };
         let mut outline = Outline::default();
         for index in 0..count {
             self.segments += 1;
@@ -85,7 +87,7 @@ impl Rules {
             let point = space.point(x, y);
             match kind {
                 MOVE_TO => {
-                    self.add_outline(&outline, fill != 0, stroke != 0, width * placed.scale());
+                    self.add_outline(&outline, paint);
                     outline = Outline { points: vec![point], ..Outline::default() };
                 }
                 LINE_TO => outline.points.push(point),
@@ -96,22 +98,27 @@ impl Rules {
                 outline.points.push(*first);
             }
         }
-        self.add_outline(&outline, fill != 0, stroke != 0, width * placed.scale());
+        self.add_outline(&outline, paint);
     }
 
-    fn add_outline(&mut self, outline: &Outline, is_filled: bool, is_stroked: bool, width: f32) {
+    fn add_outline(&mut self, outline: &Outline, paint: Paint) {
         // The ends of curves are not among the points, so lines beside them are unknown, too.
         if outline.is_curved {
             return;
         }
-        if is_stroked {
-            for pair in outline.points.windows(2) {
-                if let [a, b] = *pair {
-                    self.add_line(a, b, width);
+        match paint {
+            Paint::Stroked { width } => {
+                for pair in outline.points.windows(2) {
+                    if let [a, b] = *pair {
+                        self.add_line(a, b, width);
+                    }
                 }
             }
-        } else if is_filled && let Some(area) = outline.area() {
-            self.add_thin(area);
+            Paint::Filled => {
+                if let Some(area) = outline.area() {
+                    self.add_thin(area);
+                }
+            }
         }
     }
 
@@ -169,6 +176,16 @@ impl Rules {
         let found: Vec<Rect> = level.chain(upright).filter_map(|area| space.clip(area)).collect();
         if found.len() > RULES_MAX { Vec::new() } else { found }
     }
+}
+
+/// How a path is drawn. A path that is filled and stroked counts as stroked.
+#[derive(Clone, Copy)]
+enum Paint {
+    Filled,
+    /// With the width of the stroke as displayed, in points.
+    Stroked {
+        width: f32,
+    },
 }
 
 /// One part of a path, from its start to the next.
