@@ -27,6 +27,10 @@ static INFO: Info = Info {
 
 /// Most bytes of the text of a chunk: some 500 tokens of English, the window of common embedding models.
 const TEXT_BYTES_MAX: usize = 2000;
+/// Fewest bytes behind headings for the beginning of a block that must be divided: with less, the headings are a chunk alone.
+const PART_BYTES_MIN: usize = 500;
+/// Between the blocks of a chunk: one blank line.
+const BETWEEN_BLOCKS: &str = "\n\n";
 
 /// Chunks for retrieval. A failed page is not in them.
 #[derive(Debug)]
@@ -93,7 +97,7 @@ impl ChunkWriter {
             _ => None,
         };
         if let Some(level) = level {
-            // Headings without content stay with what follows, so that no chunk is a heading alone.
+            // Headings without content stay with what follows, where both fit into a chunk.
             if self.has_content {
                 self.flush(out)?;
             }
@@ -104,18 +108,16 @@ impl ChunkWriter {
         let corners = [bounds.x0, bounds.y0, bounds.x1, bounds.y1];
         let mut rest = text;
         while !rest.is_empty() {
-            let room = TEXT_BYTES_MAX.saturating_sub(self.text.len());
-            if rest.len() > room && self.has_content {
+            let separator = if self.text.is_empty() { "" } else { BETWEEN_BLOCKS };
+            let room = TEXT_BYTES_MAX.saturating_sub(self.text.len() + separator.len());
+            if rest.len() > room && (self.has_content || room < PART_BYTES_MIN) {
                 self.flush(out)?;
                 continue;
             }
-            // A block larger than a chunk is divided at white space.
-            let end =
-                if rest.len() > TEXT_BYTES_MAX { break_before(rest, TEXT_BYTES_MAX) } else { rest.len() };
+            // A block that fits into no chunk is divided at white space.
+            let end = if rest.len() > room { break_before(rest, room) } else { rest.len() };
             let (part, more) = rest.split_at(end);
-            if !self.text.is_empty() {
-                self.text.push_str("\n\n");
-            }
+            self.text.push_str(separator);
             self.text.push_str(part.trim_end());
             self.places.push(Place { page, corners });
             self.has_content |= level.is_none();
@@ -206,11 +208,28 @@ mod tests {
             })
         );
         let texts: Vec<&str> = found.iter().map(|chunk| chunk["text"].as_str().unwrap()).collect();
-        assert!(texts.iter().all(|text| text.len() <= super::TEXT_BYTES_MAX + 40), "{texts:?}");
+        assert!(texts.iter().all(|text| text.len() <= super::TEXT_BYTES_MAX), "{texts:?}");
         assert_eq!(found[1]["headings"], json!(["The book", "One", "One one"]));
         let words: usize = texts.iter().map(|text| text.matches("word").count()).sum();
         assert_eq!(words, 900);
         assert_eq!(texts.last(), Some(&"# Two"));
+    }
+
+    #[test]
+    fn no_chunk_is_larger_whatever_headings_and_blocks_are() {
+        use super::BlockKind::{Heading, Text};
+        let words = |count: usize| "word ".repeat(count).trim_end().to_owned();
+        for heading in [0, 1, 50, 250, 298, 299, 300, 398, 399, 400, 500, 900] {
+            for block in [1, 100, 350, 399, 400, 401, 900] {
+                let blocks =
+                    [(Heading { level: 1 }, words(heading)), (Text, words(block)), (Text, words(block))];
+                let found = chunks(&blocks);
+                let texts: Vec<&str> = found.iter().map(|chunk| chunk["text"].as_str().unwrap()).collect();
+                assert!(texts.iter().all(|text| text.len() <= super::TEXT_BYTES_MAX), "{heading} {block}");
+                let count: usize = texts.iter().map(|text| text.matches("word").count()).sum();
+                assert_eq!(count, heading + 2 * block);
+            }
+        }
     }
 
     /// The headings of a chunk are those of its text: joined as the guest joins them.
