@@ -65,7 +65,7 @@ async fn main() -> Result<()> {
 async fn measure(wasm: &[u8], policy: &str, load: Load) -> Result<serde_json::Value> {
     let lane = Simulated::start(MODEL, load.accelerator)?;
     let runtime = Runtime::new(RuntimeConfig::default(), lane.clone())?;
-    let guest = runtime.load(wasm.to_vec()).await?;
+    let guest = runtime.load(wasm.to_vec(), &"t".into()).await?;
     let batching = guest.batching_policy().context("the component has no batching policy")?;
     let planner = (policy != "no-policy").then(|| batching.planner(&call(policy)));
     let end = Instant::now() + Duration::from_secs_f64(load.seconds);

@@ -126,7 +126,8 @@ pub(crate) async fn stage(
     }
     clock.reached(Stage::Validated);
 
-    let pipeline = revision_cache.pipeline(&digest, &plan.wasm).await.map_err(at(Stage::Compiled))?;
+    let pipeline =
+        revision_cache.pipeline(&digest, &plan.wasm, tenant.name()).await.map_err(at(Stage::Compiled))?;
     let mut record = RevisionRecord {
         tenant: tenant.name().clone(),
         deployment: plan.deployment,

@@ -12,7 +12,7 @@ use lector_core::batching::Planner;
 use lector_core::batching::plan::BatchingPolicyStatus;
 use lector_core::{
     CallCtx, ConfigError, DeploymentName, Fault, ModelName, OpenDocument, OptionsSchema, PageRequest,
-    PageRun, PageSource, PipelineInfo, SharedTranscript, Summary, Timing, WrappedPipeline,
+    PageRun, PageSource, PipelineInfo, SharedTranscript, Summary, TenantName, Timing, WrappedPipeline,
 };
 
 /// The imports of a component, read before it is compiled.
@@ -105,8 +105,12 @@ impl WrappedPipelines {
 pub trait ComponentLoader: Send + Sync {
     /// Reads the imports of a component without compiling it. Fault: this host cannot run the component.
     fn inspect(&self, wasm: &[u8]) -> Result<Inspected, Fault>;
-    /// Validates and compiles a component.
-    fn load(&self, wasm: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Pipeline>, Fault>>;
+    /// Validates and compiles a component. `tenant` waits for the compiler, which serves the tenants in turns.
+    fn load<'a>(
+        &'a self,
+        wasm: Vec<u8>,
+        tenant: &'a TenantName,
+    ) -> BoxFuture<'a, Result<Arc<dyn Pipeline>, Fault>>;
 }
 
 /// The inputs shared by all pages of a document.

@@ -86,12 +86,18 @@ impl RevisionCache {
         prepared.map(|()| reference)
     }
 
-    /// Returns the compiled component. The caller holds no lock, so that other callers do not wait for the compilation.
-    pub(crate) async fn pipeline(&self, digest: &Digest, wasm: &[u8]) -> Result<Arc<dyn Pipeline>, Fault> {
+    /// Returns the compiled component, compiled for `tenant` where it is not in memory. The caller holds no lock, so that
+    /// other callers do not wait for the compilation.
+    pub(crate) async fn pipeline(
+        &self,
+        digest: &Digest,
+        wasm: &[u8],
+        tenant: &TenantName,
+    ) -> Result<Arc<dyn Pipeline>, Fault> {
         if let Some(pipeline) = self.held.lock().await.pipeline(digest) {
             return Ok(pipeline);
         }
-        let pipeline = self.loader.load(wasm.to_vec()).await?;
+        let pipeline = self.loader.load(wasm.to_vec(), tenant).await?;
         Ok(self.held.lock().await.put_pipeline(digest, pipeline))
     }
 
@@ -114,11 +120,16 @@ impl RevisionCache {
     }
 
     /// Returns the compiled component of a stored revision.
-    async fn stored(&self, digest: &Digest, of: &Named<'_>) -> Result<Arc<dyn Pipeline>, Fault> {
+    async fn stored(
+        &self,
+        digest: &Digest,
+        of: &Named<'_>,
+        tenant: &TenantName,
+    ) -> Result<Arc<dyn Pipeline>, Fault> {
         let known = self.held.lock().await.pipeline(digest);
         match known {
             Some(pipeline) => Ok(pipeline),
-            None => self.pipeline(digest, &self.component(digest, of).await?).await,
+            None => self.pipeline(digest, &self.component(digest, of).await?, tenant).await,
         }
     }
 
@@ -127,7 +138,8 @@ impl RevisionCache {
         let mut wrapped = WrappedPipelines::default();
         let stages: Vec<_> = record.wrapped_stages().collect();
         for stage in stages.into_iter().rev() {
-            let pipeline = self.stored(&stage.component, &(&stage.deployment, stage.revision)).await?;
+            let of = (&stage.deployment, stage.revision);
+            let pipeline = self.stored(&stage.component, &of, &record.tenant).await?;
             let parts = StageParts {
                 name: stage.deployment.clone(),
                 settings: stage.settings.text(),
@@ -146,7 +158,8 @@ impl RevisionCache {
         if let Some(revision) = self.held.lock().await.revision(record) {
             return Ok(revision);
         }
-        let pipeline = self.stored(&record.component, &(&record.deployment, record.number)).await?;
+        let of = (&record.deployment, record.number);
+        let pipeline = self.stored(&record.component, &of, &record.tenant).await?;
         let wrapped = self.wrapped(record).await?;
         let reference = self.prepare(record).await?;
         // Another caller may have loaded it at the same time: the cache keeps one of each, so that all its statistics

@@ -72,10 +72,10 @@ async fn main() {
     println!("runtime start {:?}", began.elapsed());
     for name in ["cold", "from the code cache"] {
         let began = Instant::now();
-        runtime.load(wasm.clone()).await.unwrap();
+        runtime.load(wasm.clone(), &"t".into()).await.unwrap();
         println!("load, {name}: {:?} ({} bytes of wasm)", began.elapsed(), wasm.len());
     }
-    let guest = runtime.load(wasm).await.unwrap();
+    let guest = runtime.load(wasm, &"t".into()).await.unwrap();
     let page: Arc<dyn PageSource> = Arc::new(Nothing);
     let (mut start, mut total, mut computed) = (Vec::new(), Vec::new(), Vec::new());
     for turn in 0..3000 {

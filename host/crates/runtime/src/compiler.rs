@@ -54,12 +54,12 @@ const REFUSED: &[u8] = b"refused\n";
 /// Compiles a component in a separate process. Dropping the future kills the process.
 pub async fn compile(config: &CompilerConfig, engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, Fault> {
     let began = Instant::now();
-    let (batching_policy, arguments) = config
+    let (program, arguments) = config
         .command
         .split_first()
         .ok_or_else(|| failed("compiler_missing", "no compiler is configured"))?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-    let mut child = Command::new(batching_policy)
+    let mut child = Command::new(program)
         .args(arguments)
         // The server's environment holds keys, and the compiler needs none of it.
         .env_clear()

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use lector_core::{Engines, Fault, Kind};
-use tokio::sync::Mutex;
+use lector_core::fair::{FairSemaphore, Request};
+use lector_core::{Engines, Fault, Kind, TenantName};
 use tracing::{info, warn};
 use wasmtime::component::{Component, Linker};
 
@@ -26,6 +26,12 @@ use crate::{engine, imports};
 
 /// Maximum length of wasmtime's cause in a message, in bytes: it quotes names of the component.
 const CAUSE_BYTES_MAX: usize = 2048;
+/// Components that are compiled at once, and how many more for tenants of which none is compiled: the compiler has all cores and
+/// minutes for one component, and a rollback of another tenant may need it.
+const COMPILING_MAX: usize = 1;
+const COMPILING_EXTRA: usize = 1;
+/// Cost at which a component counts in the queue for the compiler, until its time is known: that of the standard guest.
+const COMPILE_COST_MS: f64 = 1000.0;
 
 /// The runtime of all guests.
 pub struct Runtime {
@@ -36,8 +42,8 @@ pub struct Runtime {
     cache: Option<CodeCache>,
     installed_code: Option<InstalledCode>,
     compiler: Option<CompilerConfig>,
-    /// Held while a component is compiled, one at a time. A component in the cache does not wait for it.
-    compiling: Mutex<()>,
+    /// Permits to compile, in equal shares of the tenants. A component in the cache needs none.
+    compiling: FairSemaphore,
     component_bytes_max: u64,
 }
 
@@ -64,13 +70,14 @@ impl Runtime {
             cache,
             installed_code: config.installed_code.map(InstalledCode::new),
             compiler: config.compiler,
-            compiling: Mutex::default(),
+            compiling: FairSemaphore::with_extra(COMPILING_MAX, COMPILING_EXTRA),
             component_bytes_max: config.component_bytes_max,
         }))
     }
 
-    /// Validates a component, takes its code from the cache or the installation or compiles it, and links it.
-    pub async fn load(self: &Arc<Self>, wasm: Vec<u8>) -> Result<Arc<Guest>, Fault> {
+    /// Validates a component, takes its code from the cache or the installation or compiles it, and links it. `tenant` waits
+    /// for the compiler, which serves the tenants in turns.
+    pub async fn load(self: &Arc<Self>, wasm: Vec<u8>, tenant: &TenantName) -> Result<Arc<Guest>, Fault> {
         within(wasm.len() as u64, self.component_bytes_max)?;
         let wasm = Arc::new(wasm);
         let bytes = wasm.clone();
@@ -80,7 +87,7 @@ impl Runtime {
             Ok(inspection)
         });
         let inspection = inspection.await?;
-        let component = self.component(wasm, &inspection.sha256).await?;
+        let component = self.component(wasm, &inspection.sha256, tenant).await?;
         self.on_blocking_thread(move |runtime| runtime.link(&component, inspection)).await
     }
 
@@ -120,29 +127,27 @@ impl Runtime {
         BatchingPolicyPre::new(linker.instantiate_pre(component)?)
     }
 
-    async fn component(self: &Arc<Self>, wasm: Arc<Vec<u8>>, digest: &str) -> Result<Component, Fault> {
+    async fn component(
+        self: &Arc<Self>,
+        wasm: Arc<Vec<u8>>,
+        digest: &str,
+        tenant: &TenantName,
+    ) -> Result<Component, Fault> {
         if let Some(cached) = self.cached(digest).await? {
             return Ok(cached);
         }
-        let _guard = self.compiling.lock().await;
-        // The previous holder of the lock may have compiled the same component.
+        let permit = self.compiling.acquire(Request::one(tenant.clone(), 1, COMPILE_COST_MS)).await;
+        // A previous holder of the permit may have compiled the same component.
         if let Some(cached) = self.cached(digest).await? {
             return Ok(cached);
         }
         self.executor.counters.cache_misses.fetch_add(1, Ordering::Relaxed);
         let began = Instant::now();
-        let code = match &self.compiler {
-            Some(compiler) => compiler::compile(compiler, &self.executor.engine, &wasm).await?,
-            None => {
-                let wasm = wasm.clone();
-                let compiled = self.on_blocking_thread(move |runtime| {
-                    compiler::precompile(&runtime.executor.engine, &wasm)
-                        .map_err(|why| compiler::invalid(&why))
-                });
-                compiled.await?
-            }
-        };
+        let compiled = self.compiled(&wasm).await;
         let took_ms = began.elapsed().as_millis() as u64;
+        // A component that was refused has taken its time as well.
+        permit.correct(took_ms as f64 - COMPILE_COST_MS);
+        let code = compiled?;
         info!(component = digest, bytes = wasm.len(), code_bytes = code.len(), took_ms, "compiled");
         let digest = digest.to_owned();
         let kept = self.on_blocking_thread(move |runtime| {
@@ -155,6 +160,18 @@ impl Runtime {
             Ok(component)
         });
         kept.await
+    }
+
+    /// Compiles a component.
+    async fn compiled(self: &Arc<Self>, wasm: &Arc<Vec<u8>>) -> Result<Vec<u8>, Fault> {
+        if let Some(compiler) = &self.compiler {
+            return compiler::compile(compiler, &self.executor.engine, wasm).await;
+        }
+        let wasm = wasm.clone();
+        let compiled = self.on_blocking_thread(move |runtime| {
+            compiler::precompile(&runtime.executor.engine, &wasm).map_err(|why| compiler::invalid(&why))
+        });
+        compiled.await
     }
 
     /// Deserializes compiled code.

@@ -34,7 +34,7 @@ use lector_core::port::{BatchComposition, DocumentHint, FailedEngine, WorkDone, 
 use lector_core::{
     Budget, CallCtx, Clock, ConfigError, Documents, Dtype, Engines, Fault, GuestLogLevel, GuestLogRecord,
     Kind, ModelInfo, ModelName, OpenDocument, OptionsSchema, PageRequest, PageRun, PageSource, PipelineInfo,
-    SharedTranscript, Summary, Timing, WrappedPipeline,
+    SharedTranscript, Summary, TenantName, Timing, WrappedPipeline,
 };
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
@@ -369,7 +369,11 @@ impl ComponentLoader for FakeComponentLoader {
         Ok(Inspected { imports: image.into_iter().collect(), wraps })
     }
 
-    fn load(&self, wasm: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Pipeline>, Fault>> {
+    fn load<'a>(
+        &'a self,
+        wasm: Vec<u8>,
+        _: &'a TenantName,
+    ) -> BoxFuture<'a, Result<Arc<dyn Pipeline>, Fault>> {
         let guest: Arc<dyn Pipeline> =
             Arc::new(FakeGuest(self.0.clone(), String::from_utf8_lossy(&wasm).into_owned()));
         async move { Ok(guest) }.boxed()

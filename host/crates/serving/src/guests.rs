@@ -9,7 +9,7 @@ use lector_core::batching::Planner;
 use lector_core::batching::plan::BatchingPolicyStatus;
 use lector_core::{
     CallCtx, ConfigError, Fault, OptionsSchema, PageRequest, PageRun, PageSource, PipelineInfo,
-    SharedTranscript, Summary, WrappedPipeline,
+    SharedTranscript, Summary, TenantName, WrappedPipeline,
 };
 use lector_runtime::{BatchingPolicyRunner, Guest, Runtime, Stage, Wrapped};
 
@@ -31,9 +31,15 @@ impl ComponentLoader for GuestLoader {
         Ok(Inspected { imports: inspection.imports, wraps })
     }
 
-    fn load(&self, wasm: Vec<u8>) -> BoxFuture<'_, Result<Arc<dyn Pipeline>, Fault>> {
-        async move { Ok(Arc::new(LoadedGuest(Runtime::load(&self.0, wasm).await?)) as Arc<dyn Pipeline>) }
-            .boxed()
+    fn load<'a>(
+        &'a self,
+        wasm: Vec<u8>,
+        tenant: &'a TenantName,
+    ) -> BoxFuture<'a, Result<Arc<dyn Pipeline>, Fault>> {
+        async move {
+            Ok(Arc::new(LoadedGuest(Runtime::load(&self.0, wasm, tenant).await?)) as Arc<dyn Pipeline>)
+        }
+        .boxed()
     }
 }
 

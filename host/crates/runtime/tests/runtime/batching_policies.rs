@@ -79,7 +79,7 @@ async fn a_guest_with_a_policy_is_freed_with_its_last_holder() {
     let runtime = runtime(FakeEngines::new(Mood::Echo));
     let wasm = lector_test_components::guest("batching-guest", &[]).unwrap();
     for _ in 0..3 {
-        let guest = runtime.load(wasm.clone()).await.unwrap();
+        let guest = runtime.load(wasm.clone(), &"t".into()).await.unwrap();
         let (batching_policy, planner) = of(&guest, "{}");
         let other = batching_policy.planner(&CallCtx { tenant: "u".into(), ..ctx("{}") });
         assert!(!asked(planner.as_ref()) && !asked(other.as_ref()));

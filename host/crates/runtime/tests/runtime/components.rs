@@ -1,14 +1,15 @@
 //! Invalid and incompatible components, and compiled code on disk.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lector_core::{Fault, Kind};
-use lector_runtime::{Runtime, RuntimeConfig};
+use lector_runtime::{CompilerConfig, Runtime, RuntimeConfig};
 
-use crate::support::{FakeEngines, Mood, bytes, configured, runtime};
+use crate::support::{ENDS_WITHIN, FakeEngines, Mood, bytes, configured, runtime};
 
 async fn refused(wasm: Vec<u8>) -> Fault {
-    runtime(FakeEngines::new(Mood::Echo)).load(wasm).await.unwrap_err()
+    runtime(FakeEngines::new(Mood::Echo)).load(wasm, &"t".into()).await.unwrap_err()
 }
 
 /// Makes a component that imports instances of these names, each with these functions, and exports an empty instance as
@@ -117,7 +118,7 @@ async fn each_unknown_import_is_named() {
 async fn a_component_over_the_limit_is_not_even_read() {
     let config = RuntimeConfig { component_bytes_max: 1000, ..RuntimeConfig::default() };
     let runtime = configured(config, FakeEngines::new(Mood::Echo));
-    let fault = runtime.load(vec![0; 1001]).await.unwrap_err();
+    let fault = runtime.load(vec![0; 1001], &"t".into()).await.unwrap_err();
     assert_eq!((fault.code, fault.kind), ("component_too_large", Kind::TooLarge));
 }
 
@@ -144,8 +145,8 @@ async fn compiled_code_is_kept_and_damage_is_repaired() {
         (status.cache_hits, status.cache_misses, status.cache_rejected)
     };
     let first = start();
-    first.load(wasm.clone()).await.unwrap();
-    first.load(wasm.clone()).await.unwrap();
+    first.load(wasm.clone(), &"t".into()).await.unwrap();
+    first.load(wasm.clone(), &"t".into()).await.unwrap();
     assert_eq!(counts(&first), (1, 1, 0));
     let file = std::fs::read_dir(dir.path().join("code")).unwrap().next().unwrap().unwrap().path();
     let whole = std::fs::read(&file).unwrap();
@@ -154,12 +155,52 @@ async fn compiled_code_is_kept_and_damage_is_repaired() {
     damaged[middle] ^= 0x40;
     std::fs::write(&file, &damaged).unwrap();
     let second = start();
-    second.load(wasm.clone()).await.unwrap();
+    second.load(wasm.clone(), &"t".into()).await.unwrap();
     assert_eq!(counts(&second), (0, 1, 1));
     assert_eq!(std::fs::read(&file).unwrap().len(), whole.len(), "replaced by valid code");
     let third = start();
-    third.load(wasm).await.unwrap();
+    third.load(wasm, &"t".into()).await.unwrap();
     assert_eq!(counts(&third), (1, 0, 0));
+}
+
+/// Otherwise the rollback of one tenant would wait for minutes while the component of another one is compiled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_does_not_wait_for_the_components_of_another() {
+    let (code, started) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // Tells that it has started, and works until it is killed.
+    let script = "echo > \"$0/$$\"; while read -r line; do :; done";
+    let command = ["/bin/sh".as_ref(), "-c".as_ref(), script.as_ref(), started.path().as_os_str()];
+    let compiler = CompilerConfig {
+        command: command.map(ToOwned::to_owned).to_vec(),
+        cpu_time: ENDS_WITHIN,
+        timeout: ENDS_WITHIN,
+        memory_bytes: u64::MAX,
+        sandbox: lector_sandbox::Policy::Warn,
+    };
+    let config = RuntimeConfig {
+        code_cache_dir: Some(code.path().to_owned()),
+        compiler: Some(compiler),
+        ..RuntimeConfig::default()
+    };
+    let runtime = configured(config, FakeEngines::new(Mood::Echo));
+    let wasm = lector_test_components::guest("guest", &[]).unwrap();
+    let load = |tenant: &'static str| {
+        let (runtime, wasm) = (runtime.clone(), wasm.clone());
+        tokio::spawn(async move { runtime.load(wasm, &tenant.into()).await.map(|_| ()) })
+    };
+    let compiling = async |count: usize| {
+        let all_started = async {
+            while std::fs::read_dir(started.path()).unwrap().count() < count {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(ENDS_WITHIN / 2, all_started).await.expect("the compiler is started");
+    };
+    let first = load("many");
+    compiling(1).await;
+    let others = [load("many"), load("many"), load("one")];
+    compiling(2).await;
+    [first].into_iter().chain(others).for_each(|task| task.abort());
 }
 
 /// A component that was freed leaves memory in its slot of the pool; what many of them leave is bounded.
@@ -170,7 +211,7 @@ async fn deploys_leave_a_bounded_number_of_idle_memories() {
     let runtime = configured(config, FakeEngines::new(Mood::Echo));
     let wasm = lector_test_components::guest("guest", &[]).unwrap();
     for _ in 0..45 {
-        let guest = runtime.load(wasm.clone()).await.unwrap();
+        let guest = runtime.load(wasm.clone(), &"t".into()).await.unwrap();
         let ctx = crate::support::call("{}", lector_core::Budget::default());
         guest.configure(&ctx, "{}").await.unwrap_err();
     }
@@ -183,7 +224,7 @@ async fn deploys_leave_a_bounded_number_of_idle_memories() {
 async fn a_guest_built_for_wasi_loads_and_answers() {
     let Some(wasm) = bytes("standard.wasip2") else { return };
     let runtime = runtime(FakeEngines::new(Mood::Echo));
-    let guest = runtime.load(wasm).await.unwrap();
+    let guest = runtime.load(wasm, &"t".into()).await.unwrap();
     assert!(guest.imports().iter().any(|name| name.starts_with("wasi:")), "{:?}", guest.imports());
     let ctx = crate::support::call("{}", lector_core::Budget::default());
     guest.configure(&ctx, "{}").await.unwrap().unwrap();
@@ -203,7 +244,7 @@ impl lector_core::GuestLogSink for Lines {
 async fn ordinary_crates_have_the_time_random_numbers_and_output() {
     let Some(wasm) = bytes("ordinary.wasip2") else { return };
     let runtime = runtime(FakeEngines::new(Mood::Echo));
-    let guest = runtime.load(wasm).await.unwrap();
+    let guest = runtime.load(wasm, &"t".into()).await.unwrap();
     let lines = Arc::new(Lines::default());
     let ctx = lector_core::CallCtx {
         guest_log: Some(lines.clone()),

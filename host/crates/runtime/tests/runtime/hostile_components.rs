@@ -152,7 +152,7 @@ async fn each_is_the_clients_fault_and_names_its_cause() {
     ];
     let mut wrong = Vec::new();
     for (what, wasm, code, expected) in table {
-        let fault = match runtime.load(wasm).await {
+        let fault = match runtime.load(wasm, &"t".into()).await {
             Ok(_) => {
                 wrong.push(format!("{what}: accepted"));
                 continue;
@@ -170,7 +170,7 @@ async fn each_is_the_clients_fault_and_names_its_cause() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(runtime.status().components, 0);
     // The host serves on.
-    runtime.load(whole).await.unwrap();
+    runtime.load(whole, &"t".into()).await.unwrap();
 }
 
 fn is_the_clients(fault: &Fault) -> bool {
@@ -190,7 +190,7 @@ async fn a_trap_at_the_start_is_the_guests_fault() {
         ("its data does not fit", guest("guest", &data).unwrap(), "out of bounds"),
         ("its functions trap", guest("guest", &[]).unwrap(), "unreachable"),
     ] {
-        let guest = runtime.load(wasm).await.unwrap();
+        let guest = runtime.load(wasm, &"t".into()).await.unwrap();
         let fault = guest.configure(&call("{}", Budget::default()), "{}").await.unwrap_err();
         assert_eq!((fault.code, fault.blame), ("guest_trapped", Blame::Guest), "{what}: {fault}");
         assert!(fault.to_string().contains(expected), "{what}: {fault}");

@@ -190,7 +190,7 @@ pub fn bytes(name: &str) -> Option<Vec<u8>> {
 
 pub async fn guest(runtime: &Arc<Runtime>, name: &str) -> Option<Arc<Guest>> {
     let wasm = bytes(name)?;
-    Some(runtime.load(wasm).await.unwrap())
+    Some(runtime.load(wasm, &"t".into()).await.unwrap())
 }
 
 /// Makes a call of tenant `t` with these settings, with a deadline that no busy machine reaches.
