@@ -90,8 +90,9 @@ struct Waiter {
 pub(crate) struct Permit<'a> {
     cores: &'a Cores,
     count: usize,
+    /// Start of the run.
     since: Instant,
-    /// The tenants charged for the time: tenant, weight, part of the run.
+    /// The tenants charged for the run: tenant, weight, part of the run.
     charges: Vec<(TenantName, u32, f64)>,
 }
 
@@ -219,9 +220,9 @@ impl State {
 }
 
 impl<'a> Permit<'a> {
-    /// Sets the tenants to charge: tenant, weight, part of the run.
-    pub(crate) fn charge_to(&mut self, charges: Vec<(TenantName, u32, f64)>) {
-        self.charges = charges;
+    /// Sets the tenants to charge for a run that begins `now`: tenant, weight, part of the run.
+    pub(crate) fn charge_to(&mut self, charges: Vec<(TenantName, u32, f64)>, now: Instant) {
+        (self.charges, self.since) = (charges, now);
     }
 
     /// Returns the permits and, where the claimant has more to run, queues for the next ones under the same lock.
@@ -232,16 +233,16 @@ impl<'a> Permit<'a> {
             return None;
         }
         let mut state = cores.lock();
-        self.give_back(&mut state);
+        self.give_back(&mut state, Instant::now());
         cores.wait(state, count, claimant);
         Some(cores.permit(count))
     }
 
-    /// Returns the permits and charges the tenants, once.
-    fn give_back(&mut self, state: &mut State) {
-        let ms = self.since.elapsed().as_secs_f64() * 1e3 * self.count as f64;
+    /// Returns the permits and charges the tenants, once, for a run that ends `now`.
+    fn give_back(&mut self, state: &mut State, now: Instant) {
+        let ms = now.saturating_duration_since(self.since).as_secs_f64() * 1e3 * self.count as f64;
         for (tenant, weight, part) in self.charges.drain(..) {
-            state.charge(tenant, weight, ms * part, Instant::now());
+            state.charge(tenant, weight, ms * part, now);
         }
         state.free += std::mem::take(&mut self.count);
     }
@@ -252,9 +253,9 @@ impl Drop for Permit<'_> {
         if self.count == 0 {
             return;
         }
-        let mut state = self.cores.lock();
-        self.give_back(&mut state);
-        state.settle(self.cores.total, Instant::now());
+        let (mut state, now) = (self.cores.lock(), Instant::now());
+        self.give_back(&mut state, now);
+        state.settle(self.cores.total, now);
         drop(state);
         self.cores.changed.notify_all();
     }
@@ -406,7 +407,7 @@ mod tests {
         let cores = Cores::new(1);
         cores.lock().shares.charge(&"noise".into(), 1, 1e6);
         let mut first = cores.take(1, &(Arc::new(Of("victim")) as Arc<dyn Claimant>));
-        first.charge_to(vec![("victim".into(), 1, 1.0)]);
+        first.charge_to(vec![("victim".into(), 1, 1.0)], Instant::now());
         let ended = std::thread::scope(|scope| {
             let noise = scope.spawn(|| {
                 let _permit = cores.take(1, &(Arc::new(Of("noise")) as Arc<dyn Claimant>));
@@ -444,9 +445,15 @@ mod tests {
             while cores.lock().waiting.len() < 3 {
                 std::thread::yield_now();
             }
-            std::thread::sleep(Duration::from_millis(50));
-            let seen = asked.0.load(Ordering::SeqCst);
-            assert!(seen < 50, "asked {seen} times while nothing happened");
+            // They have all given up the lock to sleep.
+            let before = asked.0.load(Ordering::SeqCst);
+            for _ in 0..1000 {
+                drop(cores.lock());
+                std::thread::yield_now();
+            }
+            // The system may wake each without a reason.
+            let more = asked.0.load(Ordering::SeqCst) - before;
+            assert!(more < 20, "asked {more} times while nothing happened");
             drop(held);
         });
     }
@@ -455,15 +462,13 @@ mod tests {
     fn every_tenant_of_a_run_is_charged_its_part() {
         let cores = Cores::new(1);
         let mut permit = cores.take(1, &(Arc::new(Of("a")) as Arc<dyn Claimant>));
-        permit.charge_to(vec![("a".into(), 1, 0.25), ("b".into(), 1, 0.75)]);
-        std::thread::sleep(std::time::Duration::from_millis(8));
-        // A waiter is queued, so that the shares are not reset.
-        cores.lock().waiting.push(Waiter { id: 99, count: 2, claimant: Arc::new(Of("c")) });
-        drop(permit);
+        // The time between the grant and the start of the run is no tenant's.
+        let begun = Instant::now() + Duration::from_secs(60);
+        permit.charge_to(vec![("a".into(), 1, 0.25), ("b".into(), 1, 0.75)], begun);
+        permit.give_back(&mut cores.lock(), begun + Duration::from_millis(8));
         let shares = &cores.lock().shares;
-        let (a, b) = (shares.start_of(&"a".into()), shares.start_of(&"b".into()));
-        let none = shares.start_of(&"unknown".into());
-        assert!(((b - none) / (a - none) - 3.0).abs() < 0.01, "{a} {b} {none}");
+        let used = |tenant: &str| shares.start_of(&tenant.into()) - shares.start_of(&"unknown".into());
+        assert_eq!((used("a"), used("b")), (2.0, 6.0));
     }
 
     #[test]

@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
-use lector_core::batching::plan::{BatchingPolicyStatus, InvalidPlan, Plan, Planner, Question};
+use lector_core::batching::plan::{BatchingPolicyStatus, InvalidPlan, Plan, Planner, Question, Reply};
 use lector_core::{Budget, CallCtx, TenantName};
 
 use crate::bindings::policy::BatchingPolicyPre;
+use crate::compute_meter::processor_time;
 use crate::executor::Executor;
 use crate::state::HostState;
 use crate::status::{Loaded, PolicyCounts};
@@ -174,7 +175,7 @@ impl PolicyInstance {
             Some(live) => live,
             None => {
                 let me: Weak<dyn Occupant> = self.me.clone();
-                let permit = executor.policy_slots.place(&me).ok_or(Failed::Skipped)?;
+                let permit = executor.policy_slots.place(&me, &self.call.tenant).ok_or(Failed::Skipped)?;
                 Instance::start(executor, pre, &self.call, permit)?
             }
         };
@@ -224,6 +225,15 @@ impl PolicyInstance {
 }
 
 impl Occupant for PolicyInstance {
+    fn tenant(&self) -> &TenantName {
+        &self.call.tenant
+    }
+
+    fn has_instance(&self) -> bool {
+        // One that is answering has one.
+        self.instance.try_lock().map_or(true, |slot| slot.is_some())
+    }
+
     fn asked_at(&self) -> u64 {
         self.asked_at.load(Ordering::Relaxed)
     }
@@ -233,8 +243,9 @@ impl Occupant for PolicyInstance {
     }
 }
 
-impl Planner for PolicyInstance {
-    fn plan(&self, question: &Question) -> Option<Plan> {
+impl PolicyInstance {
+    /// Returns the answer, if the policy has a usable one, and counts it.
+    fn answer(&self, question: &Question) -> Option<Plan> {
         if self.shared.record.disabled.load(Ordering::Relaxed) {
             self.end_instance();
             return None;
@@ -256,6 +267,14 @@ impl Planner for PolicyInstance {
             }
         }
         None
+    }
+}
+
+impl Planner for PolicyInstance {
+    fn plan(&self, question: &Question) -> Reply {
+        let began = processor_time();
+        let plan = self.answer(question);
+        Reply { plan, took: processor_time().saturating_sub(began) }
     }
 
     fn invalid(&self, why: InvalidPlan) {

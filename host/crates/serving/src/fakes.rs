@@ -25,7 +25,7 @@ use lector_control::{
     StageParts, StorageLimits, SystemClock,
 };
 use lector_core::batching::Planner;
-use lector_core::batching::plan::{BatchingPolicyStatus, InvalidPlan, Plan, Question};
+use lector_core::batching::plan::{BatchingPolicyStatus, InvalidPlan, Plan, Question, Reply};
 use lector_core::cost::PageSize;
 use lector_core::fair::Account;
 use lector_core::model::PortInfo;
@@ -210,9 +210,10 @@ impl WrappedPipeline for FakeStage {
 struct FakeBatchingPolicy(bool, Mutex<BatchingPolicyStatus>);
 
 impl Planner for FakeBatchingPolicy {
-    fn plan(&self, question: &Question) -> Option<Plan> {
+    fn plan(&self, question: &Question) -> Reply {
         self.1.lock().unwrap().asked += 1;
-        Some(Plan::Run(vec![if self.0 { u64::MAX } else { question.items[0].id }]))
+        let plan = Plan::Run(vec![if self.0 { u64::MAX } else { question.items[0].id }]);
+        Reply { plan: Some(plan), took: Duration::ZERO }
     }
 
     fn invalid(&self, why: InvalidPlan) {

@@ -18,6 +18,9 @@ pub use trial::trial;
 /// Largest number of items in a question, the oldest first; the rest wait until these are served.
 pub const ITEMS_MAX: usize = 256;
 
+/// Shortest wait that a policy gets: it is asked again after each wait, and a thread of the lane would otherwise do nothing else.
+pub const WAIT_MIN: Duration = Duration::from_millis(1);
+
 /// A waiting item as the tenant's batching policy sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanItem {
@@ -64,8 +67,17 @@ pub struct Question {
 pub enum Plan {
     /// Runs these items together, as soon as the tenant's share allows it.
     Run(Vec<u64>),
-    /// Runs nothing for this long, unless a new item arrives.
+    /// Runs nothing for this long, unless a new item arrives; for [`WAIT_MIN`] where this is shorter.
     Wait(Duration),
+}
+
+/// A policy's reply to a question.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// The answer. `None`: no usable one; the declared settings apply.
+    pub plan: Option<Plan>,
+    /// Computing time of the call, with the start of an instance if there was one.
+    pub took: Duration,
 }
 
 /// Reason for which an answer is discarded.
@@ -120,8 +132,8 @@ pub struct BatchingPolicyStatus {
 /// A tenant's batching policy. Owner threads call it between two runs, at most one at a time for each policy; it
 /// answers within microseconds or not at all.
 pub trait Planner: Send + Sync + fmt::Debug + 'static {
-    /// Asks the policy. `None`: no usable answer; the declared settings apply.
-    fn plan(&self, question: &Question) -> Option<Plan>;
+    /// Asks the policy. The lane charges its tenant for the computing time.
+    fn plan(&self, question: &Question) -> Reply;
     /// Records that the last answer was discarded.
     fn invalid(&self, why: InvalidPlan);
 }
@@ -131,10 +143,13 @@ pub fn accept(question: &Question, plan: &Plan) -> Result<Vec<Planned>, InvalidP
     let items = &question.items;
     match plan {
         Plan::Wait(wait) => {
-            let until = question.now.checked_add(*wait).ok_or(InvalidPlan::TooLong)?;
-            if wait.is_zero() || items.iter().any(|item| item.left <= *wait) {
+            let left = items.iter().map(|item| item.left).min().unwrap_or(Duration::MAX);
+            if wait.is_zero() || left <= *wait {
                 return Err(InvalidPlan::TooLong);
             }
+            // An item that is about to be late is asked about in time.
+            let wait = (*wait).max(WAIT_MIN.min(left / 2));
+            let until = question.now.checked_add(wait).ok_or(InvalidPlan::TooLong)?;
             Ok(vec![Planned::Until(until); items.len()])
         }
         Plan::Run(ids) => {
@@ -207,6 +222,22 @@ mod tests {
         assert!(matches!(planned[2], Planned::Until(until) if until > asked.now));
         let planned = accept(&asked, &Plan::Wait(Duration::from_millis(20))).unwrap();
         assert_eq!(planned, vec![Planned::Until(asked.now + Duration::from_millis(20)); 4]);
+    }
+
+    #[test]
+    fn a_policy_is_not_asked_again_at_once() {
+        let check = |left_us: u64, wait_us: u64, expected_us: u64| {
+            let mut asked = question();
+            asked.items.truncate(1);
+            asked.items[0].left = Duration::from_micros(left_us);
+            let planned = accept(&asked, &Plan::Wait(Duration::from_micros(wait_us))).unwrap();
+            assert_eq!(planned, [Planned::Until(asked.now + Duration::from_micros(expected_us))]);
+        };
+        check(10_000, 1, 1_000);
+        check(10_000, 999, 1_000);
+        check(10_000, 1_001, 1_001);
+        check(1_000, 1, 500);
+        check(1_000, 999, 999);
     }
 
     #[test]

@@ -42,7 +42,8 @@ impl Owner {
             let mut permit = Some(cores.take(self.slot.cores_per_run(), &claimant));
             while let Some(mut held) = permit.take() {
                 let Some(batch) = self.queue.take(&self.counters) else { break };
-                held.charge_to(charges(&batch));
+                // From here on: the time that batching policies took is not that of the batch's tenants.
+                held.charge_to(charges(&batch), Instant::now());
                 self.serve(batch);
                 permit = held.again(self.slot.cores_per_run(), &claimant);
             }

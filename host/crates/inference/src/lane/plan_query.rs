@@ -1,22 +1,28 @@
 //! Calls to the tenants' batching policies: the policies that are due, and their questions.
 //!
 //! A policy is called when its items have changed since the last call, or when the wait that it asked for is over;
-//! never by two owner threads at once. Called by the queue under its lock, except for [`PlanQuery::ask`].
+//! never by two owner threads at once. A decision of the lane waits for one policy of each tenant at most, however many
+//! revisions the tenant has in flight; the others are asked before the next decisions. Called by the queue under its
+//! lock, except for [`PlanQuery::ask`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lector_core::batching::plan::{ITEMS_MAX, Plan, PlanItem, Question};
+use lector_core::TenantName;
+use lector_core::batching::plan::{ITEMS_MAX, PlanItem, Question, Reply};
 use lector_core::batching::{Bucket, Costs, Planner};
 
 use super::item::{Bounds, Ticket};
 
-/// The batching policies with items in the lane.
+/// The batching policies with items in the lane, the one that was asked last at the end.
 #[derive(Default)]
 pub(super) struct BatchingPolicies(Vec<Policy>);
 
 struct Policy {
     planner: Arc<dyn Planner>,
+    /// The tenant of its items, and its weight.
+    tenant: TenantName,
+    weight: u32,
     /// Its items have changed since the last call.
     stale: bool,
     /// A call is under way.
@@ -28,33 +34,41 @@ struct Policy {
 /// A batching policy and its question.
 pub(super) struct PlanQuery {
     pub(super) planner: Arc<dyn Planner>,
+    /// The tenant that the computing time is charged to, and its weight.
+    pub(super) tenant: TenantName,
+    pub(super) weight: u32,
     pub(super) question: Question,
 }
 
 impl PlanQuery {
     /// Calls the policy; takes microseconds.
-    pub(super) fn ask(&self) -> Option<Plan> {
+    pub(super) fn ask(&self) -> Reply {
         self.planner.plan(&self.question)
     }
 }
 
 impl BatchingPolicies {
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Marks the policy of an item that came or went.
     pub(super) fn changed(&mut self, ticket: &Ticket) {
-        let Some(planner) = &ticket.item.scheduling.planner else { return };
+        let (tenant, scheduling) = (&ticket.item.tenant, &ticket.item.scheduling);
+        let Some(planner) = &scheduling.planner else { return };
         match self.0.iter_mut().find(|known| Arc::ptr_eq(&known.planner, planner)) {
-            Some(known) => known.stale = true,
-            None => self.0.push(Policy { planner: planner.clone(), stale: true, asked: false, wake: None }),
+            Some(known) => (known.stale, known.weight) = (true, scheduling.weight),
+            None => self.0.push(Policy {
+                planner: planner.clone(),
+                tenant: tenant.clone(),
+                weight: scheduling.weight,
+                stale: true,
+                asked: false,
+                wake: None,
+            }),
         }
     }
 
-    /// Returns the next call that is due. Policies without an item are removed.
+    /// Returns the next call that is due, of a tenant that is not among `asked`. Policies without an item are removed.
     pub(super) fn next(
         &mut self,
+        asked: &[TenantName],
         waiting: &[Ticket],
         costs: &Costs,
         bounds: &Bounds,
@@ -68,13 +82,18 @@ impl BatchingPolicies {
             ticket.item.scheduling.planner.as_ref().is_some_and(|own| Arc::ptr_eq(own, planner))
         };
         self.0.retain(|known| known.asked || waiting.iter().any(|ticket| is_of(ticket, &known.planner)));
-        let due =
-            |known: &&mut Policy| !known.asked && (known.stale || known.wake.is_some_and(|wake| wake <= now));
-        let known = self.0.iter_mut().find(due)?;
+        let is_due = |known: &Policy| {
+            !known.asked
+                && (known.stale || known.wake.is_some_and(|wake| wake <= now))
+                && !asked.contains(&known.tenant)
+        };
+        let mut known = self.0.remove(self.0.iter().position(is_due)?);
         (known.stale, known.asked) = (false, true);
-        let planner = known.planner.clone();
+        let (planner, tenant, weight) = (known.planner.clone(), known.tenant.clone(), known.weight);
+        self.0.push(known);
         let items = waiting.iter().filter(|ticket| is_of(ticket, &planner)).take(ITEMS_MAX);
-        Some(PlanQuery { question: question(items, costs, bounds, running, now)?, planner })
+        let question = question(items, costs, bounds, running, now)?;
+        Some(PlanQuery { planner, tenant, weight, question })
     }
 
     /// Records the end of a call.

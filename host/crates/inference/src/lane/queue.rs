@@ -12,7 +12,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use lector_core::batching::plan::{self, Plan};
+use lector_core::batching::plan::{self, Reply};
 use lector_core::batching::{self, Bucket, Costs, Decision, Dropped, Next, Planned, Waiting, decide};
 use lector_core::fair::{Shares, displaceable};
 use lector_core::port::WorkItem;
@@ -224,19 +224,16 @@ impl Queue {
         }
     }
 
-    /// Calls the batching policies whose items have changed. The lock is released during a call, so that offers never
+    /// Calls the batching policies whose items have changed, one of each tenant. The lock is released during a call, so that offers never
     /// wait for a tenant's code.
     fn plan_query<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        // Each policy is called at most once: one whose items change meanwhile is called before the next run.
-        let mut left = state.policies.len();
-        while left > 0
-            && let Some(query) = state.next_query(&self.bounds)
-        {
-            left -= 1;
+        let mut asked = Vec::new();
+        while let Some(query) = state.next_query(&asked, &self.bounds) {
+            asked.push(query.tenant.clone());
             drop(state);
-            let answer = query.ask();
+            let reply = query.ask();
             state = self.lock();
-            state.settle(query, answer);
+            state.settle(query, reply);
         }
         state
     }
@@ -346,14 +343,15 @@ impl State {
         Duration::from_secs_f64(ms / 1e3 / f64::from(sessions.max(1)))
     }
 
-    fn next_query(&mut self, bounds: &Bounds) -> Option<PlanQuery> {
+    fn next_query(&mut self, asked: &[TenantName], bounds: &Bounds) -> Option<PlanQuery> {
         let (waiting, costs) = (&self.waiting, &self.costs);
-        self.policies.next(waiting, costs, bounds, self.running, Instant::now())
+        self.policies.next(asked, waiting, costs, bounds, self.running, Instant::now())
     }
 
-    /// Records the answer of a batching policy for the items that still wait.
-    fn settle(&mut self, query: PlanQuery, answer: Option<Plan>) {
-        let planned = answer.and_then(|answer| match plan::accept(&query.question, &answer) {
+    /// Charges the tenant of a batching policy for its computing, and records the answer for the items that still wait.
+    fn settle(&mut self, query: PlanQuery, Reply { plan, took }: Reply) {
+        self.shares.charge(&query.tenant, query.weight, took.as_secs_f64() * 1e3);
+        let planned = plan.and_then(|answer| match plan::accept(&query.question, &answer) {
             Ok(planned) => Some(planned),
             Err(why) => {
                 query.planner.invalid(why);

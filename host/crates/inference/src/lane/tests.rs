@@ -4,7 +4,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use lector_core::batching::plan::{InvalidPlan, Plan, Planner, Question};
+use lector_core::batching::plan::{InvalidPlan, Plan, Planner, Question, Reply};
 use lector_core::model::PortInfo;
 use lector_core::port::BatchComposition;
 use lector_core::{Dtype, Tensor, TensorData};
@@ -345,17 +345,19 @@ fn a_tenant_that_floods_a_lane_is_rejected_and_other_tenants_are_not() {
 /// Runs the last two of its items together, or returns the scripted answer.
 #[derive(Debug, Default)]
 struct ScriptedPolicy {
+    took: Duration,
     answer: Mutex<Option<Plan>>,
     asked: Mutex<Vec<Vec<u64>>>,
     invalid: Mutex<Vec<InvalidPlan>>,
 }
 
 impl Planner for ScriptedPolicy {
-    fn plan(&self, question: &Question) -> Option<Plan> {
+    fn plan(&self, question: &Question) -> Reply {
         let ids: Vec<u64> = question.items.iter().map(|item| item.id).collect();
         self.asked.lock().unwrap().push(ids.clone());
         let last = ids.iter().rev().take(2).copied().collect();
-        Some(self.answer.lock().unwrap().clone().unwrap_or(Plan::Run(last)))
+        let plan = self.answer.lock().unwrap().clone().unwrap_or(Plan::Run(last));
+        Reply { plan: Some(plan), took: self.took }
     }
 
     fn invalid(&self, why: InvalidPlan) {
@@ -434,4 +436,33 @@ fn a_policy_is_called_after_an_item_was_displaced() {
     asked_of(2);
     stage.word.send("ok").unwrap();
     assert_eq!(value(beside), 18.0);
+}
+
+#[test]
+fn the_time_of_a_policy_is_charged_to_its_tenant() {
+    let stage = stage(8);
+    let running = stage.lane.offer(item(0.0, later())).unwrap();
+    stage.running.recv().unwrap();
+    let policy = Arc::new(ScriptedPolicy { took: Duration::from_millis(50), ..ScriptedPolicy::default() });
+    // Offered first, by a tenant that has run nothing either.
+    let first = planned(&stage, &policy, 1.0);
+    let beside = stage.lane.offer(item_of("beside", &[2.0], later())).unwrap();
+    (0..3).for_each(|_| stage.word.send("ok").unwrap());
+    assert_eq!((value(running), value(first), value(beside)), (0.0, 2.0, 4.0));
+    assert_eq!(stage.running.try_iter().collect::<Vec<_>>(), [[2.0], [1.0]]);
+}
+
+/// Otherwise a tenant with many revisions in flight could delay each run of the others by as many answers.
+#[test]
+fn a_decision_waits_for_one_policy_of_each_tenant() {
+    let (stage, running) = accelerated(16);
+    let policies: Vec<Arc<ScriptedPolicy>> = (0..5).map(|_| Arc::default()).collect();
+    let answers: Vec<Answer> = policies.iter().map(|policy| planned(&stage, policy, 1.0)).collect();
+    stage.word.send("ok").unwrap();
+    outcome(running);
+    stage.running.recv().unwrap();
+    let asked = || policies.iter().map(|policy| policy.asked.lock().unwrap().len()).sum::<usize>();
+    assert_eq!(asked(), 1);
+    (0..5).for_each(|_| stage.word.send("ok").unwrap());
+    answers.into_iter().for_each(|answer| _ = outcome(answer));
 }

@@ -40,7 +40,7 @@ fn ctx(settings: &str) -> CallCtx {
 /// Asks the planner and validates its answer, as a lane does. Returns whether the answer is valid.
 fn asked(planner: &dyn Planner) -> bool {
     let question = question();
-    planner.plan(&question).is_some_and(|plan| match accept(&question, &plan) {
+    planner.plan(&question).plan.is_some_and(|plan| match accept(&question, &plan) {
         Ok(_) => true,
         Err(why) => {
             planner.invalid(why);
@@ -101,7 +101,7 @@ async fn a_guest_with_a_policy_is_freed_with_its_last_holder() {
 async fn a_sound_policy_is_asked_and_its_instance_lives() {
     let Some((runtime, guest)) = planners().await else { return };
     let (batching_policy, planner) = of(&guest, "{}");
-    assert_eq!(planner.plan(&question()), Some(Plan::Run(vec![1])));
+    assert_eq!(planner.plan(&question()).plan, Some(Plan::Run(vec![1])));
     assert_eq!(trial(planner.as_ref(), Instant::now()), Ok(()));
     let status = batching_policy.status();
     assert!(status.asked >= 5 && status.computed_us > 0 && !status.disabled, "{status:?}");
@@ -110,7 +110,7 @@ async fn a_sound_policy_is_asked_and_its_instance_lives() {
 
     let (_, counting) = of(&guest, r#"{"manner": "count"}"#);
     for count in 1..=3 {
-        assert_eq!(counting.plan(&question()), Some(Plan::Wait(Duration::from_micros(count))));
+        assert_eq!(counting.plan(&question()).plan, Some(Plan::Wait(Duration::from_micros(count))));
     }
 }
 
@@ -123,7 +123,7 @@ async fn each_tenant_has_an_instance_of_its_own() {
     let (mine, theirs) = (batching_policy.planner(&ctx(settings)), batching_policy.planner(&other));
     assert!(Arc::ptr_eq(&mine, &batching_policy.planner(&ctx(settings))), "lanes get the same planner again");
     for (planner, count) in [(&mine, 1), (&mine, 2), (&theirs, 1), (&mine, 3)] {
-        assert_eq!(planner.plan(&question()), Some(Plan::Wait(Duration::from_micros(count))));
+        assert_eq!(planner.plan(&question()).plan, Some(Plan::Wait(Duration::from_micros(count))));
     }
     assert_eq!(batching_policy.status().asked, 4, "counts are over all tenants");
 }
@@ -160,7 +160,7 @@ async fn each_misbehavior_is_counted_and_disables_the_policy() {
             "{manner}: {status:?}"
         );
         // From now on it is not asked.
-        assert_eq!(planner.plan(&question()), None);
+        assert_eq!(planner.plan(&question()).plan, None);
         assert_eq!(batching_policy.status().asked, status.asked, "{manner}");
         assert_eq!(runtime.status().policies_disabled, disabled, "{manner}");
         assert!(
@@ -179,7 +179,7 @@ async fn an_answer_over_the_budget_is_dropped() {
         // The first answer is on cold memory and may take longer.
         planner.plan(&question());
         let before = batching_policy.status();
-        let answer = planner.plan(&question());
+        let answer = planner.plan(&question()).plan;
         let status = batching_policy.status();
         let took = Duration::from_micros(status.computed_us - before.computed_us);
         assert_eq!(answer.is_some(), status.late == before.late, "{status:?}");
@@ -209,7 +209,7 @@ async fn its_memory_is_bounded() {
         "{asked_until_full:?}: {status:?}"
     );
     assert!(status.last_fault.as_ref().is_some_and(|fault| fault.contains("memory")), "{status:?}");
-    assert!(planner.plan(&question()).is_some(), "the next instance is empty again");
+    assert!(planner.plan(&question()).plan.is_some(), "the next instance is empty again");
 }
 
 #[tokio::test]
@@ -230,9 +230,9 @@ async fn more_policies_than_slots_share_them() {
     let Some((_, guest)) = planners().await else { return };
     let batching_policies: Vec<_> = (0..40).map(|_| of(&guest, r#"{"manner": "count"}"#)).collect();
     for (_, planner) in &batching_policies {
-        assert_eq!(planner.plan(&question()), Some(Plan::Wait(Duration::from_micros(1))));
+        assert_eq!(planner.plan(&question()).plan, Some(Plan::Wait(Duration::from_micros(1))));
     }
-    let first = |at: usize| batching_policies[at].1.plan(&question());
+    let first = |at: usize| batching_policies[at].1.plan(&question()).plan;
     assert_eq!(first(39), Some(Plan::Wait(Duration::from_micros(2))), "the last one still has its instance");
     assert_eq!(first(0), Some(Plan::Wait(Duration::from_micros(1))), "the first one has a new instance");
     assert!(batching_policies.iter().all(|(batching_policy, _)| batching_policy.status().skipped == 0));
@@ -245,7 +245,7 @@ async fn a_busy_policy_is_skipped() {
     // Eight threads ask a spinning policy at once: each gets a prompt answer, at once if the policy is busy.
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| assert_eq!(planner.plan(&question()), None));
+            scope.spawn(|| assert_eq!(planner.plan(&question()).plan, None));
         }
     });
     let status = batching_policy.status();

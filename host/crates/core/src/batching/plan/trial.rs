@@ -25,7 +25,7 @@ pub fn trial(planner: &dyn Planner, now: Instant) -> Result<(), &'static str> {
     ];
     for (name, question) in &questions {
         let sound = |_: &usize| {
-            planner.plan(question).is_some_and(|answer| match accept(question, &answer) {
+            planner.plan(question).plan.is_some_and(|answer| match accept(question, &answer) {
                 Ok(_) => true,
                 Err(why) => {
                     planner.invalid(why);
@@ -68,7 +68,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
     use super::*;
-    use crate::batching::plan::{InvalidPlan, Plan};
+    use crate::batching::plan::{InvalidPlan, Plan, Reply};
 
     /// Answers with a function of the question and of the number of questions before it.
     struct Scripted<F>(F, AtomicUsize, AtomicUsize);
@@ -80,8 +80,8 @@ mod tests {
     }
 
     impl<F: Fn(&Question, usize) -> Option<Plan> + Send + Sync + 'static> Planner for Scripted<F> {
-        fn plan(&self, question: &Question) -> Option<Plan> {
-            (self.0)(question, self.1.fetch_add(1, SeqCst))
+        fn plan(&self, question: &Question) -> Reply {
+            Reply { plan: (self.0)(question, self.1.fetch_add(1, SeqCst)), took: Duration::ZERO }
         }
 
         fn invalid(&self, _: InvalidPlan) {
