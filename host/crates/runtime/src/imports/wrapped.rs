@@ -164,7 +164,6 @@ mod tests {
     use std::collections::VecDeque;
     use std::sync::{Mutex, OnceLock};
 
-    use futures::executor::block_on;
     use futures::future::{BoxFuture, FutureExt as _, join};
     use lector_core::options::OptionError;
     use lector_core::port::{WorkDone, WorkItem};
@@ -250,8 +249,8 @@ mod tests {
     }
 
     /// Otherwise a guest could begin any number of calls, each with pages that are no longer counted.
-    #[test]
-    fn pages_are_reserved_until_the_inner_call_has_ended() {
+    #[tokio::test]
+    async fn pages_are_reserved_until_the_inner_call_has_ended() {
         let inner = Arc::new(Noting::default());
         let mut call = CallCtx::new("t", "{}", Instant::now() + Duration::from_secs(600));
         call.wrapped = Some(inner.clone());
@@ -273,7 +272,7 @@ mod tests {
             // The second one waits for its turn while the first one runs.
             join(call(first), call(second)).await
         });
-        let (first, second) = block_on(calls).unwrap();
+        let (first, second) = calls.await.unwrap();
         assert!(first.unwrap().is_ok() && second.unwrap().is_ok());
         assert_eq!(*inner.noted.lock().unwrap(), [150, 50]);
         assert_eq!(accounting.bytes(), 0);
