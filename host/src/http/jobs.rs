@@ -99,7 +99,7 @@ impl From<&JobDocument> for JobDocumentView {
             pages: JobPages {
                 ok: document.pages_ok,
                 failed: document.pages_failed,
-                total: document.selected.as_ref().map(|selected| selected.len() as u32),
+                total: document.pages_selected,
             },
             finished: document.finished,
             error: document.fault.as_ref().map(JobError::from),
@@ -216,11 +216,13 @@ pub(super) struct ListOptions {
 pub(super) struct JobList {
     /// The jobs, newest first.
     jobs: Vec<Job>,
-    /// The cursor of the next page; null on the last page.
+    /// The cursor of the next page; null on the last page. A page with fewer than `limit` jobs may have a next one.
     next: Option<String>,
 }
 
 /// Lists the jobs of the tenant, newest first.
+///
+/// A page ends with `limit` jobs, with 1000 documents or with 1 MiB of their records, whatever comes first.
 #[utoipa::path(
     get,
     path = "/api/v1/jobs",
@@ -246,9 +248,9 @@ pub(super) async fn list(
     let filter = JobFilter { state: wanted.transpose()? };
     let paging = PageOptions::new(options.limit, options.cursor);
     let limit = paging.limit()?;
-    let jobs = state.jobs()?.list(&principal, filter, paging.after()?, limit).await?;
-    let next = jobs.last().filter(|_| jobs.len() >= limit as usize).map(|(seq, _)| cursor(seq));
-    Ok(Json(JobList { jobs: jobs.iter().map(|(_, job)| Job::from(job)).collect(), next }))
+    let page = state.jobs()?.list_page(&principal, filter, paging.after()?, limit).await?;
+    let jobs = page.rows.iter().map(|(_, job)| Job::from(job)).collect();
+    Ok(Json(JobList { jobs, next: page.next.map(|seq| cursor(&seq)) }))
 }
 
 /// Returns a job.

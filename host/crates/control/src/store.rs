@@ -18,6 +18,7 @@ pub mod jobs;
 mod pinned_blobs;
 mod reserve;
 mod sqlite;
+mod staged_bytes;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -7,22 +7,22 @@ use std::time::Duration;
 use lector_core::{Blame, Fault, Kind};
 use serde::{Deserialize, Serialize};
 
-/// Most different codes that are kept. Lector has some two hundred; a damaged store must not fill the memory.
-const CODES_MAX: usize = 1024;
+/// Most different texts that are kept. Lector has some two hundred; a damaged store must not fill the memory.
+const TEXTS_MAX: usize = 1024;
 
-/// Returns the code as a static text.
-fn interned(code: &str) -> &'static str {
-    static CODES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-    let mut codes = CODES.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = codes.get(code) {
+/// Returns a stored text as a static one: a code, or a content type. `otherwise`: beyond the limits.
+pub(crate) fn interned(text: &str, otherwise: &'static str) -> &'static str {
+    static TEXTS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = texts.get(text) {
         return known;
     }
-    if codes.len() >= CODES_MAX || code.len() > 64 {
-        return "internal";
+    if texts.len() >= TEXTS_MAX || text.len() > 64 {
+        return otherwise;
     }
     // Bounded by the check above.
-    let kept: &'static str = Box::leak(code.to_owned().into_boxed_str());
-    codes.insert(kept);
+    let kept: &'static str = Box::leak(text.to_owned().into_boxed_str());
+    texts.insert(kept);
     kept
 }
 
@@ -71,7 +71,7 @@ impl From<&Fault> for StoredFault {
 
 impl From<StoredFault> for Fault {
     fn from(stored: StoredFault) -> Self {
-        let mut fault = Self::new(kind_of(&stored.kind), interned(&stored.code), stored.message)
+        let mut fault = Self::new(kind_of(&stored.kind), interned(&stored.code, "internal"), stored.message)
             .blaming(blame_of(&stored.blame));
         fault.retry_after = stored.retry_after_ms.map(Duration::from_millis);
         fault.guest_code = stored.guest_code;
@@ -104,7 +104,8 @@ mod tests {
             (back.kind, back.blame, back.code, &back.message, back.retry_after),
             (fault.kind, fault.blame, fault.code, &fault.message, fault.retry_after)
         );
-        assert!(std::ptr::eq(interned("a_code"), interned("a_code")));
-        assert_eq!(interned(&"x".repeat(65)), "internal");
+        assert!(std::ptr::eq(interned("a_code", "internal"), interned("a_code", "internal")));
+        assert_eq!(interned(&"x".repeat(65), "internal"), "internal");
+        assert_eq!(interned("image/of-a-new-kind", "application/octet-stream"), "image/of-a-new-kind");
     }
 }

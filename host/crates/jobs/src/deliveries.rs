@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use lector_control::Principal;
-use lector_control::store::jobs::{DeliveryAttempt, DeliveryQuery, DeliveryRow, JobState};
+use lector_control::store::jobs::{DeliveryAttempt, DeliveryQuery, DeliveryRow, JobState, Listed};
 use lector_core::Fault;
 use serde_json::json;
 
@@ -60,22 +60,29 @@ impl Jobs {
     /// Sends the messages that are due.
     pub(crate) async fn deliver_due(self: &Arc<Self>) -> Result<(), Fault> {
         loop {
-            let due_at_ms = Some(self.clock.now_ms());
-            let query = DeliveryQuery { due_at_ms, limit: DUE_READ, ..DeliveryQuery::default() };
-            let due = self.store().deliveries(query).await.map_err(faults::stored)?;
+            let due = self.store().due_deliveries(self.clock.now_ms(), DUE_READ).await;
+            let due = due.map_err(faults::stored)?;
             if due.is_empty() {
                 return Ok(());
             }
             let attempts = futures::stream::iter(due).map(|row| self.attempt(row));
             let mut attempts = attempts.buffer_unordered(ATTEMPTS_AT_ONCE);
-            while let Some(done) = attempts.next().await {
-                done?;
+            let mut unrecorded = None;
+            while let Some(recorded) = attempts.next().await {
+                if let Err(fault) = recorded {
+                    unrecorded.get_or_insert(fault);
+                }
+            }
+            // What was not recorded is still due: it is sent again in the next round, and not at once.
+            if let Some(fault) = unrecorded {
+                return Err(fault);
             }
         }
     }
 
-    async fn attempt(&self, row: DeliveryRow) -> Result<(), Fault> {
-        let (body, at_s) = (body(&row), self.clock.now_ms() / 1000);
+    /// Returns the message with its signature.
+    async fn request(&self, row: &DeliveryRow) -> Result<WebhookRequest, Fault> {
+        let (body, at_s) = (body(row), self.clock.now_ms() / 1000);
         let new = new_secret().ok_or_else(faults::no_randomness)?;
         let secrets = self.store().secrets(row.tenant.clone(), new, self.clock.now_ms()).await;
         let signature = sign(&secrets.map_err(faults::stored)?, &row.id, at_s, &body);
@@ -85,7 +92,15 @@ impl Jobs {
             ("webhook-timestamp", at_s.to_string()),
             ("webhook-signature", signature),
         ];
-        let sent = self.parts.webhooks.send(WebhookRequest { url: row.url.clone(), headers, body }).await;
+        Ok(WebhookRequest { url: row.url.clone(), headers, body })
+    }
+
+    /// Attempts to deliver a message, and records the attempt. The fault is that of the record.
+    async fn attempt(&self, row: DeliveryRow) -> Result<(), Fault> {
+        let sent = match self.request(&row).await {
+            Ok(request) => self.parts.webhooks.send(request).await,
+            Err(fault) => Err(format!("the message was not signed: {}", fault.message)),
+        };
         let number = row.attempts + 1;
         let error = match sent {
             Ok(status) if (200..300).contains(&status) => None,
@@ -102,7 +117,10 @@ impl Jobs {
                 DeliveryAttempt { delivered: false, next_at_ms, error: Some(shortened(error)) }
             }
         };
-        self.store().attempted(row.seq, attempt).await.map_err(faults::stored)
+        let recorded = self.store().attempted(row.seq, attempt).await;
+        recorded.map_err(faults::stored).inspect_err(|fault| {
+            tracing::error!(job = %row.job, tenant = %row.tenant, %fault, "an attempt at a webhook was not recorded");
+        })
     }
 
     /// Returns deliveries of the principal's tenant, newest first; `dead`: only those that were given up.
@@ -112,25 +130,24 @@ impl Jobs {
         dead: bool,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<DeliveryView>, Fault> {
-        let tenant = Some(principal.tenant().clone());
-        let query = DeliveryQuery { tenant, dead, due_at_ms: None, before, limit };
-        self.store().deliveries(query).await.map_err(faults::stored)
+    ) -> Result<Listed<DeliveryView>, Fault> {
+        let query = DeliveryQuery { tenant: principal.tenant().clone(), dead, before, limit };
+        self.store_of(principal).call(move |store| store.deliveries(query)).await
     }
 
     /// Returns the secret that signs the tenant's webhooks, and makes it if there is none.
     pub async fn webhook_secret(&self, principal: &Principal) -> Result<String, Fault> {
         let new = new_secret().ok_or_else(faults::no_randomness)?;
-        let secrets = self.store().secrets(principal.tenant().clone(), new, self.clock.now_ms()).await;
-        secrets.map_err(faults::stored)?.into_iter().next().ok_or_else(faults::data_damaged)
+        let (tenant, now_ms) = (principal.tenant().clone(), self.clock.now_ms());
+        let secrets = self.store_of(principal).call(move |store| store.secrets(tenant, new, now_ms)).await?;
+        secrets.into_iter().next().ok_or_else(faults::data_damaged)
     }
 
     /// Makes a new secret for the tenant's webhooks; until the next rotation the former one signs, too.
     pub async fn rotate_webhook_secret(&self, principal: &Principal) -> Result<String, Fault> {
         let new = new_secret().ok_or_else(faults::no_randomness)?;
-        let rotated =
-            self.store().rotate_secret(principal.tenant().clone(), new.clone(), self.clock.now_ms());
-        rotated.await.map_err(faults::stored)?;
+        let (tenant, secret, now_ms) = (principal.tenant().clone(), new.clone(), self.clock.now_ms());
+        self.store_of(principal).call(move |store| store.rotate_secret(tenant, secret, now_ms)).await?;
         Ok(new)
     }
 

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use lector_control::store::jobs::{JobEventRow, JobId};
+use lector_control::store::jobs::{Documents, JobEventRow, JobId};
 use lector_control::{CountedStream, Principal, StreamRight};
 use lector_core::Fault;
 use serde_json::Value;
 
-use crate::faults;
 use crate::service::Jobs;
+use crate::store_access::TenantStore;
 
 /// Events that are read from the store at once.
 const EVENTS_READ: u32 = 256;
@@ -45,6 +45,7 @@ impl From<JobEventRow> for JobEvent {
 
 struct Cursor {
     jobs: Arc<Jobs>,
+    store: TenantStore,
     right: StreamRight,
     _counted: CountedStream,
     id: JobId,
@@ -69,16 +70,18 @@ impl Cursor {
                 return Ok(None);
             }
             // Registered before the read, so that no change is missed.
-            let changed = self.jobs.changed(&self.id);
-            let mut changed = std::pin::pin!(changed.notified());
+            let watched = self.jobs.watched(&self.id);
+            let mut changed = std::pin::pin!(watched.changed.notified());
             changed.as_mut().enable();
-            let rows = self.jobs.store().events(self.id.clone(), self.after, EVENTS_READ).await;
-            self.ready.extend(rows.map_err(faults::stored)?.into_iter().map(JobEvent::from));
+            let (id, after) = (self.id.clone(), self.after);
+            let rows = self.store.call(move |store| store.events(id, after, EVENTS_READ)).await?;
+            self.ready.extend(rows.into_iter().map(JobEvent::from));
             if !self.ready.is_empty() {
                 continue;
             }
             // The client has the last event, or the job is gone.
-            let job = self.jobs.store().job(self.id.clone()).await.map_err(faults::stored)?;
+            let id = self.id.clone();
+            let job = self.store.call(move |store| store.job(id, Documents::None)).await?;
             if job.is_none_or(|job| job.state.is_finished() && job.events <= self.after) {
                 return Ok(None);
             }
@@ -101,10 +104,12 @@ impl Jobs {
         id: &JobId,
         after: u64,
     ) -> Result<BoxStream<'static, Result<JobEvent, Fault>>, Fault> {
-        self.row(principal, id).await?;
+        let store = self.store_of(principal);
+        self.row(principal, id, Documents::None).await?;
         let control = self.parts.service.control();
         let cursor = Cursor {
             jobs: self.clone(),
+            store,
             right: control.stream_right(principal),
             _counted: control.count_stream(principal)?,
             id: id.clone(),

@@ -44,6 +44,16 @@ pub(crate) fn too_many_bytes(bytes: u64, most: u64) -> Fault {
     Fault::new(Kind::Busy, "tenant_job_bytes_exceeded", message).retry_after(BYTES_RETRY_AFTER)
 }
 
+/// Returns the fault of a document whose next page the tenant may not keep.
+pub(crate) fn too_many_result_bytes(bytes: u64, most: u64) -> Fault {
+    let message = format!(
+        "With the next page of this document the tenant's jobs would keep {bytes} bytes of documents and results, and the \
+         limit is {most} (`limits.jobs_bytes_max`). The pages before it are kept: delete finished jobs, and submit the rest \
+         again."
+    );
+    Fault::new(Kind::Busy, "tenant_job_bytes_exceeded", message).retry_after(BYTES_RETRY_AFTER)
+}
+
 pub(crate) fn data_damaged() -> Fault {
     let message =
         "The stored input or result is damaged or missing: submit the document again, and tell the operator.";
@@ -63,9 +73,9 @@ pub(crate) fn not_finished() -> Fault {
     Fault::new(Kind::Conflict, "job_not_finished", message)
 }
 
-pub(crate) fn document_not_found(document: u32, documents: usize) -> Fault {
+pub(crate) fn document_not_found(document: u32) -> Fault {
     let message =
-        format!("The job has {documents} documents, numbered from 0, and none has the number {document}.");
+        format!("The job has no document {document}: its status lists its documents, numbered from 0.");
     Fault::new(Kind::NotFound, "job_document_not_found", message)
 }
 

@@ -26,6 +26,8 @@ mod shapes;
 mod signature;
 mod spec;
 mod status;
+mod store_access;
+mod submit;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -34,7 +36,7 @@ pub use config::{JobsConfig, WebhookConfig};
 pub use deliveries::DeliveryView;
 pub use egress::{AddressRange, EgressPolicy};
 pub use events::JobEvent;
-pub use lector_control::store::jobs::{Deleted, JobCounts, JobId, JobState, JobStore};
+pub use lector_control::store::jobs::{Deleted, JobCounts, JobId, JobState, JobStore, Listed};
 pub use results::{Envelope, StoredDocument};
 pub use service::{Jobs, Parts};
 pub use signature::{sign, verify};

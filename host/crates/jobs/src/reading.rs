@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use lector_control::store::StoreError;
-use lector_control::store::jobs::{Claim, ClaimRef, DocumentEnd, JobDocumentRow, NewPage};
+use lector_control::store::jobs::{Claim, ClaimRef, DocumentEnd, JobDocumentRow, NewPage, PageStored};
 use lector_control::{Held, Principal};
 use lector_core::{Fault, Kind, Summary, Timing, Transcript};
 use lector_serving::{DocumentRequest, Event, EventStream, Order, PageSelection, TimeoutStart, Upload};
@@ -66,7 +66,7 @@ impl From<StoreError> for Stop {
 /// Returns whether another attempt may end without the fault.
 fn is_transient(fault: &Fault) -> bool {
     matches!(fault.kind, Kind::Busy | Kind::Deadline | Kind::Unavailable | Kind::Bug)
-        && fault.code != "job_data_damaged"
+        && !matches!(fault.code, "job_data_damaged" | "tenant_job_bytes_exceeded")
 }
 
 /// The work on one claim.
@@ -82,7 +82,15 @@ impl Reading<'_> {
         rows.find(|row| row.number == self.claim.document).ok_or_else(faults::data_damaged)
     }
 
+    /// Works on the claim. A fault that another attempt would have, too, ends the document.
     pub(crate) async fn run(&self) -> Result<Turn, Stop> {
+        match self.attempt().await {
+            Err(Stop::Fault(fault)) if !is_transient(&fault) => self.fail(&fault).await,
+            done => done,
+        }
+    }
+
+    async fn attempt(&self) -> Result<Turn, Stop> {
         let row = self.row()?;
         let opened: Option<Opened> = row.opened.as_deref().and_then(|text| serde_json::from_str(text).ok());
         let unread = opened.as_ref().map(|opened| self.unread(opened));
@@ -128,7 +136,6 @@ impl Reading<'_> {
             {
                 self.open_long(&spec, &principal, row).await
             }
-            Err(Stop::Fault(fault)) if !is_transient(&fault) => self.fail(&fault).await,
             other => other,
         }
     }
@@ -267,7 +274,7 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Stores the result of a page.
+    /// Stores the result of a page. Fault: `tenant_job_bytes_exceeded`.
     async fn page(
         &self,
         index: u32,
@@ -288,8 +295,18 @@ impl Reading<'_> {
             Err(fault) => Err(fault),
         };
         let result = page_bytes(read, timing);
-        let page = NewPage { index, ok: outcome.is_ok(), result: Arc::new(result), event: event.to_string() };
-        self.jobs.store().page(self.identity.clone(), self.jobs.clock.now_ms(), page).await?;
+        let tenant_bytes_max = self.jobs.bytes_max(&self.claim.job.tenant);
+        let page = NewPage {
+            index,
+            ok: outcome.is_ok(),
+            result: Arc::new(result),
+            event: event.to_string(),
+            tenant_bytes_max,
+        };
+        let stored = self.jobs.store().page(self.identity.clone(), self.jobs.clock.now_ms(), page).await?;
+        if let PageStored::TooManyBytes(bytes) = stored {
+            return Err(faults::too_many_result_bytes(bytes, tenant_bytes_max).into());
+        }
         self.jobs.has_changed(&self.identity.job);
         Ok(())
     }

@@ -10,13 +10,10 @@ use lector_core::{
     DeploymentName, DocumentResult, DocumentView, Fault, Kind, PageResult, RequestId, Summary, Transcript,
 };
 
+use crate::codes::interned;
 use crate::faults;
 use crate::service::Jobs;
 use crate::shapes::{Ended, Opened, page_of};
-
-/// The content types that a document can have.
-const TYPES: [&str; 7] =
-    ["application/pdf", "image/png", "image/jpeg", "image/tiff", "image/webp", "image/bmp", "image/gif"];
 
 /// Everything about a document but its pages.
 #[derive(Clone, Debug)]
@@ -130,12 +127,11 @@ impl StoredDocument {
             }
             pages.push(page_of(*index, &page)?);
         }
-        let known = TYPES.into_iter().find(|known| known == content_type);
         Ok(DocumentResult {
             request: request.clone(),
             deployment: deployment.clone(),
             name: name.clone(),
-            content_type: known.unwrap_or("application/octet-stream"),
+            content_type: interned(content_type, "application/octet-stream"),
             page_count: *page_count,
             pages,
             summary: self.envelope.summary.clone(),

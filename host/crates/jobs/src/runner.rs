@@ -129,6 +129,7 @@ impl Jobs {
             },
         };
         self.turn_ends(&identity);
+        let ended = matches!(turn, Turn::Ended);
         let attempts =
             claim.job.documents.iter().find(|of| of.number == claim.document).map_or(0, |of| of.attempts);
         let now_ms = self.clock.now_ms();
@@ -150,7 +151,11 @@ impl Jobs {
                 Err(error) => tracing::error!(job = %identity.job, %error, "a claim ends only with its time"),
             }
         }
-        self.has_changed(&identity.job);
+        if ended {
+            self.has_ended(&identity.job);
+        } else {
+            self.has_changed(&identity.job);
+        }
         self.ready.notify_one();
     }
 

@@ -1,18 +1,17 @@
-//! [`Jobs`]: submission, status, cancellation, and the tasks behind them.
+//! [`Jobs`]: status, lists, cancellation, and the tasks behind them.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use lector_control::store::jobs::{
-    Added, ClaimRef, Deleted, JobCounts, JobDocumentRow, JobId, JobLimits, JobQuery, JobRow, JobStore,
-    NewJob, NewJobDocument,
+    ClaimRef, Deleted, Documents, JobCounts, JobDocumentRow, JobId, JobQuery, JobRow, JobStore, Listed,
 };
 use lector_control::{Principal, Trigger};
-use lector_core::{Clock, Fault, Kind, TenantName};
+use lector_core::{Clock, Fault, TenantName};
 use lector_serving::{DocumentService, Event};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -20,16 +19,19 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::JobsConfig;
 use crate::faults;
-use crate::spec::{JobSpec, StagedInput, Submission};
-use crate::status::{JobFilter, JobStatus, Submitted};
+use crate::spec::JobSpec;
+use crate::status::{JobFilter, JobStatus};
+use crate::store_access::{StoreAccess, TenantStore};
 use crate::transport::WebhookTransport;
 
 /// Period of the deletion of expired jobs.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
-/// Jobs that are deleted in one transaction.
+/// Most jobs that are deleted in one transaction.
 const EXPIRED_AT_ONCE: u32 = 16;
 /// Period of the look for due webhooks, besides the end of each job.
 const DELIVERY_EVERY: Duration = Duration::from_secs(5);
+/// Time for which the counts of jobs are those of the last look: metrics may be read by anyone.
+const COUNTS_KEPT: Duration = Duration::from_secs(5);
 /// Watched jobs from which the map of watchers is cleaned.
 const WATCHED_CLEAN: usize = 64;
 /// Time that a stop waits for claims to be released.
@@ -47,6 +49,15 @@ pub struct Parts {
     pub see: Box<dyn Fn(&Event) + Send + Sync>,
 }
 
+/// The notifications of a job.
+#[derive(Default)]
+pub(crate) struct Watched {
+    /// Notified when it has a new event.
+    pub(crate) changed: Notify,
+    /// Notified when it may have ended.
+    pub(crate) ended: Notify,
+}
+
 /// The jobs of a server.
 pub struct Jobs {
     config: ArcSwap<JobsConfig>,
@@ -56,8 +67,12 @@ pub struct Jobs {
     pub(crate) ready: Notify,
     /// Notified when a webhook may be due.
     pub(crate) deliveries_due: Arc<Notify>,
-    /// By job: notified when it has a new event.
-    watched: Mutex<HashMap<JobId, Weak<Notify>>>,
+    /// By job, as long as a client waits for it.
+    watched: Mutex<HashMap<JobId, Weak<Watched>>>,
+    /// The store for requests.
+    access: StoreAccess,
+    /// The last counts, with their time.
+    counted: tokio::sync::Mutex<Option<(Instant, JobCounts)>>,
     /// The turns in progress by the token of their claim, each with its job and the token that a cancellation cancels.
     running: Mutex<HashMap<String, (JobId, CancellationToken)>>,
     pub(crate) stop: CancellationToken,
@@ -79,7 +94,10 @@ impl Jobs {
     pub fn start(config: JobsConfig, parts: Parts) -> Result<Arc<Self>, Fault> {
         let clock = parts.service.control().clock().clone();
         let process = JobId::random().ok_or_else(faults::no_randomness)?.to_string();
+        let tasks = TaskTracker::new();
         let jobs = Arc::new(Self {
+            access: StoreAccess::new(parts.store.clone(), tasks.clone()),
+            counted: tokio::sync::Mutex::default(),
             config: ArcSwap::from_pointee(config),
             parts,
             clock,
@@ -88,7 +106,7 @@ impl Jobs {
             watched: Mutex::default(),
             running: Mutex::default(),
             stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            tasks,
             claims: AtomicU64::new(0),
             process,
         });
@@ -139,8 +157,14 @@ impl Jobs {
         self.deliveries_due.notify_one();
     }
 
+    /// Returns the store for the work of the server itself.
     pub(crate) fn store(&self) -> &Arc<dyn JobStore> {
         &self.parts.store
+    }
+
+    /// Returns the store for requests of the principal.
+    pub(crate) fn store_of(&self, principal: &Principal) -> TenantStore {
+        self.access.of(principal.account().account())
     }
 
     pub(crate) fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send + 'static + use<> {
@@ -151,18 +175,18 @@ impl Jobs {
         self.stop.cancelled()
     }
 
-    /// Returns the notification of new events of a job.
-    pub(crate) fn changed(&self, id: &JobId) -> Arc<Notify> {
+    /// Returns the notifications of a job.
+    pub(crate) fn watched(&self, id: &JobId) -> Arc<Watched> {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = watched.get(id).and_then(Weak::upgrade) {
             return known;
         }
         if watched.len() >= WATCHED_CLEAN {
-            watched.retain(|_, notify| notify.strong_count() > 0);
+            watched.retain(|_, watched| watched.strong_count() > 0);
         }
-        let notify = Arc::new(Notify::new());
-        watched.insert(id.clone(), Arc::downgrade(&notify));
-        notify
+        let new = Arc::new(Watched::default());
+        watched.insert(id.clone(), Arc::downgrade(&new));
+        new
     }
 
     /// Returns the token that the cancellation of the claim's job cancels, for the turn that begins.
@@ -179,111 +203,42 @@ impl Jobs {
     }
 
     /// Cancels the turns in progress of a job.
-    fn cancel_turns(&self, id: &JobId) {
+    pub(crate) fn cancel_turns(&self, id: &JobId) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, token) in running.values().filter(|(job, _)| job == id) {
             token.cancel();
         }
     }
 
-    /// Wakes the watchers of a job.
-    pub(crate) fn has_changed(&self, id: &JobId) {
+    fn notify(&self, id: &JobId, notify: impl FnOnce(&Watched)) {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(notify) = watched.get(id).and_then(Weak::upgrade) {
-            notify.notify_waiters();
+        if let Some(watched) = watched.get(id).and_then(Weak::upgrade) {
+            notify(&watched);
         }
     }
 
-    /// Stores an input. It is durable when this returns. Faults: `storage_full`, `storage_unavailable`.
-    pub async fn stage(
+    /// Wakes the event streams of a job.
+    pub(crate) fn has_changed(&self, id: &JobId) {
+        self.notify(id, |watched| watched.changed.notify_waiters());
+    }
+
+    /// Wakes the event streams of a job, and the clients that wait for its end.
+    pub(crate) fn has_ended(&self, id: &JobId) {
+        self.notify(id, |watched| {
+            watched.changed.notify_waiters();
+            watched.ended.notify_waiters();
+        });
+    }
+
+    /// Returns a row of the principal's tenant. Fault: `job_not_found`.
+    pub(crate) async fn row(
         &self,
-        _: &Principal,
-        name: Option<String>,
-        content_type: Option<String>,
-        bytes: impl Into<Arc<Vec<u8>>>,
-    ) -> Result<StagedInput, Fault> {
-        let bytes = bytes.into();
-        let length = bytes.len() as u64;
-        let blob = self.store().stage(bytes).await.map_err(faults::stored)?;
-        Ok(StagedInput { name, content_type, bytes: length, blob })
-    }
-
-    /// Submits a job. It is durable when this returns. The inputs of a job that is not accepted are deleted. Faults:
-    /// `option_invalid`, `deployment_not_found`, `tenant_not_found`, `idempotency_key_reused`, `tenant_jobs_exceeded`,
-    /// `tenant_job_bytes_exceeded`, `storage_full`.
-    pub async fn submit(&self, principal: &Principal, submission: Submission) -> Result<Submitted, Fault> {
-        submission.spec.check(self.config().retention_max)?;
-        if submission.inputs.is_empty() {
-            let message = "The job has no document: send at least one as a part named `file`.";
-            return Err(Fault::new(Kind::Invalid, "file_missing", message));
-        }
-        let control = self.parts.service.control();
-        control.lease(principal, submission.spec.request.deployment.as_ref())?;
-        let idempotency = submission.idempotency()?;
-        let Submission { spec, inputs, .. } = submission;
-        let id = JobId::random().ok_or_else(faults::no_randomness)?;
-        let limits = self.limits(principal);
-        let document = |input: &StagedInput| NewJobDocument {
-            name: input.name.clone(),
-            content_type: input.content_type.clone(),
-            digest: input.blob.digest().clone(),
-            bytes: input.bytes,
-        };
-        let retention = spec.retention.unwrap_or(self.config().retention);
-        let job = NewJob {
-            id: id.clone(),
-            tenant: principal.tenant().clone(),
-            created_at_ms: self.clock.now_ms(),
-            priority: spec.priority,
-            retention_ms: u64::try_from(retention.as_millis()).unwrap_or(u64::MAX),
-            spec: crate::json::text(&spec),
-            idempotency,
-            webhook: spec.webhook.clone(),
-            documents: inputs.iter().map(document).collect(),
-            limits,
-        };
-        // The tenant may be deleted while its documents arrive; the next tenant of that name must not get them.
-        control.still_exists(principal)?;
-        let inputs = inputs.into_iter().map(|input| input.blob).collect();
-        let added = self.store().add(job, inputs).await.map_err(faults::stored)?;
-        if let Err(gone) = control.still_exists(principal) {
-            // Deleted during the addition, which the deletion may not have seen.
-            if added == Added::New {
-                self.forget(&id).await?;
-            }
-            return Err(gone);
-        }
-        let (id, created) = match added {
-            Added::New => (id, true),
-            Added::Same(id) => (id, false),
-            Added::Other(id) => {
-                let message = format!(
-                    "The idempotency key belongs to the job `{id}`, which has other documents or options: use a new key."
-                );
-                return Err(Fault::new(Kind::Conflict, "idempotency_key_reused", message));
-            }
-            Added::TooMany(unfinished) => {
-                return Err(faults::too_many_jobs(unfinished));
-            }
-            Added::TooManyBytes(bytes) => return Err(faults::too_many_bytes(bytes, limits.bytes)),
-        };
-        self.ready.notify_one();
-        Ok(Submitted { job: self.status(principal, &id).await?, created })
-    }
-
-    /// Returns the limits of the tenant's jobs: its own, else those of the server.
-    fn limits(&self, principal: &Principal) -> JobLimits {
-        let own = principal.limits();
-        let or = |own: u64, otherwise: u64| if own == 0 { otherwise } else { own };
-        JobLimits {
-            unfinished: or(own.jobs_unfinished_max, self.config().tenant_jobs_max),
-            bytes: or(own.jobs_bytes_max, self.config().tenant_bytes_max),
-        }
-    }
-
-    /// Returns a row of the principal's tenant.
-    pub(crate) async fn row(&self, principal: &Principal, id: &JobId) -> Result<JobRow, Fault> {
-        let row = self.store().job(id.clone()).await.map_err(faults::stored)?;
+        principal: &Principal,
+        id: &JobId,
+        documents: Documents,
+    ) -> Result<JobRow, Fault> {
+        let job = id.clone();
+        let row = self.store_of(principal).call(move |store| store.job(job, documents)).await?;
         row.filter(|row| row.tenant == *principal.tenant()).ok_or_else(|| faults::not_found(id))
     }
 
@@ -294,18 +249,15 @@ impl Jobs {
         id: &JobId,
         document: u32,
     ) -> Result<(JobSpec, JobDocumentRow), Fault> {
-        let mut row = self.row(principal, id).await?;
+        let row = self.row(principal, id, Documents::One(document)).await?;
         let spec = serde_json::from_str(&row.spec).map_err(faults::spec_damaged)?;
-        let documents = row.documents.len();
-        match row.documents.iter().position(|of| of.number == document) {
-            Some(at) => Ok((spec, row.documents.swap_remove(at))),
-            None => Err(faults::document_not_found(document, documents)),
-        }
+        let found = row.documents.into_iter().next();
+        found.map(|row| (spec, row)).ok_or_else(|| faults::document_not_found(document))
     }
 
     /// Returns the status of a job. Fault: `job_not_found`.
     pub async fn status(&self, principal: &Principal, id: &JobId) -> Result<JobStatus, Fault> {
-        JobStatus::of(&self.row(principal, id).await?)
+        JobStatus::of(&self.row(principal, id, Documents::All).await?)
     }
 
     /// Waits until a job has ended, or until `at_most` is over, or until the server stops; returns its status.
@@ -318,56 +270,69 @@ impl Jobs {
         let over = self.sleep(at_most);
         let mut over = std::pin::pin!(over);
         loop {
-            let changed = self.changed(id);
-            let mut changed = std::pin::pin!(changed.notified());
-            changed.as_mut().enable();
-            let row = self.row(principal, id).await?;
-            if row.state.is_finished() {
-                return JobStatus::of(&row);
+            // Registered before the read, so that the end is not missed.
+            let watched = self.watched(id);
+            let mut ended = std::pin::pin!(watched.ended.notified());
+            ended.as_mut().enable();
+            if self.row(principal, id, Documents::None).await?.state.is_finished() {
+                break;
             }
             tokio::select! {
-                () = changed => {}
-                () = &mut over => return JobStatus::of(&row),
-                () = self.stopped() => return JobStatus::of(&row),
+                () = ended => {}
+                () = &mut over => break,
+                () = self.stopped() => break,
             }
+        }
+        self.status(principal, id).await
+    }
+
+    /// Returns jobs of the principal's tenant, newest first, with their positions; those before a position. There are none
+    /// only if none follow.
+    pub async fn list(
+        &self,
+        principal: &Principal,
+        filter: JobFilter,
+        mut before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<(u64, JobStatus)>, Fault> {
+        loop {
+            let page = self.list_page(principal, filter, before, limit).await?;
+            if !page.rows.is_empty() || page.next.is_none() {
+                return Ok(page.rows);
+            }
+            before = page.next;
         }
     }
 
-    /// Returns jobs of the principal's tenant, newest first, with their positions; those before a position.
-    pub async fn list(
+    /// Returns a page of the jobs of the principal's tenant, newest first, with their positions; those before a position.
+    /// It may have fewer than `limit`, see [`JobStore::jobs`]. Damaged jobs are left out.
+    pub async fn list_page(
         &self,
         principal: &Principal,
         filter: JobFilter,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, JobStatus)>, Fault> {
-        let tenant = Some(principal.tenant().clone());
-        let query = JobQuery { tenant, state: filter.state, before, limit };
-        let rows = self.store().jobs(query).await.map_err(faults::stored)?;
-        rows.iter().map(|row| Ok((row.seq, JobStatus::of(row)?))).collect()
+    ) -> Result<Listed<(u64, JobStatus)>, Fault> {
+        let query = JobQuery { tenant: principal.tenant().clone(), state: filter.state, before, limit };
+        let page = self.store_of(principal).call(move |store| store.jobs(query)).await?;
+        let damaged = |row: &JobRow, fault: &Fault| tracing::error!(job = %row.id, %fault, "a damaged job is not listed");
+        let status = |row: &JobRow| {
+            let status = JobStatus::of(row).inspect_err(|fault| damaged(row, fault)).ok()?;
+            Some((row.seq, status))
+        };
+        Ok(Listed { rows: page.rows.iter().filter_map(status).collect(), next: page.next })
     }
 
     /// Cancels an unfinished job, or deletes a finished one with its inputs and results. Fault: `job_not_found`.
     pub async fn delete(&self, principal: &Principal, id: &JobId) -> Result<Deleted, Fault> {
-        self.row(principal, id).await?;
-        let deleted = self.store().delete(id.clone(), self.clock.now_ms()).await.map_err(faults::stored)?;
+        let (tenant, job, now_ms) = (principal.tenant().clone(), id.clone(), self.clock.now_ms());
+        let deleted = self.store_of(principal).call(move |store| store.delete(tenant, job, now_ms)).await?;
+        let deleted = deleted.ok_or_else(|| faults::not_found(id))?;
         self.cancel_turns(id);
-        self.has_changed(id);
+        self.has_ended(id);
         self.deliveries_due.notify_one();
         self.ready.notify_one();
-        deleted.ok_or_else(|| faults::not_found(id))
-    }
-
-    /// Deletes a job in any state.
-    async fn forget(&self, id: &JobId) -> Result<(), Fault> {
-        let delete =
-            async || self.store().delete(id.clone(), self.clock.now_ms()).await.map_err(faults::stored);
-        if delete().await? == Some(Deleted::Canceled) {
-            self.cancel_turns(id);
-            delete().await?;
-        }
-        self.has_changed(id);
-        Ok(())
+        Ok(deleted)
     }
 
     /// Deletes all that is stored for a tenant, and ends the work on its jobs.
@@ -377,24 +342,33 @@ impl Jobs {
             let gone = gone.map_err(faults::stored)?;
             for id in &gone {
                 self.cancel_turns(id);
-                self.has_changed(id);
+                self.has_ended(id);
             }
-            if gone.len() < EXPIRED_AT_ONCE as usize {
+            if gone.is_empty() {
                 return Ok(());
             }
         }
     }
 
-    /// Returns counts for metrics.
+    /// Returns counts for metrics, at most some seconds old.
     pub async fn counts(&self) -> Result<JobCounts, Fault> {
-        self.store().counts().await.map_err(faults::stored)
+        // Held during the read: requests at the same time get the same counts.
+        let mut counted = self.counted.lock().await;
+        match &*counted {
+            Some((at, counts)) if self.clock.now().duration_since(*at) < COUNTS_KEPT => Ok(counts.clone()),
+            _ => {
+                let counts = self.store().counts().await.map_err(faults::stored)?;
+                *counted = Some((self.clock.now(), counts.clone()));
+                Ok(counts)
+            }
+        }
     }
 
     /// Deletes the jobs whose retention is over.
     pub(crate) async fn expire(&self) -> Result<(), Fault> {
         loop {
             let expired = self.store().expire(self.clock.now_ms(), EXPIRED_AT_ONCE).await;
-            if expired.map_err(faults::stored)? < u64::from(EXPIRED_AT_ONCE) {
+            if expired.map_err(faults::stored)? == 0 {
                 return Ok(());
             }
         }

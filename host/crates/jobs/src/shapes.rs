@@ -36,6 +36,12 @@ impl Opened {
     pub(crate) fn selected(&self) -> Vec<u32> {
         self.selected.iter().flat_map(|(first, last)| *first..=*last).collect()
     }
+
+    /// Returns the number of the selected pages.
+    pub(crate) fn selected_count(&self) -> u32 {
+        let count = |(first, last): &(u32, u32)| last.saturating_sub(*first).saturating_add(1);
+        self.selected.iter().map(count).fold(0, u32::saturating_add)
+    }
 }
 
 /// Joins increasing indices to ranges.
@@ -206,7 +212,8 @@ mod tests {
     #[test]
     fn indices_are_joined_to_ranges() {
         assert_eq!(ranges(&[0, 1, 2, 5, 7, 8]), [(0, 2), (5, 5), (7, 8)]);
-        assert_eq!(Opened::new("x", 9, &[1, 2, 4], "d").selected(), [1, 2, 4]);
+        let opened = Opened::new("x", 9, &[1, 2, 4], "d");
+        assert_eq!((opened.selected(), opened.selected_count()), (vec![1, 2, 4], 3));
         assert!(ranges(&[]).is_empty());
     }
 }

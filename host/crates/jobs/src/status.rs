@@ -58,8 +58,8 @@ pub struct JobDocument {
     pub sha256: String,
     /// Its pages, once it is open.
     pub page_count: Option<u32>,
-    /// Indices of the pages to read, from 0, once it is open.
-    pub selected: Option<Vec<u32>>,
+    /// Pages to read, once it is open.
+    pub pages_selected: Option<u32>,
     /// Pages that were read.
     pub pages_ok: u32,
     /// Pages that failed.
@@ -100,7 +100,7 @@ impl JobDocument {
             bytes: row.bytes,
             sha256: row.digest.to_string(),
             page_count: opened.as_ref().map(|opened| opened.page_count),
-            selected: opened.as_ref().map(Opened::selected),
+            pages_selected: opened.as_ref().map(Opened::selected_count),
             pages_ok: row.pages_ok,
             pages_failed: row.pages_failed,
             finished: row.ended.is_some(),
@@ -113,7 +113,7 @@ impl JobDocument {
         if self.fault.is_some() {
             return Some(self.pages_ok + self.pages_failed);
         }
-        self.selected.as_ref().map(|selected| selected.len() as u32)
+        self.pages_selected
     }
 }
 

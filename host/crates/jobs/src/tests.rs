@@ -14,13 +14,14 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use lector_control::Principal;
-use lector_control::store::jobs::{ClaimRef, JobStore};
+use lector_control::store::jobs::{ClaimRef, Documents, JobStore, ROW_BYTES};
 use lector_control::store::{SqliteJobStore, SqliteStore, StoreError};
 use lector_core::clock::ManualClock;
 use lector_core::{Fault, RequestId};
 use lector_serving::fakes::{Behavior, Script, config, found, platform_at};
 use lector_serving::{DocumentRequest, DocumentService, PageSelection};
 
+use self::crashes::Dying;
 use crate::*;
 
 /// A transport that answers from a list, and then with 200; and the messages that it got.
@@ -46,6 +47,20 @@ struct Server {
     transport: Arc<FakeTransport>,
     service: Arc<DocumentService>,
     jobs: Arc<Jobs>,
+}
+
+/// A server whose store counts and can fail.
+struct Observed {
+    server: Server,
+    dying: Arc<Dying>,
+}
+
+impl std::ops::Deref for Observed {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
 }
 
 fn settings() -> JobsConfig {
@@ -102,6 +117,16 @@ impl Server {
         Self { dir, script, clock, transport, service, jobs }
     }
 
+    /// Starts a server with a store in front of the real one.
+    async fn start_with(store: impl FnOnce(Arc<dyn JobStore>) -> Arc<Dying>) -> Observed {
+        let (dir, script, clock) =
+            (tempfile::tempdir().unwrap(), Script::new(Behavior::Read), ManualClock::default());
+        let (service, transport) = (service(&script, &clock).await, Arc::default());
+        let dying = store(open(&dir));
+        let jobs = start(&service, dying.clone(), &transport);
+        Observed { server: Self { dir, script, clock, transport, service, jobs }, dying }
+    }
+
     /// Stops the jobs and starts them again on the same folder.
     async fn restart(self) -> Self {
         let Self { dir, script, clock, transport, service: old, jobs } = self;
@@ -122,17 +147,17 @@ impl Server {
     }
 
     async fn submit_spec(&self, spec: JobSpec, pages: &[&[u8]]) -> Result<Submitted, Fault> {
-        let submission = Submission { spec, inputs: self.inputs(pages).await, idempotency_key: None };
+        let submission = Submission { spec, inputs: self.inputs(pages).await?, idempotency_key: None };
         self.jobs.submit(&self.principal(), submission).await
     }
 
-    async fn inputs(&self, pages: &[&[u8]]) -> Vec<StagedInput> {
+    async fn inputs(&self, pages: &[&[u8]]) -> Result<Vec<StagedInput>, Fault> {
         let mut inputs = Vec::new();
         for bytes in pages {
             let name = Some(format!("{}.pdf", inputs.len()));
-            inputs.push(self.jobs.stage(&self.principal(), name, None, bytes.to_vec()).await.unwrap());
+            inputs.push(self.jobs.stage(&self.principal(), name, None, bytes.to_vec()).await?);
         }
-        inputs
+        Ok(inputs)
     }
 
     /// Waits until there are `count` inputs and results on the disk.
@@ -326,7 +351,7 @@ async fn a_submission_with_the_same_key_is_the_same_job() {
         let mut spec = JobSpec { priority, ..spec() };
         // Each attempt of a client has a request id of its own.
         spec.request.request = RequestId::from(JobId::random().unwrap().as_str());
-        let inputs = server.inputs(pages).await;
+        let inputs = server.inputs(pages).await.unwrap();
         let submission = Submission { spec, inputs, idempotency_key: Some("k".to_owned()) };
         server.jobs.submit(&server.principal(), submission).await.map(|made| (made.job.id, made.created))
     };
@@ -362,7 +387,7 @@ async fn limits_and_invalid_specifications_are_refused() {
     assert_eq!((refused.code, refused.retry_after.is_some()), ("tenant_jobs_exceeded", true));
     server.has_blobs(1).await;
     // A client that leaves after its first document.
-    drop(server.inputs(&[&[1, 2, 3], &[1]]).await);
+    drop(server.inputs(&[&[1, 2, 3], &[1]]).await.unwrap());
     server.has_blobs(1).await;
 }
 
@@ -434,4 +459,71 @@ async fn the_end_of_an_old_turn_leaves_the_new_one_of_its_job() {
     assert!(!new.is_cancelled());
     server.jobs.delete(&server.principal(), &job).await.unwrap();
     assert!(new.is_cancelled() && !old.is_cancelled());
+}
+
+#[tokio::test]
+async fn a_wait_reads_its_job_when_it_begins_and_when_the_job_has_ended() {
+    let server = Server::start_with(Dying::living).await;
+    *server.script.otherwise.lock().unwrap() = Behavior::Wait;
+    let (id, principal) = (server.submit(&[&[4]]).await, server.principal());
+    let read = || std::mem::take(&mut *server.dying.jobs_read.lock().unwrap());
+    read();
+    let waits = (0..3).map(|_| server.jobs.wait(&principal, &id, Duration::from_secs(1_000_000)));
+    let pages = async {
+        lector_serving::fakes::until("all of them wait", || {
+            server.dying.jobs_read.lock().unwrap().len() == 3
+        })
+        .await;
+        server.script.go.add_permits(100);
+    };
+    let (ended, ()) = tokio::join!(futures::future::join_all(waits), pages);
+    assert!(ended.into_iter().all(|job| job.unwrap().state == JobState::Succeeded));
+    // Each: at the beginning, at the end, and then its documents. No page wakes them.
+    let read = read();
+    let whole = read.iter().filter(|documents| **documents == Documents::All).count();
+    assert_eq!((whole, read.len()), (3, 9), "{read:?}");
+}
+
+#[tokio::test]
+async fn counts_are_read_once_in_some_seconds() {
+    let server = Server::start_with(Dying::living).await;
+    let counted = || server.dying.counted.load(std::sync::atomic::Ordering::SeqCst);
+    for _ in 0..3 {
+        let (one, other) = tokio::join!(server.jobs.counts(), server.jobs.counts());
+        assert_eq!(one.unwrap(), other.unwrap());
+    }
+    assert_eq!(counted(), 1);
+    server.clock.advance(Duration::from_secs(5));
+    server.jobs.counts().await.unwrap();
+    assert_eq!(counted(), 2);
+}
+
+#[tokio::test]
+async fn a_document_ends_where_its_tenant_may_keep_no_more() {
+    let server = Server::start().await;
+    // Enough for the rows of the job, and not for its pages.
+    let limits = lector_control::Limits { jobs_bytes_max: 3 * ROW_BYTES, ..Default::default() };
+    let principal = server.tenant("acme", limits).await;
+    let id = server.submit_for(&principal, &[3]).await;
+    let ended = found("the end of the job", async || {
+        server.clock.advance(Duration::from_millis(500));
+        let status = server.jobs.status(&principal, &id).await.unwrap();
+        status.state.is_finished().then_some(status)
+    })
+    .await;
+    assert_eq!((ended.state, ended.pages_ok), (JobState::Failed, 0));
+    let fault = server.jobs.result(&principal, &id, 0).await.unwrap_err();
+    assert_eq!((fault.code, fault.retry_after.is_some()), ("tenant_job_bytes_exceeded", true));
+    // So does one whose page is given up.
+    server.script.on(0, Behavior::Panic);
+    let limits = lector_control::Limits { jobs_bytes_max: 5 * ROW_BYTES, ..Default::default() };
+    let principal = server.tenant("acme", limits).await;
+    let id = server.submit_for(&principal, &[1]).await;
+    let ended = found("the end of the second job", async || {
+        server.clock.advance(Duration::from_millis(500));
+        let status = server.jobs.status(&principal, &id).await.unwrap();
+        status.state.is_finished().then_some(status)
+    })
+    .await;
+    assert_eq!(ended.fault.unwrap().code, "tenant_job_bytes_exceeded");
 }

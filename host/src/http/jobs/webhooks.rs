@@ -105,9 +105,9 @@ pub(in super::super) async fn deliveries(
 ) -> Result<Json<WebhookDeliveryList>, Problem> {
     let paging = PageOptions::new(options.limit, options.cursor);
     let limit = paging.limit()?;
-    let rows = state.jobs()?.deliveries(&principal, options.dead, paging.after()?, limit).await?;
-    let next = rows.last().filter(|_| rows.len() >= limit as usize).map(|row| cursor(&row.seq));
-    Ok(Json(WebhookDeliveryList { deliveries: rows.iter().map(WebhookDelivery::from).collect(), next }))
+    let page = state.jobs()?.deliveries(&principal, options.dead, paging.after()?, limit).await?;
+    let deliveries = page.rows.iter().map(WebhookDelivery::from).collect();
+    Ok(Json(WebhookDeliveryList { deliveries, next: page.next.map(|seq| cursor(&seq)) }))
 }
 
 /// The secret that signs webhooks.

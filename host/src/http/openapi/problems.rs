@@ -259,6 +259,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     (
         "job_result",
         &[
+            "tenant_job_bytes_exceeded",
             "job_not_finished",
             "job_document_not_found",
             "job_attempts_exhausted",

@@ -46,7 +46,12 @@ fn names(connection: &Connection, sql: &str) -> Vec<String> {
 
 /// Returns every cell of the first rows of every table.
 pub fn cells(dir: &Path) -> Vec<Cell> {
-    let connection = Connection::open(dir.join(DATABASE)).unwrap();
+    cells_of(&dir.join(DATABASE))
+}
+
+/// Returns every cell of the first rows of every table of a database.
+pub fn cells_of(file: &Path) -> Vec<Cell> {
+    let connection = Connection::open(file).unwrap();
     let mut cells = Vec::new();
     for table in names(&connection, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name") {
         let columns = names(&connection, &format!("SELECT name FROM pragma_table_info('{table}')"));
@@ -88,9 +93,13 @@ pub fn copy(from: &Path, to: &Path) {
 
 /// Damages a cell, ignoring the types and constraints of the schema; returns whether SQLite can hold such a row.
 pub fn damage(dir: &Path, cell: &Cell, value: &str) -> bool {
-    let file = dir.join(DATABASE);
+    damage_of(&dir.join(DATABASE), cell, value)
+}
+
+/// Damages a cell of a database in the same way.
+pub fn damage_of(file: &Path, cell: &Cell, value: &str) -> bool {
     let schema: Vec<(String, String)> = {
-        let connection = Connection::open(&file).unwrap();
+        let connection = Connection::open(file).unwrap();
         let sql = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL";
         let mut statement = connection.prepare(sql).unwrap();
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
@@ -104,13 +113,13 @@ pub fn damage(dir: &Path, cell: &Cell, value: &str) -> bool {
         schema
     };
     let done = {
-        let connection = Connection::open(&file).unwrap();
+        let connection = Connection::open(file).unwrap();
         let key = key_of(&connection, &cell.table).join(" = ? AND ");
         let value = value.replace('$', &cell.column);
         let sql = format!("UPDATE {} SET {} = {value} WHERE {key} = ?", cell.table, cell.column);
         matches!(connection.execute(&sql, rusqlite::params_from_iter(&cell.row)), Ok(1))
     };
-    let connection = Connection::open(&file).unwrap();
+    let connection = Connection::open(file).unwrap();
     connection.execute_batch("PRAGMA writable_schema = ON").unwrap();
     for (name, sql) in schema {
         connection.execute("UPDATE sqlite_schema SET sql = ?2 WHERE name = ?1", [name, sql]).unwrap();

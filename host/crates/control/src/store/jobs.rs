@@ -135,12 +135,40 @@ pub struct NewJobDocument {
     pub bytes: u64,
 }
 
+/// Bytes that a job, a document and a page count besides their content: rows, events, and the block of a file. Without
+/// them a tenant's limit of bytes would not bound its number of small documents.
+pub const ROW_BYTES: u64 = 4096;
+/// Number of documents with which a page of a list of jobs ends.
+pub const LIST_DOCUMENTS_MAX: usize = 1000;
+/// Number of bytes of records with which a page of a list of jobs ends.
+pub const LIST_BYTES_MAX: usize = 1 << 20;
+
+/// The outcome of the storing of an input.
+#[derive(Debug)]
+pub enum Staged {
+    /// It is stored.
+    Stored(StagedBlob),
+    /// With it the tenant would keep this number of bytes, which is beyond its limit.
+    TooManyBytes(u64),
+}
+
+/// The outcome of the storing of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageStored {
+    /// It is stored with its event.
+    New,
+    /// A result of this page was stored before, and is kept.
+    Known,
+    /// It is not stored: with it the tenant would keep this number of bytes, which is beyond its limit.
+    TooManyBytes(u64),
+}
+
 /// Limits of the jobs of one tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobLimits {
     /// Jobs that are not finished.
     pub unfinished: u64,
-    /// Bytes of inputs and results of all its jobs. Results of accepted jobs are kept in any case.
+    /// Bytes of inputs and results of all its jobs, with [`ROW_BYTES`] for each job, document and page.
     pub bytes: u64,
 }
 
@@ -182,8 +210,19 @@ pub struct JobRow {
     pub spec: String,
     /// Number of its last event.
     pub events: u64,
-    /// Its documents, in order.
+    /// Those of its documents that were asked for, in order.
     pub documents: Vec<JobDocumentRow>,
+}
+
+/// The documents that are read with a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Documents {
+    /// None of them.
+    None,
+    /// The one with this number.
+    One(u32),
+    /// All of them, without the facts about the end of those that did not fail.
+    All,
 }
 
 /// A document of a job.
@@ -207,7 +246,7 @@ pub struct JobDocumentRow {
     pub pages_ok: u32,
     /// Pages that failed.
     pub pages_failed: u32,
-    /// Facts about its end, as text of the caller; `None`: it has not ended.
+    /// Facts about its end, as text of the caller, empty where they were not read; `None`: it has not ended.
     pub ended: Option<String>,
     /// Whether it failed as a whole.
     pub failed: bool,
@@ -215,11 +254,20 @@ pub struct JobDocumentRow {
     pub last_fault: Option<String>,
 }
 
+/// A page of a list, newest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed<T> {
+    /// The rows. Unreadable ones are left out.
+    pub rows: Vec<T>,
+    /// The position before which the list continues; `None`: it ends here.
+    pub next: Option<u64>,
+}
+
 /// A query of jobs.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct JobQuery {
     /// The owner.
-    pub tenant: Option<TenantName>,
+    pub tenant: TenantName,
     /// Only jobs in this state.
     pub state: Option<JobState>,
     /// Only jobs before this position.
@@ -265,6 +313,8 @@ pub struct NewPage {
     pub result: Arc<Vec<u8>>,
     /// The data of its event.
     pub event: String,
+    /// Limit of the bytes that the tenant keeps.
+    pub tenant_bytes_max: u64,
 }
 
 /// The end of the work on a claim.
@@ -341,14 +391,12 @@ pub struct DeliveryRow {
 }
 
 /// A query of deliveries.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct DeliveryQuery {
     /// The owner.
-    pub tenant: Option<TenantName>,
+    pub tenant: TenantName,
     /// Only those that were given up.
     pub dead: bool,
-    /// Only those due at this time.
-    pub due_at_ms: Option<u64>,
     /// Only those before this position.
     pub before: Option<u64>,
     /// Most rows to return.
@@ -371,41 +419,51 @@ pub struct DeliveryAttempt {
 pub struct JobCounts {
     /// Jobs by state, in the order of [`JobState::ALL`].
     pub jobs: [u64; 5],
-    /// Bytes of inputs and results.
+    /// Bytes of inputs and results, with [`ROW_BYTES`] for each job, document and page.
     pub bytes: u64,
     /// Deliveries that wait, and that were given up.
     pub deliveries: (u64, u64),
 }
 
 /// A store of jobs.
+///
+/// A damaged row costs the job, document or delivery that it belongs to: a read of it fails with
+/// [`Damaged`](super::StoreError::Damaged), and the queue, lists and deletions go on without it.
 pub trait JobStore: Send + Sync + 'static {
-    /// Stores an input; it is kept as long as the handle or a job that names it. Fails with
-    /// [`Full`](super::StoreError::Full) if less than the reserve of the disk would be left.
-    fn stage(&self, bytes: Arc<Vec<u8>>) -> Stored<'_, StagedBlob>;
+    /// Stores an input of a tenant; it is kept as long as the handle or a job that names it. It counts against `bytes_max`
+    /// with all that the tenant keeps and stages. Fails with [`Full`](super::StoreError::Full) if less than the reserve of
+    /// the disk would be left.
+    fn stage(&self, tenant: TenantName, bytes: Arc<Vec<u8>>, bytes_max: u64) -> Stored<'_, Staged>;
     /// Adds a job with its event `queued`. `inputs` are those of its documents. If the job is not new, or cannot be
     /// added, they are deleted unless another job names them.
     fn add(&self, job: NewJob, inputs: Vec<StagedBlob>) -> Stored<'_, Added>;
-    /// Returns a job.
-    fn job(&self, id: JobId) -> Stored<'_, Option<JobRow>>;
-    /// Returns jobs, newest first.
-    fn jobs(&self, query: JobQuery) -> Stored<'_, Vec<JobRow>>;
+    /// Returns a job with these documents.
+    fn job(&self, id: JobId, documents: Documents) -> Stored<'_, Option<JobRow>>;
+    /// Returns jobs with [all](Documents::All) their documents, newest first. A page ends with `limit` jobs, or with the job
+    /// that reaches [`LIST_DOCUMENTS_MAX`] documents or [`LIST_BYTES_MAX`] bytes.
+    fn jobs(&self, query: JobQuery) -> Stored<'_, Listed<JobRow>>;
     /// Claims a document of a job that may run: of the tenant with the fewest claims, then of the tenant that was
     /// served longest ago; of its jobs, by priority, then the one that was served longest ago. Counts the attempt.
+    ///
+    /// A job whose row cannot be read ends as failed, and one whose documents have all ended is finished; the next one is
+    /// claimed.
     fn claim(&self, query: ClaimQuery) -> Stored<'_, Option<Claim>>;
     /// Moves the end of a claim. `false`: it has ended.
     fn renew(&self, job: JobId, token: String, until_ms: u64) -> Stored<'_, bool>;
     /// Stores the facts of an opened document with its event `document`, once.
     fn opened(&self, claim: ClaimRef, now_ms: u64, opened: String, event: String) -> Stored<'_, ()>;
-    /// Stores the result of a page with its event, once: a second result of the same page changes nothing, and returns
-    /// `false`. Sets the attempts of the document to 0.
-    fn page(&self, claim: ClaimRef, now_ms: u64, page: NewPage) -> Stored<'_, bool>;
+    /// Stores the result of a page with its event, once: a second result of the same page changes nothing. Sets the
+    /// attempts of the document to 0. Fails with [`Full`](super::StoreError::Full) if less than half of the reserve of the
+    /// disk would be left: the other half is for accepted jobs.
+    fn page(&self, claim: ClaimRef, now_ms: u64, page: NewPage) -> Stored<'_, PageStored>;
     /// Ends a document. The end of the last one ends the job: `succeeded`, or `failed` if one of them failed.
     fn end_document(&self, claim: ClaimRef, end: DocumentEnd) -> Stored<'_, ()>;
     /// Ends a claim.
     fn release(&self, claim: ClaimRef, release: Release) -> Stored<'_, ()>;
-    /// Cancels an unfinished job, or deletes a finished one with its results. `None`: there is no such job.
-    fn delete(&self, id: JobId, now_ms: u64) -> Stored<'_, Option<Deleted>>;
-    /// Deletes finished jobs whose time is over, at most `limit`; returns their number.
+    /// Cancels an unfinished job of a tenant, or deletes a finished one with its results. `None`: the tenant has no such
+    /// job.
+    fn delete(&self, tenant: TenantName, id: JobId, now_ms: u64) -> Stored<'_, Option<Deleted>>;
+    /// Deletes finished jobs whose time is over, at most `limit`; returns their number, 0 if nothing is left.
     fn expire(&self, now_ms: u64, limit: u32) -> Stored<'_, u64>;
     /// Returns the time at which the next job or delivery becomes due; `None`: nothing waits.
     fn next_due(&self) -> Stored<'_, Option<u64>>;
@@ -415,8 +473,10 @@ pub trait JobStore: Send + Sync + 'static {
     fn blob(&self, digest: Digest) -> Stored<'_, Option<Vec<u8>>>;
     /// Returns events of a job after a number, in order, at most `limit`.
     fn events(&self, job: JobId, after: u64, limit: u32) -> Stored<'_, Vec<JobEventRow>>;
-    /// Returns deliveries: due ones by their time, others newest first.
-    fn deliveries(&self, query: DeliveryQuery) -> Stored<'_, Vec<DeliveryRow>>;
+    /// Returns deliveries of a tenant, newest first.
+    fn deliveries(&self, query: DeliveryQuery) -> Stored<'_, Listed<DeliveryRow>>;
+    /// Returns deliveries that are due, by their time, some of each tenant. Those that cannot be read are given up.
+    fn due_deliveries(&self, now_ms: u64, limit: u32) -> Stored<'_, Vec<DeliveryRow>>;
     /// Records an attempt to deliver.
     fn attempted(&self, seq: u64, attempt: DeliveryAttempt) -> Stored<'_, ()>;
     /// Returns the signing secrets of a tenant, newest first; makes the first one from `new` if there is none.
@@ -424,7 +484,7 @@ pub trait JobStore: Send + Sync + 'static {
     /// Makes `new` the tenant's newest signing secret, and keeps the one before it.
     fn rotate_secret(&self, tenant: TenantName, new: String, now_ms: u64) -> Stored<'_, ()>;
     /// Deletes at most `limit` jobs of a tenant, in any state, with all that they have; with the last one also the
-    /// tenant's deliveries and secrets. Returns the deleted jobs: fewer than `limit` if nothing is left.
+    /// tenant's deliveries and secrets. Returns the deleted jobs: none if nothing is left.
     fn forget_tenant(&self, tenant: TenantName, limit: u32) -> Stored<'_, Vec<JobId>>;
     /// Returns the counts.
     fn counts(&self) -> Stored<'_, JobCounts>;

@@ -31,7 +31,7 @@ use super::{
 };
 pub use jobs::SqliteJobStore;
 #[cfg(test)]
-pub(super) use jobs::blobs_on_disk as job_blobs;
+pub(super) use jobs::{blobs_on_disk as job_blobs, execute as job_sql};
 pub(super) use read::Named;
 
 /// The database in the data folder.

@@ -1,7 +1,8 @@
 //! Crashes at every write of the store: nothing that was acknowledged is lost, and each page is once in the result.
 
-use std::sync::atomic::AtomicI64;
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use futures::FutureExt;
 use lector_control::Digest;
@@ -13,10 +14,21 @@ use super::*;
 
 /// A store that dies at a write: every call from then on fails, and nothing more is written. `after`: the last write is
 /// done, and its answer is lost.
-struct Dying {
+pub(super) struct Dying {
     inner: Arc<dyn JobStore>,
     writes_left: AtomicI64,
     after: bool,
+    /// The reads of jobs.
+    pub(super) jobs_read: Mutex<Vec<Documents>>,
+    /// The reads of counts.
+    pub(super) counted: AtomicU64,
+    /// Deliveries whose next attempt is not recorded.
+    pub(super) unrecorded: Mutex<BTreeSet<u64>>,
+    /// The tenant whose secrets are damaged.
+    pub(super) without_secrets: Mutex<Option<TenantName>>,
+    /// The tenant whose lists are never read, and the number of them.
+    pub(super) stalled: Mutex<Option<TenantName>>,
+    pub(super) stalls: AtomicU64,
 }
 
 fn dead<T>() -> Result<T, StoreError> {
@@ -24,6 +36,25 @@ fn dead<T>() -> Result<T, StoreError> {
 }
 
 impl Dying {
+    fn new(inner: Arc<dyn JobStore>, writes: i64, after: bool) -> Self {
+        Self {
+            inner,
+            writes_left: AtomicI64::new(writes),
+            after,
+            jobs_read: Mutex::default(),
+            counted: AtomicU64::default(),
+            unrecorded: Mutex::default(),
+            without_secrets: Mutex::default(),
+            stalled: Mutex::default(),
+            stalls: AtomicU64::default(),
+        }
+    }
+
+    /// Makes a store that lives, and counts.
+    pub(super) fn living(inner: Arc<dyn JobStore>) -> Arc<Self> {
+        Arc::new(Self::new(inner, i64::MAX, false))
+    }
+
     fn is_dead(&self) -> bool {
         self.writes_left.load(SeqCst) <= 0
     }
@@ -50,16 +81,21 @@ impl Dying {
 }
 
 impl JobStore for Dying {
-    fn stage(&self, bytes: Arc<Vec<u8>>) -> Stored<'_, StagedBlob> {
-        self.write(|| self.inner.stage(bytes))
+    fn stage(&self, tenant: TenantName, bytes: Arc<Vec<u8>>, bytes_max: u64) -> Stored<'_, Staged> {
+        self.write(|| self.inner.stage(tenant, bytes, bytes_max))
     }
     fn add(&self, job: NewJob, inputs: Vec<StagedBlob>) -> Stored<'_, Added> {
         self.write(|| self.inner.add(job, inputs))
     }
-    fn job(&self, id: JobId) -> Stored<'_, Option<JobRow>> {
-        self.read(|| self.inner.job(id))
+    fn job(&self, id: JobId, documents: Documents) -> Stored<'_, Option<JobRow>> {
+        self.jobs_read.lock().unwrap().push(documents);
+        self.read(|| self.inner.job(id, documents))
     }
-    fn jobs(&self, query: JobQuery) -> Stored<'_, Vec<JobRow>> {
+    fn jobs(&self, query: JobQuery) -> Stored<'_, Listed<JobRow>> {
+        if self.stalled.lock().unwrap().as_ref() == Some(&query.tenant) {
+            self.stalls.fetch_add(1, SeqCst);
+            return std::future::pending().boxed();
+        }
         self.read(|| self.inner.jobs(query))
     }
     fn claim(&self, query: ClaimQuery) -> Stored<'_, Option<Claim>> {
@@ -71,7 +107,7 @@ impl JobStore for Dying {
     fn opened(&self, claim: ClaimRef, now_ms: u64, opened: String, event: String) -> Stored<'_, ()> {
         self.write(|| self.inner.opened(claim, now_ms, opened, event))
     }
-    fn page(&self, claim: ClaimRef, now_ms: u64, page: NewPage) -> Stored<'_, bool> {
+    fn page(&self, claim: ClaimRef, now_ms: u64, page: NewPage) -> Stored<'_, PageStored> {
         self.write(|| self.inner.page(claim, now_ms, page))
     }
     fn end_document(&self, claim: ClaimRef, end: DocumentEnd) -> Stored<'_, ()> {
@@ -80,8 +116,8 @@ impl JobStore for Dying {
     fn release(&self, claim: ClaimRef, release: Release) -> Stored<'_, ()> {
         self.write(|| self.inner.release(claim, release))
     }
-    fn delete(&self, id: JobId, now_ms: u64) -> Stored<'_, Option<Deleted>> {
-        self.write(|| self.inner.delete(id, now_ms))
+    fn delete(&self, tenant: TenantName, id: JobId, now_ms: u64) -> Stored<'_, Option<Deleted>> {
+        self.write(|| self.inner.delete(tenant, id, now_ms))
     }
     fn expire(&self, now_ms: u64, limit: u32) -> Stored<'_, u64> {
         self.read(|| self.inner.expire(now_ms, limit))
@@ -98,13 +134,22 @@ impl JobStore for Dying {
     fn events(&self, job: JobId, after: u64, limit: u32) -> Stored<'_, Vec<JobEventRow>> {
         self.read(|| self.inner.events(job, after, limit))
     }
-    fn deliveries(&self, query: DeliveryQuery) -> Stored<'_, Vec<DeliveryRow>> {
+    fn deliveries(&self, query: DeliveryQuery) -> Stored<'_, Listed<DeliveryRow>> {
         self.read(|| self.inner.deliveries(query))
     }
+    fn due_deliveries(&self, now_ms: u64, limit: u32) -> Stored<'_, Vec<DeliveryRow>> {
+        self.read(|| self.inner.due_deliveries(now_ms, limit))
+    }
     fn attempted(&self, seq: u64, attempt: DeliveryAttempt) -> Stored<'_, ()> {
+        if self.unrecorded.lock().unwrap().remove(&seq) {
+            return async { dead() }.boxed();
+        }
         self.read(|| self.inner.attempted(seq, attempt))
     }
     fn secrets(&self, tenant: TenantName, new: String, now_ms: u64) -> Stored<'_, Vec<String>> {
+        if self.without_secrets.lock().unwrap().as_ref() == Some(&tenant) {
+            return async { Err(StoreError::Damaged { what: "a secret".to_owned() }) }.boxed();
+        }
         self.read(|| self.inner.secrets(tenant, new, now_ms))
     }
     fn rotate_secret(&self, tenant: TenantName, new: String, now_ms: u64) -> Stored<'_, ()> {
@@ -114,6 +159,7 @@ impl JobStore for Dying {
         self.write(|| self.inner.forget_tenant(tenant, limit))
     }
     fn counts(&self) -> Stored<'_, JobCounts> {
+        self.counted.fetch_add(1, SeqCst);
         self.read(|| self.inner.counts())
     }
 }
@@ -126,7 +172,7 @@ const PAGES: [u8; 3] = [3, 6, 1];
 async fn dies_at(service: &Arc<DocumentService>, at: i64, after: bool) -> bool {
     let dir = tempfile::tempdir().unwrap();
     let (script, clock) = (Script::new(Behavior::Read), ManualClock::default());
-    let store = Arc::new(Dying { inner: open(&dir), writes_left: AtomicI64::new(at), after });
+    let store = Arc::new(Dying::new(open(&dir), at, after));
     let transport = Arc::default();
     let jobs = start(service, store.clone(), &transport);
     let mut server = Server { dir, script, clock, transport, service: service.clone(), jobs };
@@ -200,7 +246,9 @@ async fn a_document_that_kills_the_process_is_given_up() {
     let Server { dir, script, clock, transport, service, jobs } = server;
     drop(jobs);
     let store = reopened(&dir).await;
-    let staged = store.stage(Arc::new(vec![2])).await.unwrap();
+    let Staged::Stored(staged) = store.stage("default".into(), Arc::new(vec![2]), 9999).await.unwrap() else {
+        panic!("within the limit");
+    };
     let digest = staged.digest().clone();
     let document = NewJobDocument { name: None, content_type: None, digest, bytes: 1 };
     let id = JobId::random().unwrap();
@@ -214,7 +262,7 @@ async fn a_document_that_kills_the_process_is_given_up() {
         idempotency: None,
         webhook: None,
         documents: vec![document],
-        limits: JobLimits { unfinished: 9, bytes: 999 },
+        limits: JobLimits { unfinished: 9, bytes: 99_999 },
     };
     store.add(job, vec![staged]).await.unwrap();
     drop(store);

@@ -1,5 +1,8 @@
 //! Webhooks.
 
+use lector_control::Limits;
+
+use super::crashes::Dying;
 use super::*;
 
 const URL: &str = "https://receiver.example/hook";
@@ -47,12 +50,12 @@ async fn a_message_is_signed_and_repeated_until_it_is_accepted() {
     let body: serde_json::Value = serde_json::from_slice(&sent[0].body).unwrap();
     assert_eq!((&body["type"], &body["data"]["job"]), (&"job.succeeded".into(), &id.as_str().into()));
     let rows = found("the record of the delivery", async || {
-        let rows = server.jobs.deliveries(&principal, false, None, 9).await.unwrap();
+        let rows = server.jobs.deliveries(&principal, false, None, 9).await.unwrap().rows;
         Some(rows).filter(|rows| rows[0].delivered)
     })
     .await;
     assert_eq!((rows.len(), rows[0].attempts), (1, 3));
-    assert!(server.jobs.deliveries(&principal, true, None, 9).await.unwrap().is_empty());
+    assert!(server.jobs.deliveries(&principal, true, None, 9).await.unwrap().rows.is_empty());
 }
 
 #[tokio::test]
@@ -64,7 +67,7 @@ async fn a_message_is_given_up_after_the_attempts_or_when_the_receiver_is_gone()
         sent(&server, attempts, Duration::from_secs(5)).await;
         let principal = server.principal();
         let dead = found("the record of the last attempt", async || {
-            let dead = server.jobs.deliveries(&principal, true, None, 9).await.unwrap();
+            let dead = server.jobs.deliveries(&principal, true, None, 9).await.unwrap().rows;
             Some(dead).filter(|dead| !dead.is_empty())
         })
         .await;
@@ -93,4 +96,47 @@ async fn a_rotated_secret_signs_together_with_the_former_one() {
     for secret in [former, new] {
         assert!(verify(&secret, &id, at, &request.body, &header("webhook-signature")));
     }
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_not_recorded_or_signed_costs_no_other_message() {
+    let server = Server::start_with(Dying::living).await;
+    let (store, principal) = (server.dying.clone(), server.principal());
+    let other = server.tenant("acme", Limits::default()).await;
+    *store.without_secrets.lock().unwrap() = Some(other.tenant().clone());
+    store.unrecorded.lock().unwrap().insert(1);
+    // All of them end before the first message is due.
+    *server.script.otherwise.lock().unwrap() = Behavior::Wait;
+    let mut jobs = Vec::new();
+    for from in [&principal, &principal, &other] {
+        let input = server.jobs.stage(from, None, None, vec![1]).await.unwrap();
+        let spec = JobSpec { webhook: Some(URL.to_owned()), ..spec() };
+        let submission = Submission { spec, inputs: vec![input], idempotency_key: None };
+        jobs.push((from, server.jobs.submit(from, submission).await.unwrap().job.id));
+    }
+    for (from, job) in &jobs {
+        server.jobs.delete(from, job).await.unwrap();
+    }
+    let sent = |job: &JobId| {
+        let sent = server.transport.sent.lock().unwrap();
+        sent.iter().filter(|request| String::from_utf8_lossy(&request.body).contains(job.as_str())).count()
+    };
+    let delivered = async || {
+        let rows = server.jobs.deliveries(&principal, false, None, 9).await.unwrap().rows;
+        rows.iter().filter(|row| row.delivered).count()
+    };
+    found("the deliveries", async || {
+        server.clock.advance(Duration::from_secs(1));
+        (delivered().await == 2).then_some(())
+    })
+    .await;
+    // Each once, and again the one whose attempt was not recorded.
+    let counts: Vec<usize> = jobs.iter().map(|(_, job)| sent(job)).collect();
+    assert_eq!((counts.iter().sum::<usize>(), counts[2]), (3, 0));
+    let row = found("the record", async || {
+        let rows = server.jobs.deliveries(&other, false, None, 9).await.unwrap().rows;
+        rows.into_iter().find(|row| row.attempts > 0)
+    })
+    .await;
+    assert!(row.last_error.unwrap().contains("not signed"));
 }

@@ -1,7 +1,11 @@
 //! The end of keys and tenants.
 
+use std::sync::atomic::Ordering::SeqCst;
+
+use lector_control::store::jobs::Documents;
 use lector_control::{Admin, Credentials, Limits, Scope};
 
+use super::crashes::Dying;
 use super::*;
 
 #[tokio::test]
@@ -27,7 +31,7 @@ async fn a_revoked_key_gets_no_further_event() {
     // The accepted job goes on.
     server.script.go.add_permits(10);
     let ended = found("the end of the job", async || {
-        let job = server.jobs.store().job(id.clone()).await.unwrap().unwrap();
+        let job = server.jobs.store().job(id.clone(), Documents::None).await.unwrap().unwrap();
         job.state.is_finished().then_some(job.state)
     })
     .await;
@@ -90,8 +94,32 @@ async fn a_new_tenant_does_not_get_what_a_crash_has_left() {
     // After the restart there are the stored jobs of a tenant that does not exist: as if the process had died after the
     // deletion of the tenant, before that of its jobs.
     let server = server.restart().await;
-    assert!(server.jobs.store().job(id.clone()).await.unwrap().is_some());
+    assert!(server.jobs.store().job(id.clone(), Documents::None).await.unwrap().is_some());
     let new = server.tenant("acme", Limits::default()).await;
     assert!(server.jobs.list(&new, JobFilter::default(), None, 9).await.unwrap().is_empty());
-    assert!(server.jobs.store().job(id).await.unwrap().is_none());
+    assert!(server.jobs.store().job(id, Documents::None).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_requests_of_a_tenant_take_some_calls_of_the_store_and_no_more() {
+    let server = Server::start_with(Dying::living).await;
+    let (loud, quiet) =
+        (server.tenant("loud", Limits::default()).await, server.tenant("quiet", Limits::default()).await);
+    *server.dying.stalled.lock().unwrap() = Some(loud.tenant().clone());
+    let stalls = || server.dying.stalls.load(SeqCst);
+    for round in 0..3 {
+        let list = || {
+            let (jobs, loud) = (server.jobs.clone(), loud.clone());
+            tokio::spawn(async move { jobs.list(&loud, JobFilter::default(), None, 9).await.map(drop) })
+        };
+        let requests: Vec<_> = (0..100).map(|_| list()).collect();
+        lector_serving::fakes::until("the calls", || stalls() == 8).await;
+        assert!(server.jobs.list(&quiet, JobFilter::default(), None, 9).await.unwrap().is_empty());
+        // The clients leave; their calls do not end with them.
+        for request in requests {
+            request.abort();
+            assert!(request.await.unwrap_err().is_cancelled(), "round {round}");
+        }
+    }
+    assert_eq!(stalls(), 8);
 }

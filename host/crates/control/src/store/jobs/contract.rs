@@ -23,6 +23,14 @@ impl Subject {
         self.store = Some(Box::new(reopen(self.dir.path()).await));
     }
 
+    /// Executes SQL that no call executes, in the format of this store.
+    async fn damage(&mut self, sql: &str) {
+        self.store = None;
+        drop(reopen(self.dir.path()).await);
+        sqlite::job_sql(self.dir.path(), sql);
+        self.reopen().await;
+    }
+
     /// Returns the number of blobs on the disk.
     fn blobs(&self) -> usize {
         sqlite::job_blobs(self.dir.path())
@@ -61,11 +69,31 @@ async fn stores() -> Vec<Subject> {
 
 const LIMITS: JobLimits = JobLimits { unfinished: 100, bytes: 1 << 30 };
 
+/// Stages an input of a tenant within its limit.
+async fn stage(store: &dyn JobStore, tenant: &str, input: &[u8]) -> StagedBlob {
+    match store.stage(tenant.into(), Arc::new(input.to_vec()), LIMITS.bytes).await.unwrap() {
+        Staged::Stored(blob) => blob,
+        Staged::TooManyBytes(bytes) => panic!("{bytes}"),
+    }
+}
+
+async fn delete(store: &dyn JobStore, tenant: &str, id: &JobId, now_ms: u64) -> Option<Deleted> {
+    store.delete(tenant.into(), id.clone(), now_ms).await.unwrap()
+}
+
+async fn found(store: &dyn JobStore, id: &JobId) -> Option<JobRow> {
+    store.job(id.clone(), Documents::All).await.unwrap()
+}
+
+async fn listed(store: &dyn JobStore, tenant: &str, state: Option<JobState>, limit: u32) -> Listed<JobRow> {
+    store.jobs(JobQuery { tenant: tenant.into(), state, before: None, limit }).await.unwrap()
+}
+
 /// Stages the inputs of a new job.
 async fn new_job(store: &dyn JobStore, tenant: &str, inputs: &[&str]) -> (NewJob, Vec<StagedBlob>) {
     let (mut documents, mut staged) = (Vec::new(), Vec::new());
     for input in inputs {
-        let blob = store.stage(Arc::new(input.as_bytes().to_vec())).await.unwrap();
+        let blob = stage(store, tenant, input.as_bytes()).await;
         let (digest, bytes) = (blob.digest().clone(), input.len() as u64);
         documents.push(NewJobDocument { name: Some((*input).to_owned()), content_type: None, digest, bytes });
         staged.push(blob);
@@ -111,7 +139,7 @@ async fn claim(store: &dyn JobStore, token: &str, now_ms: u64, most: u32) -> Opt
 
 fn page(index: u32, ok: bool) -> NewPage {
     let result = Arc::new(format!("result {index}").into_bytes());
-    NewPage { index, ok, result, event: format!("{{\"page\":{index}}}") }
+    NewPage { index, ok, result, event: format!("{{\"page\":{index}}}"), tenant_bytes_max: LIMITS.bytes }
 }
 
 fn end(failed: bool) -> DocumentEnd {
@@ -135,7 +163,7 @@ async fn a_job_lives_through_restarts_from_its_submission_to_its_end() {
     for mut store in stores().await {
         let id = add(&*store, "acme", &["one", "two"]).await;
         store.reopen().await;
-        let job = store.job(id.clone()).await.unwrap().unwrap();
+        let job = found(&*store, &id).await.unwrap();
         assert_eq!((job.state, job.spec.as_str(), job.documents.len()), (JobState::Queued, "{\"a\":1}", 2));
         assert_eq!(store.blob(job.documents[1].digest.clone()).await.unwrap().unwrap(), b"two");
 
@@ -143,9 +171,9 @@ async fn a_job_lives_through_restarts_from_its_submission_to_its_end() {
         assert_eq!((first.document, first.done.len(), first.job.documents[0].attempts), (0, 0, 1));
         let at = first.identity();
         store.opened(at.clone(), 1101, "open".into(), "{}".into()).await.unwrap();
-        assert!(store.page(at.clone(), 1102, page(1, true)).await.unwrap());
-        assert!(!store.page(at.clone(), 1103, page(1, true)).await.unwrap(), "once");
-        assert!(store.page(at.clone(), 1104, page(0, false)).await.unwrap());
+        assert_eq!(store.page(at.clone(), 1102, page(1, true)).await.unwrap(), PageStored::New);
+        assert_eq!(store.page(at.clone(), 1103, page(1, true)).await.unwrap(), PageStored::Known, "once");
+        assert_eq!(store.page(at.clone(), 1104, page(0, false)).await.unwrap(), PageStored::New);
         store.reopen().await;
 
         // The claim ended with the process; its pages are there.
@@ -166,7 +194,7 @@ async fn a_job_lives_through_restarts_from_its_submission_to_its_end() {
         assert_eq!(second.document, 1);
         store.end_document(second.identity(), end(true)).await.unwrap();
         store.reopen().await;
-        let job = store.job(id.clone()).await.unwrap().unwrap();
+        let job = found(&*store, &id).await.unwrap();
         assert_eq!(
             (job.state, job.finished_at_ms, job.expires_at_ms),
             (JobState::Failed, Some(2000), Some(2500))
@@ -255,26 +283,160 @@ async fn an_idempotency_key_stands_for_one_job_of_a_tenant() {
         assert_eq!(with("a", "other", "2").await.1, Added::Other(id));
         assert_eq!(store.blobs(), 1, "the input that no job names is deleted");
         assert_eq!(with("b", "other", "1").await.1, Added::New);
-        assert_eq!(store.jobs(JobQuery { limit: 9, ..JobQuery::default() }).await.unwrap().len(), 2);
+        let jobs = async |tenant| listed(&*store, tenant, None, 9).await.rows.len();
+        assert_eq!((jobs("a").await, jobs("b").await), (1, 1));
     }
 }
 
 #[tokio::test]
 async fn limits_are_those_of_the_tenant() {
     for store in stores().await {
-        let limits = JobLimits { unfinished: 2, bytes: 10 };
+        // A job of one document counts its content, its specification, and two rows.
+        let rows = 2 * ROW_BYTES + "{\"a\":1}".len() as u64;
+        let limits = JobLimits { unfinished: 2, bytes: 2 * rows + 10 };
         let of = async |tenant: &str, input: &str| {
             add_with(&*store, tenant, &[input], |job| job.limits = limits).await.1
         };
         assert_eq!(of("a", "12345").await, Added::New);
-        assert_eq!(of("a", "123456").await, Added::TooManyBytes(11));
+        assert_eq!(of("a", "123456").await, Added::TooManyBytes(2 * rows + 11));
         assert_eq!(of("b", "123456").await, Added::New, "another tenant has its own");
         assert_eq!(of("a", "1234").await, Added::New);
         assert_eq!(of("a", "1").await, Added::TooMany(2));
         let counts = store.counts().await.unwrap();
-        assert_eq!((counts.jobs, counts.bytes), ([3, 0, 0, 0, 0], 15));
+        assert_eq!((counts.jobs, counts.bytes), ([3, 0, 0, 0, 0], 3 * rows + 15));
         // One of the refused inputs is also that of an accepted job.
         assert_eq!(store.blobs(), 3, "refused inputs are deleted at once");
+    }
+}
+
+#[tokio::test]
+async fn inputs_count_from_the_moment_that_they_are_staged() {
+    for store in stores().await {
+        let most = 3 * ROW_BYTES + 30;
+        let staged = async |tenant: &str, input: &str| {
+            store.stage(tenant.into(), Arc::new(input.as_bytes().to_vec()), most).await.unwrap()
+        };
+        let kept = [staged("a", "1234567890").await, staged("a", "abcdefghij").await];
+        // Another document of the same submission, or of one at the same time.
+        let Staged::TooManyBytes(bytes) = staged("a", "12345678901").await else {
+            panic!("beyond the limit")
+        };
+        assert_eq!(bytes, most + 1);
+        assert_eq!(store.blobs(), 2, "nothing of it is written");
+        let Staged::Stored(other) = staged("b", "of another tenant").await else { panic!("its own limit") };
+        drop((kept, other));
+        store.has_blobs(0).await;
+        // The bytes are released after the files.
+        let end = Instant::now() + SOON;
+        let blob = loop {
+            match staged("a", "123").await {
+                Staged::Stored(blob) => break blob,
+                Staged::TooManyBytes(bytes) => assert!(Instant::now() < end, "{bytes} bytes"),
+            }
+        };
+        // What a job keeps counts with it.
+        let (mut job, _) = new_job(&*store, "a", &[]).await;
+        let (digest, bytes) = (blob.digest().clone(), 3);
+        job.documents.push(NewJobDocument { name: None, content_type: None, digest, bytes });
+        assert_eq!(store.add(job, vec![blob]).await.unwrap(), Added::New);
+        assert!(matches!(staged("a", "12345678901234567890").await, Staged::Stored(_)));
+        assert!(matches!(staged("a", "123456789012345678901").await, Staged::TooManyBytes(_)));
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_keeps_no_page_beyond_its_bytes() {
+    for store in stores().await {
+        let id = add(&*store, "a", &["1"]).await;
+        add(&*store, "b", &["1"]).await;
+        let held = claim(&*store, "t", 1, 9).await.unwrap().identity();
+        let kept = 3 * ROW_BYTES + "{\"a\":1}1".len() as u64 + "result 0".len() as u64;
+        let within = |index, tenant_bytes_max| NewPage { tenant_bytes_max, ..page(index, true) };
+        let refused = store.page(held.clone(), 2, within(0, kept - 1)).await.unwrap();
+        assert_eq!((refused, store.blobs()), (PageStored::TooManyBytes(kept), 1));
+        assert_eq!(event_names(&*store, &id).await, ["queued", "running"]);
+        assert_eq!(store.page(held.clone(), 3, within(0, kept)).await.unwrap(), PageStored::New);
+        assert_eq!(store.page(held, 4, within(0, 0)).await.unwrap(), PageStored::Known, "it is kept already");
+    }
+}
+
+#[tokio::test]
+async fn the_counts_are_those_of_the_rows() {
+    for mut store in stores().await {
+        let jobs = [add(&*store, "a", &["1"]).await, add(&*store, "a", &["2"]).await];
+        add(&*store, "b", &["3"]).await;
+        let held = claim(&*store, "t", 1, 9).await.unwrap();
+        assert_eq!(store.page(held.identity(), 2, page(0, true)).await.unwrap(), PageStored::New);
+        store.end_document(held.identity(), end(true)).await.unwrap();
+        delete(&*store, "a", &jobs[1], 3).await.unwrap();
+        let counted = store.counts().await.unwrap();
+        assert_eq!(counted.jobs, [1, 0, 0, 1, 1]);
+        store.reopen().await;
+        assert_eq!(store.counts().await.unwrap(), counted, "those that the start counts");
+        delete(&*store, "a", &jobs[0], 4).await.unwrap();
+        store.expire(9999, 9).await.unwrap();
+        let counted = store.counts().await.unwrap();
+        assert_eq!(counted.jobs, [1, 0, 0, 0, 0]);
+        store.reopen().await;
+        assert_eq!(store.counts().await.unwrap(), counted);
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_a_list_ends_with_its_documents_or_bytes() {
+    for store in stores().await {
+        let many = vec!["x"; LIST_DOCUMENTS_MAX / 2];
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            ids.push(add(&*store, "a", &many).await);
+        }
+        let long = "x".repeat(LIST_BYTES_MAX);
+        let (large, _) = add_with(&*store, "a", &["x"], |job| job.spec = long).await;
+        ids.push(large);
+        ids.reverse();
+        let (mut pages, mut before) = (Vec::new(), None);
+        loop {
+            let query = JobQuery { tenant: "a".into(), state: None, before, limit: 1000 };
+            let page = store.jobs(query).await.unwrap();
+            pages.push(page.rows.into_iter().map(|row| row.id).collect::<Vec<_>>());
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        // The one with a long specification alone; two of the others have as many documents as a page may have.
+        assert_eq!(pages, [ids[..1].to_vec(), ids[1..3].to_vec(), ids[3..].to_vec()]);
+    }
+}
+
+#[tokio::test]
+async fn a_list_and_a_status_do_not_read_the_ends_of_documents() {
+    for store in stores().await {
+        let id = add(&*store, "a", &["1", "2"]).await;
+        for failed in [false, true] {
+            let held = claim(&*store, "t", 1, 9).await.unwrap().identity();
+            let facts = DocumentEnd { ended: format!("{{\"failed\":{failed}}}"), ..end(failed) };
+            store.end_document(held.clone(), facts).await.unwrap();
+            // The last one ended the claim.
+            drop(store.release(held, released(false)).await);
+        }
+        let ends = |row: &JobRow| row.documents.iter().map(|of| of.ended.clone()).collect::<Vec<_>>();
+        let without = [Some(String::new()), Some("{\"failed\":true}".to_owned())];
+        assert_eq!(ends(&found(&*store, &id).await.unwrap()), without);
+        assert_eq!(ends(&listed(&*store, "a", None, 9).await.rows[0]), without);
+        let one = store.job(id, Documents::One(0)).await.unwrap().unwrap();
+        assert_eq!(ends(&one), [Some("{\"failed\":false}".to_owned())]);
+    }
+}
+
+#[tokio::test]
+async fn a_job_whose_documents_have_ended_is_finished_and_the_next_one_is_claimed() {
+    for mut store in stores().await {
+        let stuck = add(&*store, "a", &["1"]).await;
+        let next = add(&*store, "a", &["2"]).await;
+        store.damage("UPDATE documents SET ended = '{}' WHERE job = 1").await;
+        assert_eq!(claim(&*store, "t", 1, 9).await.unwrap().job.id, next);
+        assert_eq!(found(&*store, &stuck).await.unwrap().state, JobState::Succeeded);
     }
 }
 
@@ -285,25 +447,25 @@ async fn jobs_are_canceled_forgotten_and_expired_with_their_blobs() {
         assert_eq!(store.blobs(), 2);
         let held = claim(&*store, "t", 1000, 9).await.unwrap();
         assert_eq!(held.job.id, shared);
-        assert!(store.page(held.identity(), 1, page(0, true)).await.unwrap());
-        assert_eq!(store.delete(shared.clone(), 1500).await.unwrap(), Some(Deleted::Canceled));
+        assert_eq!(store.page(held.identity(), 1, page(0, true)).await.unwrap(), PageStored::New);
+        assert_eq!(delete(&*store, "a", &shared, 1500).await, Some(Deleted::Canceled));
         assert!(matches!(
             store.page(held.identity(), 1, page(1, true)).await,
             Err(StoreError::Conflict { .. })
         ));
         assert_eq!(event_names(&*store, &shared).await.last().unwrap(), "end");
         assert_eq!(store.page_result(shared.clone(), 0, 0).await.unwrap().unwrap().1, b"result 0");
-        assert_eq!(store.delete(shared.clone(), 1600).await.unwrap(), Some(Deleted::Forgotten));
-        assert_eq!(store.delete(shared.clone(), 1600).await.unwrap(), None);
-        assert!(store.job(shared.clone()).await.unwrap().is_none());
+        assert_eq!(delete(&*store, "a", &shared, 1600).await, Some(Deleted::Forgotten));
+        assert_eq!(delete(&*store, "a", &shared, 1600).await, None);
+        assert!(found(&*store, &shared).await.is_none());
         assert!(store.events(shared, 0, 9).await.unwrap().is_empty());
-        assert_eq!(store.delete(own.clone(), 1700).await.unwrap(), Some(Deleted::Canceled));
-        let left = store.job(own.clone()).await.unwrap().unwrap().documents[0].digest.clone();
+        assert_eq!(delete(&*store, "a", &own, 1700).await, Some(Deleted::Canceled));
+        let left = found(&*store, &own).await.unwrap().documents[0].digest.clone();
         assert_eq!(store.blob(left).await.unwrap().unwrap(), b"same", "another job names it");
 
         assert_eq!(store.expire(2199, 9).await.unwrap(), 0);
         // An input that is being submitted is kept.
-        let staged = store.stage(Arc::new(b"own".to_vec())).await.unwrap();
+        let staged = stage(&*store, "a", b"own").await;
         assert_eq!(store.expire(2200, 9).await.unwrap(), 1);
         assert_eq!(store.blobs(), 1);
         // A process that dies drops nothing.
@@ -322,20 +484,30 @@ async fn lists_have_pages_and_filters() {
             ids.push(add(&*store, "a", &[&number.to_string(), "second"]).await);
         }
         add(&*store, "b", &["x"]).await;
-        store.delete(ids[3].clone(), 1).await.unwrap();
+        assert_eq!(delete(&*store, "b", &ids[3], 1).await, None, "the job of another tenant");
+        delete(&*store, "a", &ids[3], 1).await.unwrap();
         let list = async |state, before, limit| {
-            let rows = store.jobs(JobQuery { tenant: Some("a".into()), state, before, limit }).await.unwrap();
-            (rows.last().map(|row| row.seq), rows.into_iter().map(|row| row.id).collect::<Vec<_>>())
+            let page = store.jobs(JobQuery { tenant: "a".into(), state, before, limit }).await.unwrap();
+            (page.next, page.rows.into_iter().map(|row| row.id).collect::<Vec<_>>())
         };
         // Each with its own documents.
-        for row in store.jobs(JobQuery { limit: 9, ..JobQuery::default() }).await.unwrap() {
-            assert_eq!(Some(&row), store.job(row.id.clone()).await.unwrap().as_ref());
-            assert_eq!(row.documents.len(), if row.tenant.as_str() == "a" { 2 } else { 1 });
+        for (tenant, documents) in [("a", 2), ("b", 1)] {
+            for row in listed(&*store, tenant, None, 9).await.rows {
+                assert_eq!(Some(&row), found(&*store, &row.id).await.as_ref());
+                assert_eq!((row.tenant.as_str(), row.documents.len()), (tenant, documents));
+                let one = store.job(row.id.clone(), Documents::One(0)).await.unwrap().unwrap();
+                assert_eq!(one.documents, row.documents[..1]);
+                let none = store.job(row.id.clone(), Documents::None).await.unwrap().unwrap();
+                assert_eq!(JobRow { documents: row.documents.clone(), ..none }, row);
+            }
         }
         let (before, first) = list(None, None, 2).await;
         assert_eq!(first, [ids[4].clone(), ids[3].clone()]);
         assert_eq!(list(None, before, 9).await.1, [ids[2].clone(), ids[1].clone(), ids[0].clone()]);
         assert_eq!(list(Some(JobState::Canceled), None, 9).await.1, [ids[3].clone()]);
+        // Only a page that others follow has a next one.
+        assert_eq!(list(None, before, 3).await.0, None);
+        assert_eq!(list(Some(JobState::Queued), None, 4).await.0, None);
     }
 }
 
@@ -345,13 +517,10 @@ async fn messages_wait_are_delivered_or_given_up() {
         for tenant in ["a", "a", "b"] {
             let webhook = Some(format!("https://{tenant}.example/"));
             let (id, _) = add_with(&*store, tenant, &["1"], |job| job.webhook = webhook).await;
-            store.delete(id, 100).await.unwrap();
+            delete(&*store, tenant, &id, 100).await.unwrap();
         }
         store.reopen().await;
-        let due = async |at| {
-            let query = DeliveryQuery { due_at_ms: Some(at), limit: 9, ..DeliveryQuery::default() };
-            store.deliveries(query).await.unwrap()
-        };
+        let due = async |at| store.due_deliveries(at, 9).await.unwrap();
         assert_eq!(store.next_due().await.unwrap(), Some(100));
         assert!(due(99).await.is_empty());
         let rows = due(100).await;
@@ -368,19 +537,19 @@ async fn messages_wait_are_delivered_or_given_up() {
         store.attempted(rows[1].seq, attempt(false, None)).await.unwrap();
         store.attempted(rows[2].seq, attempt(false, Some(300))).await.unwrap();
         store.reopen().await;
-        assert!(
-            store
-                .deliveries(DeliveryQuery { due_at_ms: Some(299), limit: 9, ..DeliveryQuery::default() })
-                .await
-                .unwrap()
-                .is_empty()
-        );
-        let dead = DeliveryQuery { dead: true, limit: 9, ..DeliveryQuery::default() };
-        let dead = store.deliveries(dead).await.unwrap();
+        assert!(store.due_deliveries(299, 9).await.unwrap().is_empty());
+        let of = async |tenant: &str, dead, before, limit| {
+            let query = DeliveryQuery { tenant: tenant.into(), dead, before, limit };
+            store.deliveries(query).await.unwrap()
+        };
+        let dead = of(rows[1].tenant.as_str(), true, None, 9).await.rows;
         assert_eq!((dead.len(), dead[0].seq, dead[0].last_error.as_deref()), (1, rows[1].seq, Some("no")));
+        let newest = of("a", false, None, 1).await;
+        assert_eq!(newest.rows.len(), 1);
+        let older = of("a", false, newest.next, 1).await;
+        assert_eq!((older.rows.len(), older.next), (1, None));
         assert_eq!(store.counts().await.unwrap().deliveries, (1, 1));
-        let of_b = DeliveryQuery { tenant: Some("b".into()), limit: 9, ..DeliveryQuery::default() };
-        assert_eq!(store.deliveries(of_b).await.unwrap().len(), 1);
+        assert_eq!(of("b", false, None, 9).await.rows.len(), 1);
     }
 }
 
@@ -403,16 +572,23 @@ async fn a_tenant_has_its_newest_two_secrets() {
 async fn without_the_reserve_of_the_disk_new_inputs_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteJobStore::open(dir.path(), u64::MAX / 2).unwrap();
-    let refused = store.stage(Arc::new(b"x".to_vec())).await;
-    assert!(matches!(refused, Err(StoreError::Full { .. })));
+    let staged = async |store: &dyn JobStore| store.stage("a".into(), Arc::new(b"x".to_vec()), 9999).await;
+    assert!(matches!(staged(&store).await, Err(StoreError::Full { .. })));
     drop(store);
-    assert!(reopen(dir.path()).await.stage(Arc::new(b"x".to_vec())).await.is_ok());
+    let store = reopen(dir.path()).await;
+    assert!(staged(&store).await.is_ok());
+    // And the pages of accepted jobs, so that they cannot use up what others need.
+    add(&store, "a", &["1"]).await;
+    drop(store);
+    let store = when_free(SOON, || SqliteJobStore::open(dir.path(), u64::MAX / 2)).await.unwrap();
+    let held = claim(&store, "t", 1000, 9).await.unwrap().identity();
+    assert!(matches!(store.page(held, 1, page(0, true)).await, Err(StoreError::Full { .. })));
 }
 
 #[tokio::test]
 async fn an_input_is_deleted_when_its_submission_ends_without_a_job() {
     for store in stores().await {
-        let staged = async |input: &str| store.stage(Arc::new(input.as_bytes().to_vec())).await.unwrap();
+        let staged = async |input: &str| stage(&*store, "a", input.as_bytes()).await;
         let (first, second, other) = (staged("same").await, staged("same").await, staged("other").await);
         drop(other);
         store.has_blobs(1).await;
@@ -429,10 +605,10 @@ async fn an_input_is_deleted_when_its_submission_ends_without_a_job() {
         let id = job.id.clone();
         drop(store.add(job, inputs));
         let end = Instant::now() + SOON;
-        while store.job(id.clone()).await.unwrap().is_none() {
+        while found(&*store, &id).await.is_none() {
             assert!(Instant::now() < end, "the job is added");
         }
-        let row = store.job(id).await.unwrap().unwrap();
+        let row = found(&*store, &id).await.unwrap();
         assert!(store.blob(row.documents[0].digest.clone()).await.unwrap().is_some());
     }
 }
@@ -442,10 +618,10 @@ async fn a_tenant_is_forgotten_with_all_that_it_has() {
     for store in stores().await {
         let with_webhook = |job: &mut NewJob| job.webhook = Some("https://a.example/".to_owned());
         let (finished, _) = add_with(&*store, "a", &["1", "shared"], with_webhook).await;
-        store.delete(finished.clone(), 100).await.unwrap();
+        delete(&*store, "a", &finished, 100).await.unwrap();
         let running = add(&*store, "a", &["2"]).await;
         let held = claim(&*store, "t", 1000, 9).await.unwrap();
-        assert!(store.page(held.identity(), 1, page(0, true)).await.unwrap());
+        assert_eq!(store.page(held.identity(), 1, page(0, true)).await.unwrap(), PageStored::New);
         let kept = add(&*store, "b", &["shared"]).await;
         store.secrets("a".into(), "s1".to_owned(), 1).await.unwrap();
         store.secrets("b".into(), "t1".to_owned(), 1).await.unwrap();
@@ -459,7 +635,7 @@ async fn a_tenant_is_forgotten_with_all_that_it_has() {
         ));
         assert_eq!(store.secrets("a".into(), "s2".to_owned(), 1).await.unwrap(), ["s2"]);
         assert_eq!(store.secrets("b".into(), "t2".to_owned(), 1).await.unwrap(), ["t1"]);
-        assert!(store.job(kept).await.unwrap().is_some());
+        assert!(found(&*store, &kept).await.is_some());
         let counts = store.counts().await.unwrap();
         assert_eq!((counts.jobs.iter().sum::<u64>(), counts.deliveries, store.blobs()), (1, (0, 0), 1));
     }

@@ -4,70 +4,41 @@
 //! delay changes of routes and keys. Blobs that no row names are deleted when their last row is, when the submission that
 //! staged them ends without a job, and at the start.
 
+mod errors;
+mod opening;
 mod queue;
 mod read;
+#[cfg(test)]
+mod tests;
 mod webhooks;
 mod write;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lector_core::TenantName;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use self::errors::wrote;
 use super::blocking;
-use super::schema::{self, Steps};
-use super::write_error::wrote;
 use crate::digest::Digest;
 use crate::store::blobs::Folder;
 use crate::store::jobs::{
     Added, Claim, ClaimQuery, ClaimRef, Deleted, DeliveryAttempt, DeliveryQuery, DeliveryRow, DocumentEnd,
-    JobCounts, JobEventRow, JobId, JobQuery, JobRow, JobStore, NewJob, NewPage, Release,
+    Documents, JobCounts, JobEventRow, JobId, JobQuery, JobRow, JobState, JobStore, Listed, NewJob, NewPage,
+    PageStored, ROW_BYTES, Release, Staged,
 };
+use crate::store::staged_bytes::StagedBytes;
 use crate::store::{PinnedBlobs, StagedBlob, StoreError, Stored};
 
 /// The database in the folder of jobs.
 const DATABASE: &str = "jobs.db";
 /// The folder of inputs and results.
 const BLOBS: &str = "blobs";
-
-/// The steps of `jobs.db`.
-const STEPS: Steps = &[
-    // 1. `claimed` orders jobs and tenants by the time of their last claim; `meta` has the counter.
-    "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-     INSERT INTO meta VALUES ('claims', 0);
-     CREATE TABLE jobs (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL,
-         state TEXT NOT NULL, priority INTEGER NOT NULL, created_at_ms INTEGER NOT NULL, started_at_ms INTEGER,
-         finished_at_ms INTEGER, expires_at_ms INTEGER, retention_ms INTEGER NOT NULL, spec TEXT NOT NULL,
-         idempotency TEXT, request TEXT, webhook TEXT, not_before_ms INTEGER NOT NULL, claim TEXT, claim_until_ms INTEGER,
-         claimed INTEGER NOT NULL, events INTEGER NOT NULL, bytes INTEGER NOT NULL, UNIQUE (tenant, idempotency)) STRICT;
-     CREATE INDEX jobs_by_tenant ON jobs (tenant, seq);
-     CREATE INDEX jobs_unfinished ON jobs (tenant, priority DESC, claimed) WHERE finished_at_ms IS NULL;
-     CREATE INDEX jobs_claimed ON jobs (tenant) WHERE claim IS NOT NULL;
-     CREATE INDEX jobs_expiring ON jobs (expires_at_ms) WHERE expires_at_ms IS NOT NULL;
-     CREATE TABLE tenants (tenant TEXT PRIMARY KEY, claimed INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-     CREATE TABLE documents (job INTEGER NOT NULL REFERENCES jobs (seq) ON DELETE CASCADE, number INTEGER NOT NULL,
-         name TEXT, content_type TEXT, digest TEXT NOT NULL, bytes INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
-         opened TEXT, pages_ok INTEGER NOT NULL DEFAULT 0, pages_failed INTEGER NOT NULL DEFAULT 0, ended TEXT,
-         failed INTEGER NOT NULL DEFAULT 0, last_fault TEXT, PRIMARY KEY (job, number)) STRICT, WITHOUT ROWID;
-     CREATE INDEX documents_by_digest ON documents (digest);
-     CREATE TABLE pages (job INTEGER NOT NULL REFERENCES jobs (seq) ON DELETE CASCADE, document INTEGER NOT NULL,
-         page INTEGER NOT NULL, ok INTEGER NOT NULL, digest TEXT NOT NULL, bytes INTEGER NOT NULL,
-         PRIMARY KEY (job, document, page)) STRICT, WITHOUT ROWID;
-     CREATE INDEX pages_by_digest ON pages (digest);
-     CREATE TABLE events (job INTEGER NOT NULL REFERENCES jobs (seq) ON DELETE CASCADE, seq INTEGER NOT NULL,
-         event TEXT NOT NULL, at_ms INTEGER NOT NULL, data TEXT NOT NULL, PRIMARY KEY (job, seq)) STRICT, WITHOUT ROWID;
-     CREATE TABLE deliveries (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, job TEXT NOT NULL,
-         tenant TEXT NOT NULL, url TEXT NOT NULL, state TEXT NOT NULL, created_at_ms INTEGER NOT NULL,
-         attempts INTEGER NOT NULL DEFAULT 0, next_at_ms INTEGER, delivered INTEGER NOT NULL DEFAULT 0,
-         last_error TEXT) STRICT;
-     CREATE INDEX deliveries_due ON deliveries (next_at_ms) WHERE next_at_ms IS NOT NULL;
-     CREATE INDEX deliveries_by_tenant ON deliveries (tenant, seq);
-     CREATE TABLE secrets (tenant TEXT NOT NULL, seq INTEGER NOT NULL, secret TEXT NOT NULL, created_at_ms INTEGER NOT NULL,
-         PRIMARY KEY (tenant, seq)) STRICT, WITHOUT ROWID;",
-];
+/// Damaged jobs that one claim ends before it gives the thread back.
+const ENDED_AT_ONCE: usize = 64;
 
 /// A store of jobs in a folder of this machine.
 pub struct SqliteJobStore {
@@ -76,12 +47,13 @@ pub struct SqliteJobStore {
 
 struct Inner {
     dir: PathBuf,
+    /// For reads alone, which wait for no write. Closed first: the last connection shortens the write-ahead log.
+    reader: Mutex<Connection>,
     connection: Mutex<Connection>,
     blobs: Folder,
+    /// Pinned from before a blob is written until its row is committed, or it is deleted.
     pinned: Arc<PinnedBlobs>,
-    /// Read by a commit of rows that name blobs; written by a deletion of blobs, between the look for their rows and the
-    /// deletion of their files.
-    naming: RwLock<()>,
+    staged: Arc<StagedBytes>,
     disk_free_min: u64,
     /// Released by the operating system when the process ends.
     _lock: fs::File,
@@ -92,6 +64,13 @@ struct Inner {
 #[allow(clippy::unwrap_used, reason = "for tests")]
 pub(in crate::store) fn blobs_on_disk(dir: &Path) -> usize {
     Folder::at(dir.join(BLOBS)).all().unwrap().len()
+}
+
+/// Executes SQL in the database of a folder of jobs.
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "for tests")]
+pub(in crate::store) fn execute(dir: &Path, sql: &str) {
+    Connection::open(dir.join(DATABASE)).unwrap().execute_batch(sql).unwrap();
 }
 
 impl SqliteJobStore {
@@ -105,22 +84,16 @@ impl SqliteJobStore {
         let lock = super::lock(dir)?;
         let blobs =
             Folder::open(dir.join(BLOBS)).map_err(|error| StoreError::write("the folder of jobs", error))?;
-        let unusable = |error: rusqlite::Error| wrote("the database of jobs", error);
-        let mut connection = super::open_file(&dir.join(DATABASE)).map_err(unusable)?;
-        connection.pragma_update(None, "foreign_keys", true).map_err(unusable)?;
-        schema::to(&mut connection, dir, STEPS, STEPS.len() as u32)?;
-        // This process has the lock of the folder: the holders of these claims are gone.
-        connection
-            .execute("UPDATE jobs SET claim = NULL, claim_until_ms = NULL WHERE claim IS NOT NULL", [])
-            .map_err(unusable)?;
+        let (connection, reader) = opening::open(dir, &dir.join(DATABASE))?;
         let named = read::named(&connection)?;
         blobs.collect(Some(&named), None)?;
         let inner = Inner {
             dir: dir.to_owned(),
+            reader: Mutex::new(reader),
             connection: Mutex::new(connection),
             blobs,
             pinned: Arc::default(),
-            naming: RwLock::default(),
+            staged: Arc::default(),
             disk_free_min,
             _lock: lock,
         };
@@ -139,7 +112,7 @@ impl SqliteJobStore {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Stored<'_, T> {
-        self.run(move |inner| work(&inner.lock()))
+        self.run(move |inner| inner.read(work))
     }
 
     fn write<T: Send + 'static>(
@@ -151,9 +124,17 @@ impl SqliteJobStore {
 }
 
 impl Inner {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Connection> {
+    fn lock(&self) -> MutexGuard<'_, Connection> {
         // A transaction that a panic interrupted was rolled back when it was dropped.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs reads of one state of the database, which is that after the last commit.
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let connection = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = connection.unchecked_transaction();
+        let _one_state = began.map_err(|error| StoreError::Read { what: "a job", source: error.into() })?;
+        work(&connection)
     }
 
     /// Runs `work` in a transaction, which is durable when this returns.
@@ -170,29 +151,101 @@ impl Inner {
         Ok(done)
     }
 
-    /// Fails if storing `bytes` more would leave less than the reserve of the disk.
-    fn has_space(&self, bytes: u64) -> Result<(), StoreError> {
+    /// Fails if storing `bytes` more would leave less than `reserve` on the disk.
+    fn has_space(&self, bytes: u64, reserve: u64, what: &'static str) -> Result<(), StoreError> {
         let Ok(disk) = rustix::fs::statvfs(&self.dir) else { return Ok(()) };
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free < self.disk_free_min.saturating_add(bytes) {
-            return Err(StoreError::Full { what: "an input of a job" });
-        }
-        Ok(())
+        if free < reserve.saturating_add(bytes) { Err(StoreError::Full { what }) } else { Ok(()) }
     }
 
-    /// No blob is deleted until the guard is dropped.
-    fn naming(&self) -> RwLockReadGuard<'_, ()> {
-        self.naming.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Deletes those of these blobs that no row names. No blob gets a row meanwhile.
-    fn forget(&self, digests: BTreeSet<Digest>) {
-        let _naming = self.naming.write().unwrap_or_else(PoisonError::into_inner);
+    /// Deletes those of these blobs that no row names. Each of them alone excludes that it is pinned, and so that it gets a
+    /// row: no page waits for the deletion of the others.
+    fn forget(&self, digests: impl IntoIterator<Item = Digest>) {
         for digest in digests {
-            let unnamed = !read::is_named(&self.lock(), &digest).unwrap_or(true);
-            if unnamed {
-                // A file that cannot be deleted now is deleted at the next start.
-                let _ = self.pinned.unless_pinned(&digest, || fs::remove_file(self.blobs.path(&digest)));
+            self.pinned.unless_pinned(&digest, || {
+                let unnamed = !self.read(|connection| read::is_named(connection, &digest)).unwrap_or(true);
+                if unnamed {
+                    // A file that cannot be deleted now is deleted at the next start.
+                    let _ = fs::remove_file(self.blobs.path(&digest));
+                }
+            });
+        }
+    }
+
+    /// Ends a job that cannot be read as failed; deletes one that cannot be written.
+    fn end_damaged(&self, seq: u64, now_ms: u64, error: &StoreError) -> Result<(), StoreError> {
+        tracing::error!(position = seq, %error, "a damaged job ends");
+        match self.transaction(|transaction| write::finish(transaction, seq, JobState::Failed, now_ms)) {
+            Err(StoreError::Damaged { .. }) => {
+                tracing::error!(position = seq, "a damaged job is deleted");
+                self.deleting(|transaction| write::forget(transaction, seq)).map(|_| ())
+            }
+            ended => ended,
+        }
+    }
+
+    fn claim(&self, query: &ClaimQuery) -> Result<Option<Claim>, StoreError> {
+        for _ in 0..ENDED_AT_ONCE {
+            let mut next = None;
+            let claimed = self.transaction(|transaction| {
+                next = queue::next(transaction, query)?;
+                next.map_or(Ok(None), |seq| queue::claim(transaction, seq, query))
+            });
+            match (claimed, next) {
+                (Ok(None), Some(_)) => {}
+                (Err(error @ StoreError::Damaged { .. }), Some(seq)) => {
+                    self.end_damaged(seq, query.now_ms, &error)?;
+                }
+                (claimed, _) => return claimed,
+            }
+        }
+        Ok(None)
+    }
+
+    fn delete(&self, tenant: &TenantName, id: &JobId, now_ms: u64) -> Result<Option<Deleted>, StoreError> {
+        let canceled = self.transaction(|transaction| match write::position(transaction, tenant, id)? {
+            Some((seq, false)) => {
+                write::finish(transaction, seq, JobState::Canceled, now_ms).map(|()| Some(Deleted::Canceled))
+            }
+            _ => Ok(None),
+        });
+        match canceled {
+            // It is finished, or cannot be canceled.
+            Ok(None) | Err(StoreError::Damaged { .. }) => {
+                self.deleting(|transaction| match write::position(transaction, tenant, id)? {
+                    Some((seq, _)) => {
+                        write::forget(transaction, seq).map(|(gone, digests)| (Some(gone), digests))
+                    }
+                    None => Ok((None, BTreeSet::new())),
+                })
+            }
+            canceled => canceled,
+        }
+    }
+
+    fn page(&self, claim: &ClaimRef, now_ms: u64, page: &NewPage) -> Result<PageStored, StoreError> {
+        self.has_space(page.result.len() as u64, self.disk_free_min / 2, "a page of a job")?;
+        let digest = Digest::of(&page.result);
+        let pin = self.pinned.pin(digest.clone());
+        let stored = self.blobs.put(&page.result).and_then(|digest| {
+            self.transaction(|transaction| write::page(transaction, claim, now_ms, page, &digest))
+        });
+        drop(pin);
+        if !matches!(stored, Ok(PageStored::New)) {
+            self.forget([digest]);
+        }
+        stored
+    }
+
+    fn due_deliveries(&self, now_ms: u64, limit: u32) -> Result<Vec<DeliveryRow>, StoreError> {
+        loop {
+            let (due, damaged) = self.read(|connection| webhooks::due(connection, now_ms, limit))?;
+            // Each round takes some of them out of the queue.
+            for seq in &damaged {
+                self.transaction(|transaction| webhooks::give_up(transaction, *seq))?;
+            }
+            if damaged.is_empty() || !due.is_empty() {
+                return Ok(due);
             }
         }
     }
@@ -209,31 +262,38 @@ impl Inner {
 }
 
 impl JobStore for SqliteJobStore {
-    fn stage(&self, bytes: Arc<Vec<u8>>) -> Stored<'_, StagedBlob> {
+    fn stage(&self, tenant: TenantName, bytes: Arc<Vec<u8>>, bytes_max: u64) -> Stored<'_, Staged> {
         let store = Arc::downgrade(&self.inner);
         self.run(move |inner| {
-            inner.has_space(bytes.len() as u64)?;
+            let length = bytes.len() as u64;
+            let kept = inner.read(|connection| read::kept(connection, &tenant))?;
+            let charge = match inner.staged.charge(tenant, length.saturating_add(ROW_BYTES), kept, bytes_max)
+            {
+                Ok(charge) => charge,
+                Err(bytes) => return Ok(Staged::TooManyBytes(bytes)),
+            };
+            inner.has_space(length, inner.disk_free_min, "an input of a job")?;
             let pin = inner.pinned.pin(Digest::of(&bytes));
             inner.blobs.put(&bytes)?;
             // A store that is closed deletes the blob when it is opened again.
             let forget = move |digest| {
                 blocking::spawn(move || {
                     if let Some(inner) = store.upgrade() {
-                        inner.forget(BTreeSet::from([digest]));
+                        inner.forget([digest]);
                     }
+                    // Its bytes count until it is deleted.
+                    drop(charge);
                 });
             };
-            Ok(StagedBlob::new(pin, forget))
+            Ok(Staged::Stored(StagedBlob::new(pin, forget)))
         })
     }
 
     fn add(&self, job: NewJob, inputs: Vec<StagedBlob>) -> Stored<'_, Added> {
         // The pins are held by the work itself, which goes on if the caller drops the future.
         self.run(move |inner| {
-            let naming = inner.naming();
             let added = inner.transaction(|transaction| write::add(transaction, &job));
             let inputs: BTreeSet<Digest> = inputs.into_iter().map(StagedBlob::release).collect();
-            drop(naming);
             if !matches!(added, Ok(Added::New)) {
                 inner.forget(inputs);
             }
@@ -241,16 +301,16 @@ impl JobStore for SqliteJobStore {
         })
     }
 
-    fn job(&self, id: JobId) -> Stored<'_, Option<JobRow>> {
-        self.read(move |connection| read::job(connection, &id))
+    fn job(&self, id: JobId, documents: Documents) -> Stored<'_, Option<JobRow>> {
+        self.read(move |connection| read::job(connection, &id, documents))
     }
 
-    fn jobs(&self, query: JobQuery) -> Stored<'_, Vec<JobRow>> {
+    fn jobs(&self, query: JobQuery) -> Stored<'_, Listed<JobRow>> {
         self.read(move |connection| read::jobs(connection, &query))
     }
 
     fn claim(&self, query: ClaimQuery) -> Stored<'_, Option<Claim>> {
-        self.write(move |transaction| queue::claim(transaction, &query))
+        self.run(move |inner| inner.claim(&query))
     }
 
     fn renew(&self, job: JobId, token: String, until_ms: u64) -> Stored<'_, bool> {
@@ -261,18 +321,8 @@ impl JobStore for SqliteJobStore {
         self.write(move |transaction| write::opened(transaction, &claim, now_ms, &opened, event))
     }
 
-    fn page(&self, claim: ClaimRef, now_ms: u64, page: NewPage) -> Stored<'_, bool> {
-        self.run(move |inner| {
-            let naming = inner.naming();
-            let digest = inner.blobs.put(&page.result)?;
-            let stored =
-                inner.transaction(|transaction| write::page(transaction, &claim, now_ms, &page, &digest));
-            drop(naming);
-            if !matches!(stored, Ok(true)) {
-                inner.forget(BTreeSet::from([digest]));
-            }
-            stored
-        })
+    fn page(&self, claim: ClaimRef, now_ms: u64, page: NewPage) -> Stored<'_, PageStored> {
+        self.run(move |inner| inner.page(&claim, now_ms, &page))
     }
 
     fn end_document(&self, claim: ClaimRef, end: DocumentEnd) -> Stored<'_, ()> {
@@ -283,8 +333,8 @@ impl JobStore for SqliteJobStore {
         self.write(move |transaction| queue::release(transaction, &claim, &release))
     }
 
-    fn delete(&self, id: JobId, now_ms: u64) -> Stored<'_, Option<Deleted>> {
-        self.run(move |inner| inner.deleting(|transaction| write::delete(transaction, &id, now_ms)))
+    fn delete(&self, tenant: TenantName, id: JobId, now_ms: u64) -> Stored<'_, Option<Deleted>> {
+        self.run(move |inner| inner.delete(&tenant, &id, now_ms))
     }
 
     fn expire(&self, now_ms: u64, limit: u32) -> Stored<'_, u64> {
@@ -297,9 +347,8 @@ impl JobStore for SqliteJobStore {
 
     fn page_result(&self, job: JobId, document: u32, index: u32) -> Stored<'_, Option<(bool, Vec<u8>)>> {
         self.run(move |inner| {
-            let Some((ok, digest)) = read::page(&inner.lock(), &job, document, index)? else {
-                return Ok(None);
-            };
+            let found = inner.read(|connection| read::page(connection, &job, document, index))?;
+            let Some((ok, digest)) = found else { return Ok(None) };
             let bytes = inner.blobs.get(&digest)?;
             let damaged = || StoreError::Damaged { what: format!("the result {digest} of {job}") };
             Ok(Some((ok, bytes.ok_or_else(damaged)?)))
@@ -314,8 +363,12 @@ impl JobStore for SqliteJobStore {
         self.read(move |connection| read::events(connection, &job, after, limit))
     }
 
-    fn deliveries(&self, query: DeliveryQuery) -> Stored<'_, Vec<DeliveryRow>> {
+    fn deliveries(&self, query: DeliveryQuery) -> Stored<'_, Listed<DeliveryRow>> {
         self.read(move |connection| webhooks::deliveries(connection, &query))
+    }
+
+    fn due_deliveries(&self, now_ms: u64, limit: u32) -> Stored<'_, Vec<DeliveryRow>> {
+        self.run(move |inner| inner.due_deliveries(now_ms, limit))
     }
 
     fn attempted(&self, seq: u64, attempt: DeliveryAttempt) -> Stored<'_, ()> {

@@ -2,40 +2,48 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::read::{self, failed, parsed};
+use super::errors::{failed, wrote};
+use super::read;
 use super::write::{self, event, held};
 use crate::store::StoreError;
 use crate::store::jobs::{Claim, ClaimQuery, ClaimRef, JobId, JobState, Release};
-use crate::store::sqlite::write_error::wrote;
 
 /// Selects the job to claim next: see [`JobStore::claim`](crate::store::jobs::JobStore::claim).
-const NEXT: &str = "SELECT j.id FROM jobs j LEFT JOIN tenants t ON t.tenant = j.tenant
-     WHERE j.finished_at_ms IS NULL AND j.not_before_ms <= ?1 AND (j.claim IS NULL OR j.claim_until_ms <= ?1)
+const NEXT: &str = "SELECT j.seq FROM jobs j LEFT JOIN tenants t ON t.tenant = j.tenant
+     WHERE j.seq >= 0 AND j.finished_at_ms IS NULL AND j.not_before_ms <= ?1 AND (j.claim IS NULL OR j.claim_until_ms <= ?1)
      AND (SELECT count(*) FROM jobs c WHERE c.tenant = j.tenant AND c.claim IS NOT NULL AND c.claim_until_ms > ?1) < ?2
      ORDER BY (SELECT count(*) FROM jobs c WHERE c.tenant = j.tenant AND c.claim IS NOT NULL AND c.claim_until_ms > ?1),
          ifnull(t.claimed, 0), j.tenant, j.priority DESC, j.claimed, j.seq LIMIT 1";
 
-pub(super) fn claim(transaction: &Transaction<'_>, query: &ClaimQuery) -> Result<Option<Claim>, StoreError> {
-    let next = || -> rusqlite::Result<Option<JobId>> {
-        let mut statement = transaction.prepare(NEXT)?;
-        let limits = params![query.now_ms, query.tenant_claims_max];
-        statement.query_row(limits, |row| parsed(row, 0, JobId::parse)).optional()
-    };
-    let Some(id) = next().map_err(failed("the queue of jobs"))? else { return Ok(None) };
-    let Some(job) = read::job(transaction, &id)? else { return Ok(None) };
-    // A job without an unfinished document is finished.
+pub(super) fn next(connection: &Connection, query: &ClaimQuery) -> Result<Option<u64>, StoreError> {
+    let limits = params![query.now_ms, query.tenant_claims_max];
+    let next = || connection.prepare(NEXT)?.query_row(limits, |row| row.get(0)).optional();
+    next().map_err(failed("the queue of jobs"))
+}
+
+/// Claims the job at a position. `None`: all its documents have ended, and it is finished now. Fails with
+/// [`StoreError::Damaged`] if a row of the job cannot be read or written.
+pub(super) fn claim(
+    transaction: &Transaction<'_>,
+    seq: u64,
+    query: &ClaimQuery,
+) -> Result<Option<Claim>, StoreError> {
+    let job = read::job_at(transaction, seq)?;
     let Some(number) = job.documents.iter().find(|of| of.ended.is_none()).map(|of| of.number) else {
+        let failed = job.documents.is_empty() || job.documents.iter().any(|of| of.failed);
+        let state = if failed { JobState::Failed } else { JobState::Succeeded };
+        write::finish(transaction, seq, state, query.now_ms)?;
         return Ok(None);
     };
+    let claimed = write::next_number(transaction)?;
     let take = || -> rusqlite::Result<()> {
-        let claimed = write::next_number(transaction)?;
         transaction.execute(
             "UPDATE jobs SET claim = ?2, claim_until_ms = ?3, claimed = ?4, state = ?5, started_at_ms = ifnull(started_at_ms, ?6)
              WHERE seq = ?1",
             params![job.seq, query.token, query.until_ms, claimed, JobState::Running.as_str(), query.now_ms],
         )?;
         transaction.execute(
-            "INSERT INTO tenants VALUES (?1, ?2) ON CONFLICT DO UPDATE SET claimed = excluded.claimed",
+            "INSERT OR REPLACE INTO tenants VALUES (?1, ?2)",
             params![job.tenant.as_str(), claimed],
         )?;
         transaction.execute(
@@ -49,8 +57,8 @@ pub(super) fn claim(transaction: &Transaction<'_>, query: &ClaimQuery) -> Result
     };
     take().map_err(|error| wrote("a claim of a job", error))?;
     let done = read::done(transaction, job.seq, number)?;
-    let job = read::job(transaction, &id)?;
-    Ok(job.map(|job| Claim { token: query.token.clone(), job, document: number, done }))
+    let job = read::job_at(transaction, seq)?;
+    Ok(Some(Claim { token: query.token.clone(), job, document: number, done }))
 }
 
 pub(super) fn renew(
@@ -87,8 +95,8 @@ pub(super) fn release(
 
 /// Returns the time of the next job or delivery.
 pub(super) fn next_due(connection: &Connection) -> Result<Option<u64>, StoreError> {
-    let sql = "SELECT min(at) FROM (
+    let sql = "SELECT max(0, min(at)) FROM (
          SELECT min(max(not_before_ms, ifnull(claim_until_ms, 0))) AS at FROM jobs WHERE finished_at_ms IS NULL
-         UNION ALL SELECT min(next_at_ms) FROM deliveries)";
+         UNION ALL SELECT min(next_at_ms) FROM deliveries WHERE next_at_ms IS NOT NULL) WHERE typeof(at) = 'integer'";
     connection.query_row(sql, [], |row| row.get(0)).map_err(failed("the queue of jobs"))
 }

@@ -1,20 +1,21 @@
 //! Reads of jobs, documents, pages and events.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use lector_core::TenantName;
+use rusqlite::{Connection, OptionalExtension, Row, Statement, params};
 
+use super::errors::{failed, is_damage};
 use crate::digest::Digest;
 use crate::store::StoreError;
-use crate::store::jobs::{JobCounts, JobDocumentRow, JobEventRow, JobId, JobQuery, JobRow, JobState};
+use crate::store::jobs::{
+    Documents, JobCounts, JobDocumentRow, JobEventRow, JobId, JobQuery, JobRow, JobState, LIST_BYTES_MAX,
+    LIST_DOCUMENTS_MAX, Listed,
+};
 
 /// The columns of [`job_row`].
 const JOB: &str =
     "seq, id, tenant, state, created_at_ms, started_at_ms, finished_at_ms, expires_at_ms, spec, events";
-
-pub(super) fn failed(what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
-    move |error| StoreError::Read { what, source: error.into() }
-}
 
 /// Returns the text of a column as a type that parses it.
 pub(super) fn parsed<T>(
@@ -62,47 +63,127 @@ fn document_row(row: &Row<'_>) -> rusqlite::Result<JobDocumentRow> {
     })
 }
 
-/// Adds the documents to the jobs, with one query for all of them.
-fn with_documents(connection: &Connection, mut jobs: Vec<JobRow>) -> rusqlite::Result<Vec<JobRow>> {
-    let mut statement = connection.prepare(
-        "SELECT number, name, content_type, digest, bytes, attempts, opened, pages_ok, pages_failed, ended, failed, \
-         last_fault, job FROM documents WHERE job IN (SELECT value FROM json_each(?1)) ORDER BY job, number",
-    )?;
-    let seqs: Vec<u64> = jobs.iter().map(|job| job.seq).collect();
-    let at: HashMap<u64, usize> = seqs.iter().enumerate().map(|(at, seq)| (*seq, at)).collect();
-    let mut rows = statement.query([serde_json::json!(seqs).to_string()])?;
-    while let Some(row) = rows.next()? {
-        let job = at.get(&row.get(12)?).and_then(|at| jobs.get_mut(*at));
-        if let Some(job) = job {
-            job.documents.push(document_row(row)?);
-        }
-    }
-    Ok(jobs)
+/// Documents of the job `?1`: the one with the number `?2`, or all. The facts about the end of a document that did not fail
+/// have its summary, and are read only for one document.
+const DOCUMENTS: &str =
+    "SELECT number, name, content_type, digest, bytes, attempts, opened, pages_ok, pages_failed,
+     CASE WHEN ?2 IS NULL AND ended IS NOT NULL AND NOT failed THEN '' ELSE ended END, failed, last_fault
+     FROM documents WHERE job = ?1 AND (?2 IS NULL OR number = ?2) ORDER BY number";
+
+/// Returns the job in a row of [`JOB`], with documents that the statement of [`DOCUMENTS`] reads.
+fn with_documents(
+    statement: &mut Statement<'_>,
+    row: &Row<'_>,
+    documents: Documents,
+) -> rusqlite::Result<JobRow> {
+    let mut job = job_row(row)?;
+    let number = match documents {
+        Documents::None => return Ok(job),
+        Documents::One(number) => Some(number),
+        Documents::All => None,
+    };
+    job.documents = statement.query_map(params![job.seq, number], document_row)?.collect::<Result<_, _>>()?;
+    Ok(job)
 }
 
-pub(super) fn job(connection: &Connection, id: &JobId) -> Result<Option<JobRow>, StoreError> {
+pub(super) fn job(
+    connection: &Connection,
+    id: &JobId,
+    documents: Documents,
+) -> Result<Option<JobRow>, StoreError> {
     let read = || -> rusqlite::Result<Option<JobRow>> {
+        let mut of_job = connection.prepare(DOCUMENTS)?;
         let mut statement = connection.prepare(&format!("SELECT {JOB} FROM jobs WHERE id = ?1"))?;
-        let job = statement.query_row([id.as_str()], job_row).optional()?;
-        Ok(with_documents(connection, job.into_iter().collect())?.pop())
+        statement.query_row([id.as_str()], |row| with_documents(&mut of_job, row, documents)).optional()
     };
     read().map_err(failed("a job"))
 }
 
-pub(super) fn jobs(connection: &Connection, query: &JobQuery) -> Result<Vec<JobRow>, StoreError> {
-    let read = || -> rusqlite::Result<Vec<JobRow>> {
-        let mut statement = connection.prepare(&format!(
-            "SELECT {JOB} FROM jobs WHERE (?1 IS NULL OR tenant = ?1) AND (?2 IS NULL OR state = ?2)
-             AND (?3 IS NULL OR seq < ?3) ORDER BY seq DESC LIMIT ?4"
-        ))?;
-        let tenant = query.tenant.as_ref().map(|tenant| tenant.as_str());
-        let state = query.state.map(JobState::as_str);
-        let rows: Vec<JobRow> = statement
-            .query_map(params![tenant, state, query.before, query.limit], job_row)?
-            .collect::<Result<_, _>>()?;
-        with_documents(connection, rows)
+/// Returns the job at a position, with all its documents.
+pub(super) fn job_at(connection: &Connection, seq: u64) -> Result<JobRow, StoreError> {
+    let read = || -> rusqlite::Result<JobRow> {
+        let mut of_job = connection.prepare(DOCUMENTS)?;
+        let mut statement = connection.prepare(&format!("SELECT {JOB} FROM jobs WHERE seq = ?1"))?;
+        statement.query_row([seq], |row| with_documents(&mut of_job, row, Documents::All))
+    };
+    read().map_err(failed("a job"))
+}
+
+/// Returns the query of a list: the index has the tenant's rows in their order, so that the time depends on no other
+/// tenant and on no row before the page.
+pub(super) fn list_sql(state: bool) -> String {
+    let state = if state { "AND state = ?4" } else { "" };
+    format!("SELECT {JOB} FROM jobs WHERE tenant = ?1 AND seq < ?2 {state} ORDER BY seq DESC LIMIT ?3")
+}
+
+/// Returns a position of a list for SQLite: one beyond its range is beyond the last row.
+pub(super) fn before(position: Option<u64>) -> i64 {
+    position.map_or(i64::MAX, |before| i64::try_from(before).unwrap_or(i64::MAX))
+}
+
+/// Returns a page of rows, which `row` reads at their positions, until `is_full`. A damaged row is left out.
+pub(super) fn listed<T>(
+    mut rows: rusqlite::Rows<'_>,
+    what: &'static str,
+    limit: u32,
+    mut row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    mut is_full: impl FnMut(&T) -> bool,
+) -> rusqlite::Result<Listed<T>> {
+    let mut page = Listed { rows: Vec::new(), next: None };
+    let (mut last, mut full, mut looked_at) = (None, false, 0);
+    while let Some(found) = rows.next()? {
+        if full || looked_at == limit {
+            page.next = last;
+            break;
+        }
+        looked_at += 1;
+        last = found.get(0).ok().or(last);
+        match row(found) {
+            Ok(item) => {
+                full = is_full(&item);
+                page.rows.push(item);
+            }
+            Err(error) if is_damage(&error) => {
+                tracing::error!(position = last, %error, "a damaged row is left out of a list of {what}");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(page)
+}
+
+pub(super) fn jobs(connection: &Connection, query: &JobQuery) -> Result<Listed<JobRow>, StoreError> {
+    let read = || -> rusqlite::Result<Listed<JobRow>> {
+        let mut of_job = connection.prepare(DOCUMENTS)?;
+        let mut statement = connection.prepare(&list_sql(query.state.is_some()))?;
+        let (tenant, before, limit) =
+            (query.tenant.as_str(), before(query.before), u64::from(query.limit).saturating_add(1));
+        let rows = match query.state {
+            Some(state) => statement.query(params![tenant, before, limit, state.as_str()])?,
+            None => statement.query(params![tenant, before, limit])?,
+        };
+        let (mut documents, mut bytes) = (0, 0);
+        listed(
+            rows,
+            "jobs",
+            query.limit,
+            |row| with_documents(&mut of_job, row, Documents::All),
+            |job| {
+                (documents, bytes) = (documents + job.documents.len(), bytes + bytes_of(job));
+                documents >= LIST_DOCUMENTS_MAX || bytes >= LIST_BYTES_MAX
+            },
+        )
     };
     read().map_err(failed("jobs"))
+}
+
+/// Returns the number of bytes of the texts of a job.
+fn bytes_of(job: &JobRow) -> usize {
+    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let document = |of: &JobDocumentRow| {
+        [&of.name, &of.content_type, &of.opened, &of.ended, &of.last_fault].map(length).iter().sum::<usize>()
+    };
+    job.spec.len() + job.documents.iter().map(document).sum::<usize>()
 }
 
 /// Returns the indices of the stored pages of a document.
@@ -153,14 +234,29 @@ pub(super) fn events(
     read().map_err(failed("events of a job"))
 }
 
+/// Returns the digests in the first column. One that is damaged names no blob.
+fn digests(
+    connection: &Connection,
+    sql: &str,
+    given: impl rusqlite::Params,
+) -> rusqlite::Result<BTreeSet<Digest>> {
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query(given)?;
+    let mut found = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        match parsed(row, 0, Digest::parse) {
+            Ok(digest) => drop(found.insert(digest)),
+            Err(error) if is_damage(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
 /// Returns the digests that rows name.
 pub(super) fn named(connection: &Connection) -> Result<BTreeSet<Digest>, StoreError> {
-    let read = || -> rusqlite::Result<BTreeSet<Digest>> {
-        let mut statement =
-            connection.prepare("SELECT digest FROM documents UNION SELECT digest FROM pages")?;
-        statement.query_map([], |row| parsed(row, 0, Digest::parse))?.collect()
-    };
-    read().map_err(failed("the blobs of jobs"))
+    let sql = "SELECT digest FROM documents UNION SELECT digest FROM pages";
+    digests(connection, sql, []).map_err(failed("the blobs of jobs"))
 }
 
 /// Returns whether a row names the digest.
@@ -172,36 +268,71 @@ pub(super) fn is_named(connection: &Connection, digest: &Digest) -> Result<bool,
 
 /// Returns the digests that the rows of a job name.
 pub(super) fn blobs_of(connection: &Connection, job: u64) -> Result<BTreeSet<Digest>, StoreError> {
-    let read = || -> rusqlite::Result<BTreeSet<Digest>> {
-        let mut statement = connection.prepare(
-            "SELECT digest FROM documents WHERE job = ?1 UNION SELECT digest FROM pages WHERE job = ?1",
-        )?;
-        statement.query_map([job], |row| parsed(row, 0, Digest::parse))?.collect()
-    };
-    read().map_err(failed("the blobs of a job"))
+    let sql = "SELECT digest FROM documents WHERE job = ?1 UNION SELECT digest FROM pages WHERE job = ?1";
+    digests(connection, sql, [job]).map_err(failed("the blobs of a job"))
+}
+
+/// Returns the bytes that the jobs of a tenant keep.
+pub(super) fn kept(connection: &Connection, tenant: &TenantName) -> Result<u64, StoreError> {
+    // As a float: a sum of integers can overflow.
+    let sql = "SELECT CAST(max(0, total(bytes)) AS INTEGER) FROM tallies WHERE tenant = ?1";
+    let read = || connection.prepare(sql)?.query_row([tenant.as_str()], |row| row.get(0));
+    read().map_err(failed("the bytes of a tenant's jobs"))
 }
 
 pub(super) fn counts(connection: &Connection) -> Result<JobCounts, StoreError> {
     let read = || -> rusqlite::Result<JobCounts> {
         let mut counts = JobCounts::default();
-        let mut statement = connection.prepare("SELECT state, count(*) FROM jobs GROUP BY state")?;
+        let mut statement = connection.prepare(
+            "SELECT state, CAST(max(0, total(jobs)) AS INTEGER), CAST(max(0, total(bytes)) AS INTEGER) FROM tallies
+             GROUP BY state",
+        )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let state = parsed(row, 0, JobState::parse)?;
+            let (state, jobs, bytes): (String, u64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            counts.bytes = counts.bytes.saturating_add(bytes);
             for (slot, of) in counts.jobs.iter_mut().zip(JobState::ALL) {
-                if of == state {
-                    *slot = row.get(1)?;
+                if of.as_str() == state {
+                    *slot = jobs;
                 }
             }
         }
-        counts.bytes =
-            connection.query_row("SELECT ifnull(sum(bytes), 0) FROM jobs", [], |row| row.get(0))?;
         counts.deliveries = connection.query_row(
-            "SELECT count(next_at_ms), count(*) - count(next_at_ms) FROM deliveries WHERE NOT delivered",
+            "SELECT (SELECT count(*) FROM deliveries WHERE next_at_ms IS NOT NULL),
+                 (SELECT count(*) FROM deliveries WHERE NOT delivered AND next_at_ms IS NULL)",
             [],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
         Ok(counts)
     };
     read().map_err(failed("the counts of jobs"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::super::opening::STEPS;
+    use super::super::webhooks;
+    use super::*;
+    use crate::store::sqlite::read::plan;
+    use crate::store::sqlite::schema;
+
+    #[test]
+    fn a_list_reads_the_rows_of_its_page_alone() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let newest = STEPS.len() as u32;
+        schema::to(&mut connection, std::path::Path::new("x"), STEPS, newest).unwrap();
+        for (sql, index) in [
+            (list_sql(false), "jobs_by_tenant (tenant=? AND seq<?)"),
+            (list_sql(true), "jobs_by_state (tenant=? AND state=? AND seq<?)"),
+            (webhooks::list_sql(false), "deliveries_by_tenant (tenant=? AND seq<?)"),
+            (webhooks::list_sql(true), "deliveries_dead (tenant=? AND seq<?)"),
+        ] {
+            let plan = plan(&connection, &sql);
+            assert!(
+                plan.contains(index) && !plan.contains("SCAN") && !plan.contains("TEMP"),
+                "{sql}: {plan}"
+            );
+        }
+    }
 }

@@ -3,13 +3,18 @@
 use lector_core::TenantName;
 use rusqlite::{Connection, Row, Transaction, params};
 
-use super::read::{failed, parsed};
+use super::errors::{failed, is_damage, wrote};
+use super::read::{self, parsed};
 use crate::store::StoreError;
-use crate::store::jobs::{DeliveryAttempt, DeliveryQuery, DeliveryRow, JobId, JobState};
-use crate::store::sqlite::write_error::wrote;
+use crate::store::jobs::{DeliveryAttempt, DeliveryQuery, DeliveryRow, JobId, JobState, Listed};
 
 /// Secrets of a tenant that are kept: the newest, and the one before it.
 const SECRETS_KEPT: u32 = 2;
+/// Due deliveries of a tenant that are read at once, so that the slow receivers of one do not delay those of another.
+const DUE_OF_A_TENANT: u32 = 4;
+/// The columns of [`row`].
+const DELIVERY: &str =
+    "seq, id, job, tenant, url, state, created_at_ms, attempts, next_at_ms, delivered, last_error";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
     Ok(DeliveryRow {
@@ -27,27 +32,62 @@ fn row(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
     })
 }
 
+/// Returns the query of a list, which an index answers.
+pub(super) fn list_sql(dead: bool) -> String {
+    let dead = if dead { "AND NOT delivered AND next_at_ms IS NULL" } else { "" };
+    format!(
+        "SELECT {DELIVERY} FROM deliveries WHERE tenant = ?1 AND seq < ?2 {dead} ORDER BY seq DESC LIMIT ?3"
+    )
+}
+
 pub(super) fn deliveries(
     connection: &Connection,
     query: &DeliveryQuery,
-) -> Result<Vec<DeliveryRow>, StoreError> {
-    // Of the due ones some of each tenant, so that the slow receivers of one do not delay those of another.
-    let (order, share) = match query.due_at_ms {
-        Some(_) => ("next_at_ms", "WHERE nth <= 4"),
-        None => ("seq DESC", ""),
-    };
-    let sql = format!(
-        "SELECT seq, id, job, tenant, url, state, created_at_ms, attempts, next_at_ms, delivered, last_error FROM (
-         SELECT *, row_number() OVER (PARTITION BY tenant ORDER BY next_at_ms) AS nth FROM deliveries
-         WHERE (?1 IS NULL OR tenant = ?1) AND (NOT ?2 OR (NOT delivered AND next_at_ms IS NULL))
-         AND (?3 IS NULL OR next_at_ms <= ?3) AND (?4 IS NULL OR seq < ?4)) {share} ORDER BY {order} LIMIT ?5"
-    );
-    let read = || -> rusqlite::Result<Vec<DeliveryRow>> {
-        let tenant = query.tenant.as_ref().map(|tenant| tenant.as_str());
-        let given = params![tenant, query.dead, query.due_at_ms, query.before, query.limit];
-        connection.prepare(&sql)?.query_map(given, row)?.collect()
+) -> Result<Listed<DeliveryRow>, StoreError> {
+    let read = || -> rusqlite::Result<Listed<DeliveryRow>> {
+        let mut statement = connection.prepare(&list_sql(query.dead))?;
+        let limit = u64::from(query.limit).saturating_add(1);
+        let rows = statement.query(params![query.tenant.as_str(), read::before(query.before), limit])?;
+        read::listed(rows, "webhook deliveries", query.limit, row, |_| false)
     };
     read().map_err(failed("webhook deliveries"))
+}
+
+/// Returns due deliveries, and the positions of those that cannot be read.
+pub(super) fn due(
+    connection: &Connection,
+    now_ms: u64,
+    limit: u32,
+) -> Result<(Vec<DeliveryRow>, Vec<u64>), StoreError> {
+    let sql = format!(
+        "SELECT {DELIVERY} FROM (
+         SELECT *, row_number() OVER (PARTITION BY tenant ORDER BY next_at_ms) AS nth FROM deliveries
+         WHERE next_at_ms <= ?1 AND seq >= 0) WHERE nth <= ?2 ORDER BY next_at_ms LIMIT ?3"
+    );
+    let read = || -> rusqlite::Result<(Vec<DeliveryRow>, Vec<u64>)> {
+        let mut statement = connection.prepare(&sql)?;
+        let mut rows = statement.query(params![now_ms, DUE_OF_A_TENANT, limit])?;
+        let (mut due, mut damaged) = (Vec::new(), Vec::new());
+        while let Some(found) = rows.next()? {
+            match row(found) {
+                Ok(delivery) => due.push(delivery),
+                Err(error) if is_damage(&error) => {
+                    let seq: u64 = found.get(0)?;
+                    tracing::error!(position = seq, %error, "a damaged webhook delivery is given up");
+                    damaged.push(seq);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((due, damaged))
+    };
+    read().map_err(failed("webhook deliveries"))
+}
+
+/// Gives up a delivery that cannot be read.
+pub(super) fn give_up(transaction: &Transaction<'_>, seq: u64) -> Result<(), StoreError> {
+    let sql = "UPDATE deliveries SET next_at_ms = NULL, last_error = 'its row is damaged' WHERE seq = ?1";
+    or_delete(transaction, seq, transaction.execute(sql, [seq]))
 }
 
 pub(super) fn attempted(
@@ -57,14 +97,35 @@ pub(super) fn attempted(
 ) -> Result<(), StoreError> {
     let sql = "UPDATE deliveries SET attempts = attempts + 1, delivered = ?2, next_at_ms = ?3, last_error = ?4 WHERE seq = ?1";
     let DeliveryAttempt { delivered, next_at_ms, error } = attempt;
-    let written = transaction.execute(sql, params![seq, delivered, next_at_ms, error]);
+    or_delete(transaction, seq, transaction.execute(sql, params![seq, delivered, next_at_ms, error]))
+}
+
+/// Deletes a delivery whose row is so damaged that it cannot be written: it would be due for ever.
+fn or_delete(
+    transaction: &Transaction<'_>,
+    seq: u64,
+    written: rusqlite::Result<usize>,
+) -> Result<(), StoreError> {
+    let written = written.or_else(|error| match is_damage(&error) {
+        true => {
+            tracing::error!(position = seq, %error, "a damaged webhook delivery is deleted");
+            transaction.execute("DELETE FROM deliveries WHERE seq = ?1", [seq])
+        }
+        false => Err(error),
+    });
     written.map(|_| ()).map_err(|error| wrote("a webhook delivery", error))
 }
 
 fn read_secrets(transaction: &Transaction<'_>, tenant: &TenantName) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT secret FROM secrets WHERE tenant = ?1 ORDER BY seq DESC LIMIT ?2";
     let given = params![tenant.as_str(), SECRETS_KEPT];
-    transaction.prepare(sql)?.query_map(given, |row| row.get(0))?.collect()
+    let read: Vec<rusqlite::Result<String>> =
+        transaction.prepare(sql)?.query_map(given, |row| row.get(0))?.collect();
+    // A damaged one signs no more; the other one does. Without another one it is not replaced in silence.
+    if read.iter().any(Result::is_ok) {
+        return Ok(read.into_iter().flatten().collect());
+    }
+    read.into_iter().collect()
 }
 
 pub(super) fn secrets(

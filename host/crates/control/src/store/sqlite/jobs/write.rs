@@ -3,20 +3,26 @@
 use std::collections::BTreeSet;
 
 use lector_core::TenantName;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::read::{self, failed};
+use super::errors::{failed, wrote};
+use super::read;
 use crate::digest::Digest;
 use crate::store::StoreError;
 use crate::store::jobs::{
-    Added, ClaimRef, Deleted, DocumentEnd, JobId, JobRow, JobState, NewJob, NewJobDocument, NewPage,
+    Added, ClaimRef, Deleted, DocumentEnd, JobId, JobState, NewJob, NewJobDocument, NewPage, PageStored,
+    ROW_BYTES,
 };
-use crate::store::sqlite::write_error::wrote;
+use crate::store::sqlite::write_error;
 
-/// Returns the next number of the counter that orders claims.
-pub(super) fn next_number(transaction: &Transaction<'_>) -> rusqlite::Result<u64> {
+/// Blobs of deleted jobs after which a transaction that deletes several jobs ends, so that others come between.
+const DELETED_BLOBS: usize = 1024;
+
+/// Returns the next number of the counter that orders claims. Damage of the counter is that of no job.
+pub(super) fn next_number(transaction: &Transaction<'_>) -> Result<u64, StoreError> {
     let sql = "UPDATE meta SET value = value + 1 WHERE name = 'claims' RETURNING value";
-    transaction.query_row(sql, [], |row| row.get(0))
+    let next = transaction.query_row(sql, [], |row| row.get(0));
+    next.map_err(|error| write_error::wrote("the counter of claims", error))
 }
 
 /// Returns the position of the job if the claim has not ended. A claim whose time is over holds until another one
@@ -62,30 +68,25 @@ pub(super) fn add(transaction: &Transaction<'_>, job: &NewJob) -> Result<Added, 
             None => {}
         }
     }
-    let own = || -> rusqlite::Result<(u64, u64)> {
-        let unfinished = "SELECT count(*) FROM jobs WHERE tenant = ?1 AND finished_at_ms IS NULL";
-        let bytes = "SELECT ifnull(sum(bytes), 0) FROM jobs WHERE tenant = ?1";
-        Ok((
-            transaction.query_row(unfinished, [tenant], |row| row.get(0))?,
-            transaction.query_row(bytes, [tenant], |row| row.get(0))?,
-        ))
-    };
-    let (unfinished, bytes) = own().map_err(failed("the jobs of a tenant"))?;
+    let unfinished = "SELECT count(*) FROM jobs WHERE tenant = ?1 AND finished_at_ms IS NULL";
+    let unfinished = transaction.query_row(unfinished, [tenant], |row| row.get(0));
+    let unfinished = unfinished.map_err(failed("the jobs of a tenant"))?;
     if unfinished >= job.limits.unfinished {
         return Ok(Added::TooMany(unfinished));
     }
-    let inputs: u64 = job.documents.iter().map(|document| document.bytes).sum();
-    let bytes = bytes.saturating_add(inputs);
+    let documents = job.documents.iter().map(|document| document.bytes.saturating_add(ROW_BYTES));
+    let own = documents.fold(ROW_BYTES + job.spec.len() as u64, u64::saturating_add);
+    let bytes = read::kept(transaction, &job.tenant)?.saturating_add(own);
     if bytes > job.limits.bytes {
         return Ok(Added::TooManyBytes(bytes));
     }
-    insert(transaction, job, inputs).map_err(|error| wrote("a job", error))?;
+    let claimed = next_number(transaction)?;
+    insert(transaction, job, claimed, own).map_err(|error| wrote("a job", error))?;
     Ok(Added::New)
 }
 
-fn insert(transaction: &Transaction<'_>, job: &NewJob, inputs: u64) -> rusqlite::Result<()> {
+fn insert(transaction: &Transaction<'_>, job: &NewJob, claimed: u64, bytes: u64) -> rusqlite::Result<()> {
     let (key, request) = job.idempotency.as_ref().map(|(key, request)| (key, request)).unzip();
-    let claimed = next_number(transaction)?;
     transaction.execute(
         "INSERT INTO jobs (id, tenant, state, priority, created_at_ms, retention_ms, spec, idempotency, request, webhook,
              not_before_ms, claimed, events, bytes)
@@ -102,7 +103,7 @@ fn insert(transaction: &Transaction<'_>, job: &NewJob, inputs: u64) -> rusqlite:
             request,
             job.webhook,
             claimed,
-            inputs,
+            bytes,
         ],
     )?;
     let seq = transaction.last_insert_rowid() as u64;
@@ -143,16 +144,33 @@ pub(super) fn page(
     now_ms: u64,
     page: &NewPage,
     digest: &Digest,
-) -> Result<bool, StoreError> {
+) -> Result<PageStored, StoreError> {
     let seq = held(transaction, claim)?;
-    let bytes = page.result.len() as u64;
-    let write = || -> rusqlite::Result<bool> {
-        let new = transaction
-            .prepare("INSERT OR IGNORE INTO pages VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-            .execute(params![seq, claim.document, page.index, page.ok, digest.as_str(), bytes])?;
-        if new == 0 {
-            return Ok(false);
-        }
+    let at = params![seq, claim.document, page.index];
+    let known = || -> rusqlite::Result<(bool, String)> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM pages WHERE job = ?1 AND document = ?2 AND page = ?3), tenant FROM jobs
+                   WHERE seq = ?1";
+        transaction.prepare(sql)?.query_row(at, |row| Ok((row.get(0)?, row.get(1)?)))
+    };
+    let (known, tenant) = known().map_err(failed("a page of a job"))?;
+    if known {
+        return Ok(PageStored::Known);
+    }
+    let length = page.result.len() as u64;
+    let own = length.saturating_add(ROW_BYTES);
+    let kept = read::kept(transaction, &tenant.into())?.saturating_add(own);
+    if kept > page.tenant_bytes_max {
+        return Ok(PageStored::TooManyBytes(kept));
+    }
+    let write = || -> rusqlite::Result<()> {
+        transaction.prepare("INSERT INTO pages VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
+            seq,
+            claim.document,
+            page.index,
+            page.ok,
+            digest.as_str(),
+            length
+        ])?;
         transaction
             .prepare(
                 "UPDATE documents SET pages_ok = pages_ok + ?3, pages_failed = pages_failed + ?4, attempts = 0
@@ -161,11 +179,11 @@ pub(super) fn page(
             .execute(params![seq, claim.document, u32::from(page.ok), u32::from(!page.ok)])?;
         transaction
             .prepare("UPDATE jobs SET bytes = bytes + ?2 WHERE seq = ?1")?
-            .execute(params![seq, bytes])?;
-        event(transaction, seq, now_ms, if page.ok { "page" } else { "page_error" }, &page.event)?;
-        Ok(true)
+            .execute(params![seq, own])?;
+        event(transaction, seq, now_ms, if page.ok { "page" } else { "page_error" }, &page.event)
     };
-    write().map_err(|error| wrote("a page of a job", error))
+    write().map_err(|error| wrote("a page of a job", error))?;
+    Ok(PageStored::New)
 }
 
 pub(super) fn end_document(
@@ -179,6 +197,9 @@ pub(super) fn end_document(
             "UPDATE documents SET ended = ?3, failed = ?4 WHERE job = ?1 AND number = ?2",
             params![seq, claim.document, end.ended, end.failed],
         )?;
+        // Its summary.
+        let bytes = "UPDATE jobs SET bytes = bytes + ?2 WHERE seq = ?1";
+        transaction.execute(bytes, params![seq, end.ended.len() as u64])?;
         let (name, data) = &end.event;
         event(transaction, seq, end.now_ms, name, data)?;
         let (waiting, failed): (u64, u64) = transaction.query_row(
@@ -188,7 +209,7 @@ pub(super) fn end_document(
         )?;
         if waiting == 0 {
             let state = if failed == 0 { JobState::Succeeded } else { JobState::Failed };
-            finish(transaction, seq, state, end.now_ms)?;
+            end_job(transaction, seq, state, end.now_ms)?;
         }
         Ok(())
     };
@@ -196,7 +217,16 @@ pub(super) fn end_document(
 }
 
 /// Ends a job, and adds the message about it.
-fn finish(transaction: &Transaction<'_>, job: u64, state: JobState, now_ms: u64) -> rusqlite::Result<()> {
+pub(super) fn finish(
+    transaction: &Transaction<'_>,
+    job: u64,
+    state: JobState,
+    now_ms: u64,
+) -> Result<(), StoreError> {
+    end_job(transaction, job, state, now_ms).map_err(|error| wrote("the end of a job", error))
+}
+
+fn end_job(transaction: &Transaction<'_>, job: u64, state: JobState, now_ms: u64) -> rusqlite::Result<()> {
     transaction.execute(
         "UPDATE jobs SET state = ?2, finished_at_ms = ?3, expires_at_ms = ?3 + retention_ms, claim = NULL,
              claim_until_ms = NULL WHERE seq = ?1",
@@ -211,23 +241,26 @@ fn finish(transaction: &Transaction<'_>, job: u64, state: JobState, now_ms: u64)
     Ok(())
 }
 
+/// What a deletion returns, and the blobs that the deleted rows named.
 type DeletedWith<T> = (T, BTreeSet<Digest>);
 
-pub(super) fn delete(
-    transaction: &Transaction<'_>,
+/// Returns the position of a job of a tenant, and whether it is finished.
+pub(super) fn position(
+    connection: &Connection,
+    tenant: &TenantName,
     id: &JobId,
-    now_ms: u64,
-) -> Result<DeletedWith<Option<Deleted>>, StoreError> {
-    let Some(JobRow { seq, state, .. }) = read::job(transaction, id)? else {
-        return Ok((None, BTreeSet::new()));
-    };
-    if !state.is_finished() {
-        finish(transaction, seq, JobState::Canceled, now_ms).map_err(|error| wrote("a job", error))?;
-        return Ok((Some(Deleted::Canceled), BTreeSet::new()));
-    }
+) -> Result<Option<(u64, bool)>, StoreError> {
+    let sql = "SELECT seq, finished_at_ms IS NOT NULL FROM jobs WHERE id = ?1 AND tenant = ?2 AND seq >= 0";
+    let given = [id.as_str(), tenant.as_str()];
+    let found = connection.query_row(sql, given, |row| Ok((row.get(0)?, row.get(1)?)));
+    found.optional().map_err(failed("a job"))
+}
+
+/// Deletes a job in any state.
+pub(super) fn forget(transaction: &Transaction<'_>, seq: u64) -> Result<DeletedWith<Deleted>, StoreError> {
     let digests = read::blobs_of(transaction, seq)?;
     remove(transaction, seq)?;
-    Ok((Some(Deleted::Forgotten), digests))
+    Ok((Deleted::Forgotten, digests))
 }
 
 pub(super) fn expire(
@@ -236,18 +269,25 @@ pub(super) fn expire(
     limit: u32,
 ) -> Result<DeletedWith<u64>, StoreError> {
     let due = || -> rusqlite::Result<Vec<u64>> {
-        let sql = "SELECT seq FROM jobs WHERE expires_at_ms <= ?1 ORDER BY expires_at_ms LIMIT ?2";
+        let sql =
+            "SELECT seq FROM jobs WHERE expires_at_ms <= ?1 AND seq >= 0 ORDER BY expires_at_ms LIMIT ?2";
         transaction.prepare(sql)?.query_map(params![now_ms, limit], |row| row.get(0))?.collect()
     };
     let due = due().map_err(failed("expired jobs"))?;
-    let mut digests = BTreeSet::new();
-    let ended = "DELETE FROM deliveries WHERE next_at_ms IS NULL AND job NOT IN (SELECT id FROM jobs)";
-    transaction.execute(ended, []).map_err(|error| wrote("webhook deliveries", error))?;
-    for seq in &due {
-        digests.extend(read::blobs_of(transaction, *seq)?);
-        remove(transaction, *seq)?;
+    if due.is_empty() {
+        let ended = "DELETE FROM deliveries WHERE next_at_ms IS NULL AND job NOT IN (SELECT id FROM jobs)";
+        transaction.execute(ended, []).map_err(|error| wrote("webhook deliveries", error))?;
     }
-    Ok((due.len() as u64, digests))
+    let (mut gone, mut digests) = (0, BTreeSet::new());
+    for seq in due {
+        digests.extend(read::blobs_of(transaction, seq)?);
+        remove(transaction, seq)?;
+        gone += 1;
+        if digests.len() >= DELETED_BLOBS {
+            break;
+        }
+    }
+    Ok((gone, digests))
 }
 
 /// Deletes a job with its rows, and its delivery if that has ended.
@@ -263,29 +303,31 @@ fn remove(transaction: &Transaction<'_>, seq: u64) -> Result<(), StoreError> {
     write().map_err(|error| wrote("a deletion of a job", error))
 }
 
-/// Deletes jobs of a tenant in any state; with the last one the other rows of the tenant.
+/// Deletes jobs of a tenant in any state; with the last one the other rows of the tenant. A job whose id is damaged is
+/// deleted with the others, and has no name in the answer.
 pub(super) fn forget_tenant(
     transaction: &Transaction<'_>,
     tenant: &TenantName,
     limit: u32,
 ) -> Result<DeletedWith<Vec<JobId>>, StoreError> {
-    let tenant = tenant.as_str();
-    let jobs = || -> rusqlite::Result<Vec<(u64, JobId)>> {
-        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, read::parsed(row, 1, JobId::parse)?));
-        let sql = "SELECT seq, id FROM jobs WHERE tenant = ?1 ORDER BY seq LIMIT ?2";
-        transaction.prepare(sql)?.query_map(params![tenant, limit], row)?.collect()
+    let name = tenant.as_str();
+    let next = || -> rusqlite::Result<Option<(u64, Option<JobId>)>> {
+        let sql = "SELECT seq, id FROM jobs WHERE tenant = ?1 AND seq >= 0 ORDER BY seq LIMIT 1";
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, read::parsed(row, 1, JobId::parse).ok()));
+        transaction.prepare(sql)?.query_row([name], row).optional()
     };
-    let jobs = jobs().map_err(failed("the jobs of a tenant"))?;
-    let mut digests = BTreeSet::new();
-    for (seq, _) in &jobs {
-        digests.extend(read::blobs_of(transaction, *seq)?);
-        remove(transaction, *seq)?;
+    let (mut gone, mut digests) = (Vec::new(), BTreeSet::new());
+    while gone.len() < limit as usize && (gone.is_empty() || digests.len() < DELETED_BLOBS) {
+        let Some((seq, id)) = next().map_err(failed("the jobs of a tenant"))? else {
+            for table in ["deliveries", "secrets", "tenants", "tallies"] {
+                let deleted = transaction.execute(&format!("DELETE FROM {table} WHERE tenant = ?1"), [name]);
+                deleted.map_err(|error| wrote("the rows of a tenant", error))?;
+            }
+            break;
+        };
+        digests.extend(read::blobs_of(transaction, seq)?);
+        remove(transaction, seq)?;
+        gone.extend(id);
     }
-    if jobs.len() < limit as usize {
-        for table in ["deliveries", "secrets", "tenants"] {
-            let deleted = transaction.execute(&format!("DELETE FROM {table} WHERE tenant = ?1"), [tenant]);
-            deleted.map_err(|error| wrote("the rows of a tenant", error))?;
-        }
-    }
-    Ok((jobs.into_iter().map(|(_, id)| id).collect(), digests))
+    Ok((gone, digests))
 }
