@@ -69,7 +69,7 @@ impl JsonBody for Retry {
     request_body = Retry,
     responses((status = 200, description = "The engines that had failed; the list may be empty.", body = ref("#/components/schemas/RetriedEngines"))),
     extensions(
-        ("x-problems" = json!(["admin", "json", "store", "model_name"]))
+        ("x-problems" = json!(["admin", "change", "json", "store", "model_name"]))
     )
 )]
 pub(super) async fn retry(

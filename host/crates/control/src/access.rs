@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lector_core::fair::Account;
 use lector_core::{Fault, Kind, RequestId, TenantName};
 
 use crate::directory::Directory;
@@ -26,15 +27,36 @@ pub struct Actor {
     pub id: String,
     /// The request that caused the change.
     pub request: Option<RequestId>,
+    /// The account that its mutations wait on; `None`: that of administrators and of the server itself.
+    pub(crate) account: Option<Account>,
+    /// The reason why it has its rights.
+    pub(crate) grant: Grant,
 }
 
 impl Actor {
+    /// Returns an actor of the host itself.
     pub(crate) fn named(id: &str) -> Self {
-        Self { id: id.to_owned(), request: None }
+        Self { id: id.to_owned(), request: None, account: None, grant: Grant::Host }
+    }
+
+    /// Returns the actor of a client of a server without keys.
+    fn open() -> Self {
+        Self { grant: Grant::Open, ..Self::named("open") }
+    }
+
+    /// Returns the actor of a key.
+    fn of_key(id: &KeyId) -> Self {
+        Self { grant: Grant::Key(id.clone()), ..Self::named(id.as_str()) }
+    }
+
+    /// Returns the actor with the account of a tenant.
+    pub(crate) fn on_account_of(self, tenant: &Tenant) -> Self {
+        Self { account: Some(tenant.account()), ..self }
     }
 }
 
-/// The reason why a request has its rights. An event stream checks again whether it still holds.
+/// The reason why a request has its rights. An event stream, and a mutation that has waited, check again whether it still
+/// holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Grant {
     /// A key.
@@ -73,7 +95,6 @@ impl Grant {
 pub struct Principal {
     pub(crate) tenant: Arc<Tenant>,
     pub(crate) actor: Actor,
-    pub(crate) grant: Grant,
     /// Whether it may do more than read documents: false for a remote client of a server without keys.
     pub(crate) manages: bool,
     /// Whether an administrator named no tenant, so that it acts for the host's own.
@@ -127,14 +148,13 @@ impl Principal {
 #[derive(Clone, Debug)]
 pub struct Admin {
     pub(crate) actor: Actor,
-    pub(crate) grant: Grant,
 }
 
 impl Admin {
     /// Returns the right for the command line of this machine: a user with write access to the data folder needs no
     /// key.
     pub fn of_this_machine() -> Self {
-        Self { actor: Actor::named("cli"), grant: Grant::Host }
+        Self { actor: Actor::named("cli") }
     }
 
     /// Returns the right with the request id that audit events show.
@@ -195,16 +215,14 @@ pub(crate) fn principal(
         let name = shown.tenant.map_or_else(|| directory.host.clone(), TenantName::from);
         let tenant = tenant_of(&name)?;
         return Ok(Principal {
+            actor: Actor::open().on_account_of(&tenant),
             tenant,
-            actor: Actor::named("open"),
-            grant: Grant::Open,
             manages: shown.local,
             tenant_not_named: false,
         });
     };
     let record = active_key(directory, failures.clock().now_ms(), text)
         .map_err(|why| failures.refuse(shown.peer, key_invalid(), why))?;
-    let (actor, grant) = (Actor::named(record.id.as_str()), Grant::Key(record.id.clone()));
     let name = match (&record.scope, shown.tenant) {
         (Scope::Tenant(own), None) => own.clone(),
         (Scope::Tenant(own), Some(asked)) if own.as_str() == asked => own.clone(),
@@ -214,8 +232,13 @@ pub(crate) fn principal(
         (Scope::Admin, Some(asked)) => TenantName::from(asked),
     };
     let tenant = tenant_of(&name)?;
+    // An administrator that acts for a tenant does not wait for the mutations of the tenant.
+    let actor = match record.scope {
+        Scope::Admin => Actor::of_key(&record.id),
+        Scope::Tenant(_) => Actor::of_key(&record.id).on_account_of(&tenant),
+    };
     let tenant_not_named = record.scope == Scope::Admin && shown.tenant.is_none();
-    Ok(Principal { tenant, actor, grant, manages: true, tenant_not_named })
+    Ok(Principal { tenant, actor, manages: true, tenant_not_named })
 }
 
 /// Authenticates a request that administers the server.
@@ -227,7 +250,7 @@ pub(crate) fn admin(
     let Some(text) = shown.key else {
         return match (directory.is_open(), shown.local) {
             (true, _) if shown.foreign => Err(foreign_host()),
-            (true, true) => Ok(Admin { actor: Actor::named("open"), grant: Grant::Open }),
+            (true, true) => Ok(Admin { actor: Actor::open() }),
             (true, false) => Err(needs_key()),
             (false, _) => Err(failures.refuse(shown.peer, key_missing(), "no key")),
         };
@@ -239,7 +262,7 @@ pub(crate) fn admin(
                        administrator key.";
         return Err(Fault::new(Kind::Denied, "admin_only", message));
     }
-    Ok(Admin { actor: Actor::named(record.id.as_str()), grant: Grant::Key(record.id.clone()) })
+    Ok(Admin { actor: Actor::of_key(&record.id) })
 }
 
 fn key_missing() -> Fault {
@@ -387,8 +410,10 @@ mod tests {
     fn a_grant_ends_with_its_key() {
         let TestServer { mut directory, acme, .. } = server();
         let shown = shown(&acme, None);
-        let grant =
-            principal(&directory, &Failures::new(Arc::new(ManualClock::default())), shown).unwrap().grant;
+        let grant = principal(&directory, &Failures::new(Arc::new(ManualClock::default())), shown)
+            .unwrap()
+            .actor
+            .grant;
         assert_eq!(grant.valid_for(&directory, 5), Some(Duration::MAX));
         let Grant::Key(id) = grant.clone() else { panic!("{grant:?}") };
         let change = |directory: &mut Directory, change: &dyn Fn(&mut KeyRecord)| {

@@ -22,7 +22,7 @@ use crate::settings::Settings;
 use crate::store::{AuditEntry, UsageRow};
 use crate::tenant::{BudgetSpec, TenantPolicy, TenantRecord};
 
-/// A deployment.
+/// A deployment. Its revisions are without their settings and the schemas of their options.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = Deployment)]
 pub struct DeploymentView {
@@ -113,10 +113,11 @@ pub struct RevisionParts {
     pub component: Digest,
     /// Size of the component, in bytes.
     pub component_bytes: u64,
-    /// Settings that the guest was configured with. A string with the JSON text if they have more than 32 levels, which
-    /// Lector 0.1 accepted.
+    /// Settings that the guest was configured with; only where one revision is asked for, because they have up to 1 MiB. A
+    /// string with the JSON text if they have more than 32 levels, which Lector 0.1 accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(schema_with = crate::settings::schema)]
-    pub settings: Settings,
+    pub settings: Option<Settings>,
     /// Models that the guest may open, by alias.
     #[schema(value_type = BTreeMap<String, String>)]
     pub grants: BTreeMap<String, ModelName>,
@@ -125,7 +126,8 @@ pub struct RevisionParts {
     /// Returned by the guest's `configure`.
     #[schema(value_type = Object)]
     pub pipeline_info: PipelineInfo,
-    /// JSON Schema of the options that a request may send as `guest_options`; absent if the guest has none.
+    /// JSON Schema of the options that a request may send as `guest_options`; only where one revision is asked for, because it
+    /// has up to 64 KiB, and absent if the guest has no options.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub options_schema: Option<OptionsSchema>,
@@ -232,12 +234,27 @@ impl DeploymentView {
 }
 
 impl RevisionView {
+    /// Returns the view of one revision, with its settings and the schema of its options.
+    pub(crate) fn of(deployment: &Deployment, number: u32) -> Option<Self> {
+        let Some(record) = deployment.revisions.get(&number) else {
+            let reason = deployment.quarantined.get(&number)?;
+            return Some(quarantined_revision(&deployment.route, number, reason));
+        };
+        let mut view = revision(deployment, record);
+        if let Some(parts) = &mut view.parts {
+            parts.settings = Some(record.settings.clone());
+            parts.options_schema = record.options_schema.clone();
+        }
+        Some(view)
+    }
+
     /// Returns whether it was rolled back. It may still drain, or get shadow traffic.
     fn is_withdrawn(&self) -> bool {
         self.reason.is_some() && self.state != RevisionState::Quarantined
     }
 }
 
+/// Returns a revision of a list, without the parts that may be large.
 fn revision(deployment: &Deployment, record: &RevisionRecord) -> RevisionView {
     let (route, number) = (&deployment.route, record.number);
     let in_memory = deployment.in_memory(number);
@@ -263,11 +280,11 @@ fn revision(deployment: &Deployment, record: &RevisionRecord) -> RevisionView {
         parts: Some(RevisionParts {
             component: record.component.clone(),
             component_bytes: record.component_bytes,
-            settings: record.settings.clone(),
+            settings: None,
             grants: record.grants.clone(),
             budget: record.budget,
             pipeline_info: record.pipeline_info.clone(),
-            options_schema: record.options_schema.clone(),
+            options_schema: None,
             wraps: record.wraps.as_deref().map(WrappedView::of),
             created_at: timestamp(record.created_at_ms),
             created_by: record.created_by.clone(),

@@ -15,6 +15,7 @@ use crate::clock::SystemClock;
 use crate::config::ControlConfig;
 use crate::directory::{Deployment, Directory};
 use crate::events::AuditEvents;
+use crate::mutations::write_lock::WriteLock;
 use crate::pipeline::ComponentLoader;
 use crate::plane::{ControlPlane, Defaults};
 use crate::quarantine;
@@ -79,7 +80,7 @@ impl ControlPlane {
             directory: Arc::new(ArcSwap::from_pointee(directory)),
             store,
             revision_cache,
-            write_lock: Arc::default(),
+            write_lock: WriteLock::default(),
             events: AuditEvents::after(newest),
             staging: Self::deploy_permits(),
             defaults: ArcSwap::from_pointee(defaults(&config)),
@@ -89,7 +90,6 @@ impl ControlPlane {
             left: Mutex::default(),
             background_tasks: BackgroundTasks::new(clock.clone()),
             clock,
-            pinned_blobs: Arc::default(),
             collection: Arc::default(),
             found_damaged: quarantine::Found::default(),
             tenant_data: TenantData::default(),

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::access::Actor;
 use crate::directory::Deployment;
+use crate::mutations::routes::Rerouting;
 use crate::plane::ControlPlane;
 use crate::route::RouteRecord;
 
@@ -89,8 +90,10 @@ impl ControlPlane {
         let step = move |route: &RouteRecord, now_ms: u64| {
             if route.version == version { route.rollback(&withdrawn, now_ms) } else { Err(overtaken()) }
         };
-        let actor = Actor::named("rollback_policy");
-        match self.reroute(&actor, &tenant, &deployment, "auto_rollback", None, why, &step).await {
+        // On the account of the tenant, so that its rollbacks do not stand before the administrators' changes.
+        let actor = Actor::named("rollback_policy").on_account_of(self.directory.load().tenant(&tenant)?);
+        let rerouting = Rerouting { action: "auto_rollback", revision: None, why };
+        match self.reroute(&actor, &tenant, &deployment, rerouting, &step).await {
             // Another change came first.
             Err(fault) if fault.code == OVERTAKEN => Ok(()),
             answer => answer.map(|_| ()),

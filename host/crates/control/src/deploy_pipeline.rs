@@ -22,6 +22,7 @@ use crate::revision::{Revision, RevisionRecord, WrappedRevision};
 use crate::revision_cache::RevisionCache;
 use crate::settings::Settings;
 use crate::smoke_test::SMOKE_TEST_PNG;
+use crate::storage::ComponentPins;
 use crate::tenant::{BudgetSpec, Capability, Tenant};
 use crate::wrapping;
 
@@ -82,9 +83,13 @@ pub(crate) struct Plan {
     pub(crate) wasm: Vec<u8>,
     pub(crate) settings: Settings,
     pub(crate) grants: BTreeMap<String, ModelName>,
+    /// The revision that it inherits them from.
+    pub(crate) grants_of: Option<u32>,
     pub(crate) budget: BudgetSpec,
     /// The revision that it wraps.
     pub(crate) wraps: Option<WrappedRevision>,
+    /// Pins of the components of the stages that it wraps.
+    pub(crate) pins: ComponentPins,
     /// Whether the smoke-test page is read before the revision is ready.
     pub(crate) smoke_test: bool,
     pub(crate) created_at_ms: u64,
@@ -95,6 +100,8 @@ pub(crate) struct Plan {
 pub(crate) struct PreparedRevision {
     pub(crate) record: RevisionRecord,
     pub(crate) wasm: Vec<u8>,
+    /// Pins of the components of the stages that it wraps.
+    pub(crate) pins: ComponentPins,
     pub(crate) pipeline: Arc<dyn Pipeline>,
     pub(crate) wrapped: WrappedPipelines,
     /// References on its models.
@@ -151,7 +158,8 @@ pub(crate) async fn stage(
         let log = revision_cache.guest_logs().sink(0);
         Revision::new(Arc::new(record.clone()), pipeline.clone(), wrapped.clone(), log, None)
     };
-    record.pipeline_info = configured(&trial(&record), tenant).await.map_err(at(Stage::Configured))?;
+    record.pipeline_info =
+        configured(&trial(&record), tenant, plan.grants_of).await.map_err(at(Stage::Configured))?;
     record.options_schema = described(&trial(&record), tenant).await.map_err(at(Stage::Configured))?;
     clock.reached(Stage::Configured);
 
@@ -164,7 +172,15 @@ pub(crate) async fn stage(
         smoke_tested(&tried, tenant, documents).await.map_err(at(Stage::SmokeTest))?;
         clock.reached(Stage::SmokeTest);
     }
-    Ok(PreparedRevision { record, wasm: plan.wasm, pipeline, wrapped, reference, took: clock.took })
+    Ok(PreparedRevision {
+        record,
+        wasm: plan.wasm,
+        pins: plan.pins,
+        pipeline,
+        wrapped,
+        reference,
+        took: clock.took,
+    })
 }
 
 /// Converts a guest's fault into a fault of the client that deploys the guest, because this client can correct it.
@@ -237,7 +253,13 @@ async fn granted_stage(
     })
 }
 
-async fn configured(trial: &Revision, tenant: &Tenant) -> Result<PipelineInfo, Fault> {
+/// Returns the pipeline info. Checks that every model that it opens is granted; `grants_of` is the revision that the grants
+/// are inherited from.
+async fn configured(
+    trial: &Revision,
+    tenant: &Tenant,
+    grants_of: Option<u32>,
+) -> Result<PipelineInfo, Fault> {
     let ctx = trial.ctx(tenant, RequestId::from("configure"), Instant::now() + CONFIGURE_MAX);
     let answer = trial.pipeline.configure(&ctx, &ctx.settings).await?;
     let pipeline_info = answer.map_err(|config_error| {
@@ -254,9 +276,13 @@ async fn configured(trial: &Revision, tenant: &Tenant) -> Result<PipelineInfo, F
     if missing.is_empty() {
         return Ok(pipeline_info);
     }
+    let missing = missing.join(", ");
+    let whose = grants_of.map_or_else(String::new, |number| {
+        format!(" The deploy names no grants, so the guest has those of revision {number} that the tenant still has.")
+    });
     let message = format!(
-        "The guest opens models without a grant: {}. Grant each alias a model of the catalog.",
-        missing.join(", ")
+        "The guest opens models without a grant: {missing}.{whose} Grant each alias that it opens a model of the catalog (`grants`; \
+         command line: `--grant ALIAS=MODEL`), or all models of the tenant (`all_models`; command line: `--all-models`)."
     );
     Err(Fault::new(Kind::Denied, "grant_missing", message))
 }

@@ -71,7 +71,7 @@ pub use key::{KeyId, KeyText, Scope};
 pub use memory::{ByteBudget, DocumentMemory, Held, Reservation};
 pub use models::GrantedModel;
 pub use mutations::configuration::ConfigReload;
-pub use mutations::deploy::{ComponentSource, DeployOutcome, DeployPermit, DeployRequest};
+pub use mutations::deploy::{ComponentSource, DeployOutcome, DeployPermit, DeployRequest, Grants};
 pub use mutations::keys::CreatedKey;
 pub use mutations::routes::{Destination, RollbackRequest};
 pub use pipeline::{BatchingPolicy, ComponentLoader, Inspected, PageCall, Pipeline, StageParts};

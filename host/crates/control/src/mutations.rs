@@ -1,8 +1,8 @@
 //! Mutations: all changes of tenants, keys, deployments and routes; one at a time, first in the store, then in the
 //! snapshot.
 //!
-//! Owns the order that makes a mutation safe: take the write lock, compute the change (pure), commit, swap the
-//! snapshot, send the audit event. A crash before the commit changes nothing; after it, the next start serves the
+//! Owns the order that makes a mutation safe: take the write lock (in fair order over tenants), compute the change
+//! (pure), commit, swap the snapshot, send the audit event. A crash before the commit changes nothing; after it, the next start serves the
 //! committed state. Requests never wait for a mutation. Each module in `mutations/` holds the mutations of one kind of
 //! object.
 
@@ -12,6 +12,7 @@ pub(crate) mod engines;
 pub(crate) mod keys;
 pub(crate) mod routes;
 pub(crate) mod tenants;
+pub(crate) mod write_lock;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,13 +21,13 @@ use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use lector_core::{Clock, Fault, Kind, TenantName};
 use serde_json::Value;
-use tokio::sync::OwnedMutexGuard;
 
+use self::write_lock::WriteGuard;
 use crate::access::Actor;
 use crate::directory::Directory;
 use crate::events::AuditEvents;
 use crate::plane::ControlPlane;
-use crate::storage::CollectionDue;
+use crate::storage::{Collection, ComponentPins};
 use crate::store::{AuditEntry, AuditQuery, Change, ChangeSet, Store, StoreError};
 
 /// The fields of a mutation's audit event.
@@ -48,28 +49,37 @@ pub(super) struct Mutation {
     /// The snapshot after the mutation.
     pub(super) directory: Directory,
     changes: Vec<Change>,
-    collection: Arc<CollectionDue>,
+    collection: Arc<Collection>,
+    /// Of the components that the mutation names.
+    pub(super) pins: Option<ComponentPins>,
     /// Runs after a successful commit, even if the client is gone.
     after: Option<BoxFuture<'static, ()>>,
-    write_lock: OwnedMutexGuard<()>,
+    write_lock: WriteGuard,
 }
 
 impl ControlPlane {
-    /// Begins a mutation: no other mutation begins until it is committed or dropped. Long work (loading, compiling,
-    /// waiting for engines) is done before.
-    pub(super) async fn begin(&self) -> Mutation {
-        let write_lock = self.write_lock.clone().lock_owned().await;
-        Mutation {
+    /// Begins a mutation when it is the turn of the actor's account: no other mutation begins until it is committed or
+    /// dropped. Long work (loading, compiling, waiting for engines) is done before. Faults: `too_many_changes`; that of a key
+    /// that was revoked or has expired meanwhile.
+    pub(super) async fn begin(&self, actor: &Actor) -> Result<Mutation, Fault> {
+        let write_lock = self.write_lock.lock(actor).await?;
+        let directory = (**self.directory.load()).clone();
+        // The changes that wait, a new key among them, end with the key that they were sent with.
+        if actor.grant.valid_for(&directory, self.clock.now_ms()).is_none() {
+            return Err(actor.grant.ended());
+        }
+        Ok(Mutation {
             clock: self.clock.clone(),
             events: self.events.clone(),
             store: self.store.clone(),
-            directory: (**self.directory.load()).clone(),
+            directory,
             current: self.directory.clone(),
             changes: Vec::new(),
             collection: self.collection.clone(),
+            pins: None,
             after: None,
             write_lock,
-        }
+        })
     }
 }
 

@@ -12,16 +12,17 @@ use lector_core::fair::FairSemaphore;
 use lector_core::{Clock, DeploymentName, Documents, Fault, Kind, ModelName, TenantName};
 use serde_json::{Map, Value};
 
-use crate::access::{self, Actor, Admin, Credentials, Failures, Grant, Principal};
+use crate::access::{self, Actor, Admin, Credentials, Failures, Principal};
 use crate::background_tasks::BackgroundTasks;
 use crate::directory::{self, Deployment, Directory, Found};
 use crate::events::AuditEvents;
 use crate::key::Scope;
+use crate::mutations::write_lock::WriteLock;
 use crate::quarantine::Found as FoundDamage;
 use crate::revision::Lease;
 use crate::revision_cache::RevisionCache;
-use crate::storage::{CollectionDue, StorageLimits};
-use crate::store::{PinnedBlobs, Store, UsageRow};
+use crate::storage::{Collection, StorageLimits};
+use crate::store::{Store, UsageRow};
 use crate::tenant::{self, Tenant};
 use crate::tenant_data::{ForgetTenant, TenantData};
 use crate::usage_flush::UsageFlusher;
@@ -32,7 +33,7 @@ pub struct ControlPlane {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) revision_cache: RevisionCache,
     /// Held by the mutation that is changing the snapshot; there is at most one.
-    pub(crate) write_lock: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) write_lock: WriteLock,
     pub(crate) events: AuditEvents,
     /// Limits the number of deploys in progress.
     pub(crate) staging: FairSemaphore,
@@ -46,10 +47,8 @@ pub struct ControlPlane {
     /// Deleted tenants with usage that is not yet in the store.
     pub(crate) left: Mutex<Vec<Arc<Tenant>>>,
     pub(crate) background_tasks: BackgroundTasks,
-    /// Components that deploys are writing.
-    pub(crate) pinned_blobs: Arc<PinnedBlobs>,
-    /// Whether components can be deleted.
-    pub(crate) collection: Arc<CollectionDue>,
+    /// The collection of components, and the components that it may not delete.
+    pub(crate) collection: Arc<Collection>,
     /// Damaged rows found after the start.
     pub(crate) found_damaged: FoundDamage,
     /// What other parts of the server keep for tenants.
@@ -79,7 +78,7 @@ impl ControlPlane {
         let tenant = directory.tenants.get(&directory.host).cloned();
         let tenant = tenant.ok_or_else(|| tenant::tenant_not_found(directory.host.as_str()))?;
         let actor = Actor::named(actor);
-        Ok(Principal { tenant, actor, grant: Grant::Host, manages: true, tenant_not_named: false })
+        Ok(Principal { tenant, actor, manages: true, tenant_not_named: false })
     }
 
     /// Returns a principal for the host's own tenant, for the command line of this machine.
@@ -92,7 +91,7 @@ impl ControlPlane {
     pub fn principal_of_job(&self, tenant: &TenantName) -> Result<Principal, Fault> {
         let tenant = self.directory.load().tenant(tenant)?.clone();
         let actor = Actor::named("job");
-        Ok(Principal { tenant, actor, grant: Grant::Host, manages: false, tenant_not_named: false })
+        Ok(Principal { tenant, actor, manages: false, tenant_not_named: false })
     }
 
     /// Registers a part of the server that keeps data of tenants: `forget` deletes what it keeps for a tenant. Called

@@ -6,15 +6,19 @@ use std::sync::{Arc, Weak};
 use lector_core::{DeploymentName, Fault, OptionsSchema, TenantName};
 
 use crate::access::{Admin, Principal};
-use crate::api_types::{DeploymentView, TenantView};
+use crate::api_types::{DeploymentView, RevisionView, TenantView};
 use crate::background_tasks::BackgroundTaskStatus;
 use crate::directory::{Deployment, Directory};
 use crate::events::{AuditEventStream, CountedStream, StreamAccess, StreamRight};
 use crate::guest_logs::{GuestLogLine, GuestLogStream};
+use crate::mutations::routes::revision_not_found;
 use crate::plane::ControlPlane;
 use crate::store::{AuditEntry, AuditQuery, DamagedRow, Readable, Table, UsageQuery, UsageRow};
 use crate::tenant::Tenant;
 use crate::usage_counters::day_of;
+
+/// Most revisions in a page of deployments. A tenant may have thousands.
+const PAGE_REVISIONS_MAX: usize = 200;
 
 /// The state of a deployment at one moment.
 #[derive(Clone, Debug)]
@@ -43,21 +47,56 @@ impl ControlPlane {
     /// Returns the deployments of the principal's tenant, and the shared ones, by name.
     pub fn deployments(&self, principal: &Principal) -> Vec<DeploymentView> {
         let directory = self.directory.load();
-        let own = directory.owned(principal.tenant());
-        let shared = directory.owned(&directory.host).filter(|deployment| {
-            deployment.route.shared
-                && *principal.tenant() != directory.host
-                && directory.own(principal.tenant(), &deployment.route.deployment).is_err()
-        });
-        let mut views: Vec<_> = own.chain(shared).map(|deployment| DeploymentView::of(deployment)).collect();
-        views.sort_by(|a, b| a.name.cmp(&b.name));
-        views
+        let visible = visible(&directory, principal.tenant());
+        visible.into_iter().map(|deployment| DeploymentView::of(deployment)).collect()
+    }
+
+    /// Returns a page of at most `limit` of [`deployments`](Self::deployments), those with names behind `after`, and whether
+    /// there are more. The page ends after 200 revisions, but has at least one deployment.
+    pub fn deployments_page(
+        &self,
+        principal: &Principal,
+        after: Option<&DeploymentName>,
+        limit: usize,
+    ) -> (Vec<DeploymentView>, bool) {
+        let directory = self.directory.load();
+        let mut rest = visible(&directory, principal.tenant())
+            .into_iter()
+            .filter(|deployment| after.is_none_or(|after| deployment.route.deployment > *after))
+            .peekable();
+        let (mut views, mut revisions) = (Vec::new(), 0);
+        while views.len() < limit {
+            let fits = |next: &&Arc<Deployment>| revisions + next.revisions.len() <= PAGE_REVISIONS_MAX;
+            let Some(next) = rest.next_if(|next| views.is_empty() || fits(next)) else { break };
+            revisions += next.revisions.len();
+            views.push(DeploymentView::of(next));
+        }
+        (views, rest.peek().is_some())
     }
 
     /// Returns the deployment of that name: the tenant's own, else a shared one.
     pub fn deployment(&self, principal: &Principal, name: &DeploymentName) -> Result<DeploymentView, Fault> {
         let directory = self.directory.load();
         Ok(DeploymentView::of(directory.find(&principal.tenant, Some(name))?))
+    }
+
+    /// Returns a revision with all its parts, of the tenant's own deployment of that name, else of a shared one. Faults:
+    /// `deployment_not_found`, `revision_not_found`.
+    pub fn revision(
+        &self,
+        principal: &Principal,
+        name: &DeploymentName,
+        number: u32,
+    ) -> Result<RevisionView, Fault> {
+        let directory = self.directory.load();
+        let deployment = directory.find(&principal.tenant, Some(name))?;
+        RevisionView::of(deployment, number).ok_or_else(|| revision_not_found(name, number))
+    }
+
+    /// Returns the number of shared deployments.
+    pub fn shared_deployments_count(&self) -> usize {
+        let directory = self.directory.load();
+        directory.owned(&directory.host).filter(|deployment| deployment.route.shared).count()
     }
 
     /// Returns the tenant's own deployment of that name.
@@ -119,20 +158,22 @@ impl ControlPlane {
     /// with the right of the principal. Fault: `too_many_event_streams`.
     pub fn subscribe(&self, principal: &Principal, after: Option<u64>) -> Result<AuditEventStream, Fault> {
         principal.may_manage()?;
-        let access = StreamAccess::new(principal.grant.clone(), self.directory.clone(), self.clock.clone());
+        let access =
+            StreamAccess::new(principal.actor.grant.clone(), self.directory.clone(), self.clock.clone());
         self.events.subscribe(Some(principal.tenant().clone()), after, access)
     }
 
     /// Returns all audit events: those after the entry with the number `after`, or from now on. The stream ends with the
     /// right of the administrator. Fault: `too_many_event_streams`.
     pub fn subscribe_all(&self, admin: &Admin, after: Option<u64>) -> Result<AuditEventStream, Fault> {
-        let access = StreamAccess::new(admin.grant.clone(), self.directory.clone(), self.clock.clone());
+        let access = StreamAccess::new(admin.actor.grant.clone(), self.directory.clone(), self.clock.clone());
         self.events.subscribe(None, after, access)
     }
 
     /// Returns the right of the principal, for a stream that ends with it.
     pub fn stream_right(&self, principal: &Principal) -> StreamRight {
-        let access = StreamAccess::new(principal.grant.clone(), self.directory.clone(), self.clock.clone());
+        let access =
+            StreamAccess::new(principal.actor.grant.clone(), self.directory.clone(), self.clock.clone());
         StreamRight::new(access, self.events.changes())
     }
 
@@ -165,7 +206,8 @@ impl ControlPlane {
         revision: Option<u32>,
     ) -> Result<(Vec<Arc<GuestLogLine>>, GuestLogStream), Fault> {
         principal.may_manage()?;
-        let access = StreamAccess::new(principal.grant.clone(), self.directory.clone(), self.clock.clone());
+        let access =
+            StreamAccess::new(principal.actor.grant.clone(), self.directory.clone(), self.clock.clone());
         let (logs, changes) = (self.revision_cache.guest_logs(), self.events.changes());
         let (lines, stream) = logs.follow(principal.tenant(), deployment, revision, access, changes)?;
         self.logs_of(principal, deployment, lines.is_empty())?;
@@ -195,6 +237,19 @@ impl ControlPlane {
         let directory = self.directory.load();
         directory.deployments.values().filter_map(|of| deployment_status(&directory, of)).collect()
     }
+}
+
+/// Returns the deployments of the tenant, and the shared ones that it sees, by name.
+fn visible<'a>(directory: &'a Directory, tenant: &'a TenantName) -> Vec<&'a Arc<Deployment>> {
+    let own = directory.owned(tenant);
+    let shared = directory.owned(&directory.host).filter(|deployment| {
+        deployment.route.shared
+            && *tenant != directory.host
+            && directory.own(tenant, &deployment.route.deployment).is_err()
+    });
+    let mut visible: Vec<_> = own.chain(shared).collect();
+    visible.sort_by(|a, b| a.route.deployment.cmp(&b.route.deployment));
+    visible
 }
 
 /// Returns the state of a deployment with a live revision.

@@ -1,8 +1,8 @@
 //! Settings: a JSON object that the server stores and passes on as text.
 //!
 //! Owns the limits of settings. A deployment's guest and a tenant's operators define the meaning of settings. The text is
-//! parsed where it enters the server and where an answer shows it, never as part of a stored document that the server reads
-//! back.
+//! parsed where it enters the server, and written into answers as it is, never as part of a stored document that the server
+//! reads back.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use lector_core::{Fault, Kind, json_depth};
 use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 
@@ -30,7 +31,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Makes settings of a JSON object. Fault: `settings_invalid` for any other value.
-    pub(crate) fn of(value: &Value) -> Result<Self, Fault> {
+    pub fn of(value: &Value) -> Result<Self, Fault> {
         if !value.is_object() {
             let message = "The settings are not a JSON object: send an object, or `{}` for no settings.";
             return Err(Fault::new(Kind::Invalid, "settings_invalid", message));
@@ -109,8 +110,9 @@ impl PartialEq for Settings {
 impl Serialize for Settings {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let shown = json_depth(self.0.as_bytes()) <= SETTINGS_DEPTH_MAX;
-        match self.value().filter(|_| shown) {
-            Some(value) => value.serialize(serializer),
+        // As it is: a `Value` of small numbers has 36 times the bytes of the text.
+        match serde_json::from_str::<&RawValue>(&self.0).ok().filter(|_| shown) {
+            Some(text) => text.serialize(serializer),
             None => serializer.serialize_str(&self.0),
         }
     }
@@ -149,6 +151,10 @@ mod tests {
         let settings = Settings::kept(r#"{"b":1,"a":[2]}"#).unwrap();
         assert_eq!(serde_json::to_value(&settings).unwrap(), json!({ "a": [2], "b": 1 }));
         assert_eq!(settings, Settings::of(&json!({ "a": [2], "b": 1 })).unwrap());
+        // An answer has the text itself, at any place.
+        let exact = r#"{ "n": 1.50, "n": 100000000000000000000000 }"#;
+        let shown = serde_json::to_string(&[Settings::kept(exact).unwrap()]).unwrap();
+        assert_eq!(shown, format!("[{exact}]"));
         // A text too deep for a recursive parser is kept, and shown as a string.
         let deep = nested(100_000);
         let kept = Settings::kept(&deep).unwrap();

@@ -1,11 +1,12 @@
-//! The storage of tenants: the limits on the revisions and components that a tenant keeps, and whether components are due
-//! for collection.
+//! The storage of tenants: the limits on the revisions and components that a tenant keeps, and the components that no
+//! collection may delete.
 //!
-//! Owns the measurement. Independent of the store's form. Called by deploys.
+//! Owns the measurement, and the order of a collection beside the deploys that name components. Independent of the store's
+//! form. Called by deploys.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lector_core::{Fault, Kind, TenantName};
 use tokio::sync::Notify;
@@ -13,6 +14,7 @@ use tokio::sync::Notify;
 use crate::digest::Digest;
 use crate::directory::Directory;
 use crate::revision::WrappedRevision;
+use crate::store::{BlobPin, PinnedBlobs};
 use crate::tenant::Limits;
 
 /// The most that a tenant keeps in the store.
@@ -92,28 +94,113 @@ impl StorageLimits {
     }
 }
 
-/// Whether the store may have components that no revision names. Not at the start, which has deleted them.
+/// The collection of components that no revision names. It runs beside the commits, which may name a component after the
+/// collection has read the names: a pin that ends during a collection is kept until the collection has ended.
 #[derive(Debug, Default)]
-pub(crate) struct CollectionDue {
+pub(crate) struct Collection {
+    /// Whether there may be components to delete. Not at the start, which has deleted them.
     due: AtomicBool,
     /// Starts a collection.
     pub(crate) notify: Arc<Notify>,
+    /// The components that deploys are about to name.
+    pub(crate) pinned: Arc<PinnedBlobs>,
+    /// The pins that ended during the collection in progress; `None`: none is in progress.
+    ended: Mutex<Option<Vec<BlobPin>>>,
 }
 
-impl CollectionDue {
+/// Pins of the components that a deploy is about to name. They end after the commit.
+#[derive(Debug)]
+pub(crate) struct ComponentPins {
+    collection: Arc<Collection>,
+    pins: Vec<BlobPin>,
+}
+
+impl Collection {
     /// Notes that revisions were deleted: the collection begins at once.
     pub(crate) fn deleted(&self) {
         self.due.store(true, Relaxed);
         self.notify.notify_one();
     }
 
-    /// Returns whether a collection is due, and begins it.
-    pub(crate) fn take(&self) -> bool {
-        self.due.swap(false, Relaxed)
-    }
-
     /// Notes that a component is written: if its deploy fails, the next periodic collection deletes it.
     pub(crate) fn written(&self) {
         self.due.store(true, Relaxed);
+    }
+
+    /// Begins a collection if one is due, and returns whether it does. The caller reads the names afterwards.
+    pub(crate) fn begin(&self) -> bool {
+        let due = self.due.swap(false, Relaxed);
+        if due {
+            self.ended().get_or_insert_default();
+        }
+        due
+    }
+
+    /// Ends the collection in progress. A collection that is dropped before does not end: its deletions may go on.
+    pub(crate) fn end(&self) {
+        let pins = self.ended().take();
+        // Outside of the lock.
+        drop(pins);
+    }
+
+    /// Returns pins of the components of the stages that a new revision wraps.
+    pub(crate) fn pins(self: &Arc<Self>, wraps: Option<&WrappedRevision>) -> ComponentPins {
+        let mut pins = ComponentPins { collection: self.clone(), pins: Vec::new() };
+        wraps.into_iter().flat_map(WrappedRevision::stages).for_each(|stage| pins.add(&stage.component));
+        pins
+    }
+
+    fn ended(&self) -> MutexGuard<'_, Option<Vec<BlobPin>>> {
+        // The list is consistent at every panic.
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ComponentPins {
+    /// Pins a component. A component that was there before may be deleted until then: the caller writes or reads it
+    /// afterwards.
+    pub(crate) fn add(&mut self, component: &Digest) {
+        self.pins.push(self.collection.pinned.pin(component.clone()));
+    }
+}
+
+impl Drop for ComponentPins {
+    fn drop(&mut self) {
+        let mut pins = std::mem::take(&mut self.pins);
+        if let Some(ended) = &mut *self.collection.ended() {
+            ended.append(&mut pins);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use crate::store::{SqliteStore, Store};
+
+    /// A commit that ends during a collection may name a component that the collection did not find among the names.
+    #[tokio::test]
+    async fn a_pin_that_ends_during_a_collection_holds_until_its_end() {
+        let store = SqliteStore::in_memory().unwrap();
+        let collection = Arc::new(Collection::default());
+        let written = async |text: &str| {
+            let bytes = Arc::new(text.as_bytes().to_vec());
+            let mut pins = collection.pins(None);
+            pins.add(&Digest::of(&bytes));
+            store.put_blob(bytes).await.unwrap();
+            pins
+        };
+        let collect = async || store.collect(Some(collection.pinned.clone())).await.unwrap().unnamed;
+        let before = written("before").await;
+        drop(before);
+        assert!(!collection.begin(), "nothing is due");
+        collection.written();
+        assert!(collection.begin());
+        let during = written("during").await;
+        drop(during);
+        assert_eq!(collect().await, 1, "the one whose pin had ended before");
+        collection.end();
+        assert_eq!(collect().await, 1, "no revision was committed");
     }
 }

@@ -248,7 +248,10 @@ impl Pipeline for FakeGuest {
         _: &'a CallCtx,
         settings: &'a str,
     ) -> BoxFuture<'a, Result<Result<PipelineInfo, ConfigError>, Fault>> {
-        let declared = PipelineInfo { models: vec!["detection".into()], batching: vec![], features: vec![] };
+        let mut models = vec!["detection".to_owned()];
+        // A component with `opens spare` in its text opens one more.
+        models.extend(self.1.contains("opens spare").then(|| "spare".to_owned()));
+        let declared = PipelineInfo { models, batching: vec![], features: vec![] };
         let config_error = ConfigError { pointer: "/dpi".into(), message: "too small".into() };
         let accepted = self.0.settings_ok && !settings.contains("bad");
         let answer = if accepted { Ok(declared) } else { Err(config_error) };

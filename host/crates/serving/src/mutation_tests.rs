@@ -1,6 +1,8 @@
 //! Mutations on a server of fakes: their effects, and the state after a failure of the store.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod fair_tests;
+mod grants_tests;
 mod route_tests;
 
 use std::collections::BTreeMap;
@@ -14,7 +16,7 @@ use lector_control::store::{
 };
 use lector_control::{
     Admin, ComponentSource, ControlPlane, Credentials, DeployFault, DeployRequest, Destination, Digest,
-    Limits, Principal, RevisionState, RollbackPolicy, RollbackRequest, Scope, Stage, TenantPolicy,
+    Grants, Limits, Principal, RevisionState, RollbackPolicy, RollbackRequest, Scope, Stage, TenantPolicy,
 };
 use lector_core::port::FailedEngine;
 use lector_core::{DeploymentName, ModelName};
@@ -37,11 +39,17 @@ enum StoreFailure {
 struct FailingStore {
     inner: SqliteStore,
     failure: Mutex<StoreFailure>,
+    /// Held by a collection.
+    collecting: tokio::sync::Mutex<()>,
 }
 
 impl FailingStore {
     fn new() -> Arc<Self> {
-        Arc::new(Self { inner: SqliteStore::in_memory().unwrap(), failure: Mutex::new(StoreFailure::Sound) })
+        Arc::new(Self {
+            inner: SqliteStore::in_memory().unwrap(),
+            failure: Mutex::new(StoreFailure::Sound),
+            collecting: tokio::sync::Mutex::default(),
+        })
     }
 
     fn be(&self, failure: StoreFailure) {
@@ -90,7 +98,11 @@ impl Store for FailingStore {
         self.inner.blob(digest)
     }
     fn collect(&self, pinned: Option<Arc<PinnedBlobs>>) -> Stored<'_, Collected> {
-        self.inner.collect(pinned)
+        async move {
+            let _collecting = self.collecting.lock().await;
+            self.inner.collect(pinned).await
+        }
+        .boxed()
     }
 }
 
@@ -136,7 +148,7 @@ impl TestServer {
             deployment: name(),
             component: ComponentSource::Bytes(component.as_bytes().to_vec()),
             settings: None,
-            grants: Some(BTreeMap::from([("detection".to_owned(), ModelName::from(model))])),
+            grants: Grants::Named(BTreeMap::from([("detection".to_owned(), ModelName::from(model))])),
             budget: None,
             wraps: None,
             destination,
@@ -297,7 +309,7 @@ async fn every_deployment_is_found_among_many() {
             deployment: format!("d-{number}").into(),
             component: ComponentSource::Bytes(b"one".to_vec()),
             settings: None,
-            grants: None,
+            grants: Grants::Inherited,
             budget: None,
             wraps: None,
             destination: None,
@@ -488,7 +500,7 @@ impl TestServer {
             deployment: deployment.into(),
             component: ComponentSource::Bytes(component.as_bytes().to_vec()),
             settings: None,
-            grants: None,
+            grants: Grants::Inherited,
             budget: None,
             wraps: None,
             destination: None,

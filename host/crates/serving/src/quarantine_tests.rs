@@ -11,8 +11,8 @@ use lector_core::{DeploymentName, TenantName};
 
 use lector_control::store::{SqliteStore, backup, damaging, when_free};
 use lector_control::{
-    Admin, ComponentSource, ControlPlane, Credentials, DeployFault, DeployRequest, Destination, Scope,
-    TenantPolicy,
+    Admin, ComponentSource, ControlPlane, Credentials, DeployFault, DeployRequest, Destination, Grants,
+    Scope, Settings, TenantPolicy,
 };
 
 use crate::fakes::{Behavior, Script, config, platform_on, submission, word};
@@ -61,12 +61,23 @@ async fn start(dir: &Path) -> Server {
 
 impl Server {
     async fn deploy_for(&self, key: &str, name: &str, component: &str) -> Result<u32, DeployFault> {
+        let grants = BTreeMap::from([("detection".to_owned(), "model".into())]);
+        self.deploy_with(key, name, component, Grants::Named(grants)).await
+    }
+
+    async fn deploy_with(
+        &self,
+        key: &str,
+        name: &str,
+        component: &str,
+        grants: Grants,
+    ) -> Result<u32, DeployFault> {
         let principal = self.principal(Credentials { key: Some(key), ..Credentials::default() }).unwrap();
         let request = DeployRequest {
             deployment: name.into(),
             component: ComponentSource::Bytes(component.as_bytes().to_vec()),
-            settings: Some(serde_json::json!({ "for": component })),
-            grants: None,
+            settings: Some(Settings::of(&serde_json::json!({ "for": component })).unwrap()),
+            grants,
             budget: None,
             wraps: None,
             destination: Some(Destination::Promote(None)),
@@ -276,6 +287,11 @@ async fn damage_is_shown_and_repaired() {
         platform.rollback(&acme, &name, lector_control::RollbackRequest::default()).await.unwrap_err().code,
         "revision_quarantined"
     );
+    // Its grants are not known, and those of an older revision are others.
+    let refused =
+        platform.deploy_with(&keys["acme"], "one", "acme's third ", Grants::Inherited).await.unwrap_err();
+    assert_eq!(refused.fault.code, "newest_quarantined");
+    assert!(refused.fault.message.contains("`grants`"), "{}", refused.fault);
     assert_eq!(platform.deploy_for(&keys["acme"], "one", "acme's third ").await.unwrap(), 3);
 
     platform.route(&acme, &"two".into(), 1, Destination::Promote(None)).await.unwrap();

@@ -2,17 +2,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use futures::StreamExt;
 use lector_control::store::{SqliteStore, Store};
 use lector_control::{
-    Admin, ComponentSource, DeployFault, DeployRequest, Destination, Principal, Stage, TenantPolicy,
+    Admin, ComponentSource, DeployFault, DeployRequest, Destination, Digest, Grants, Principal, Settings,
+    Stage, TenantPolicy,
 };
 use lector_core::DeploymentName;
 use serde_json::json;
 
-use crate::fakes::{Behavior, Script, config, platform_on, submission, word};
+use crate::fakes::{Behavior, Script, config, platform_on, submission, until, word};
 use crate::request::{Event, Order};
 use crate::service::DocumentService;
 
@@ -38,12 +40,16 @@ fn request(name: &str, component: &str, wraps: Option<&str>) -> DeployRequest {
         deployment: name.into(),
         component: ComponentSource::Bytes(component.as_bytes().to_vec()),
         settings: None,
-        grants: None,
+        grants: Grants::Inherited,
         budget: None,
         wraps: wraps.map(DeploymentName::from),
         destination: Some(Destination::Promote(None)),
         precondition: Default::default(),
     }
+}
+
+fn n(number: u32) -> Option<Settings> {
+    Some(Settings::of(&json!({ "n": number })).unwrap())
 }
 
 impl TestServer {
@@ -78,13 +84,13 @@ fn refused(answer: Result<u32, DeployFault>) -> (Stage, &'static str, String) {
 async fn a_wrapper_keeps_the_revision_that_it_was_deployed_with() {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::in_memory().unwrap());
     let server = server_on(store.clone()).await;
-    let inner = DeployRequest { settings: Some(json!({ "n": 1 })), ..request("inner", "one ", None) };
+    let inner = DeployRequest { settings: n(1), ..request("inner", "one ", None) };
     server.deploy(inner).await.unwrap();
     server.deploy(request("outer", "wraps ", Some("inner"))).await.unwrap();
     let first = r#"wraps {"n":1}one page 0"#;
     assert_eq!(server.read("outer").await, first);
 
-    let changed = DeployRequest { settings: Some(json!({ "n": 2 })), ..request("inner", "two ", None) };
+    let changed = DeployRequest { settings: n(2), ..request("inner", "two ", None) };
     server.deploy(changed).await.unwrap();
     assert_eq!(server.read("inner").await, "two page 0");
     assert_eq!(server.read("outer").await, first);
@@ -111,6 +117,32 @@ async fn a_wrapper_keeps_the_revision_that_it_was_deployed_with() {
     server.deploy(newest).await.unwrap();
     assert_eq!(server.read("outer").await, "wraps {}three page 0");
     assert_eq!(view(&server).revisions[0].parts.clone().unwrap().wraps.unwrap().revision, 1);
+}
+
+/// The wrapped deployment is deleted while the engines of the wrapper load.
+#[tokio::test]
+async fn the_stages_of_a_deploy_in_progress_are_not_collected() {
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::in_memory().unwrap());
+    let server = server_on(store.clone()).await;
+    let control = server.service.control();
+    server.deploy(request("inner", "one ", None)).await.unwrap();
+    *server.script.slow_prepare.lock().unwrap() = Some("model".into());
+    let deploying = server.deploy(request("outer", "wraps ", Some("inner")));
+    let (deployed, ()) = tokio::join!(deploying, async {
+        let preparing = || server.script.preparing.load(SeqCst) == 1;
+        until("the load has begun", preparing).await;
+        control.delete_deployment(&server.principal, &"inner".into()).await.unwrap();
+        let collected = || {
+            let tasks = control.background_task_status(&Admin::of_this_machine());
+            let task = tasks.iter().find(|task| task.name == "component_collection").unwrap();
+            task.runs >= 2 && task.running == 0
+        };
+        until("the components are collected", collected).await;
+        server.script.go_prepare.add_permits(8);
+    });
+    assert_eq!(deployed.unwrap(), 1);
+    assert!(store.blob(Digest::of(b"one ")).await.unwrap().is_some());
+    assert_eq!(server_on(store).await.read("outer").await, "wraps {}one page 0");
 }
 
 #[tokio::test]

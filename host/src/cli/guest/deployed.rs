@@ -33,8 +33,10 @@ impl<'a> Deployed<'a> {
     pub(super) async fn round(&mut self, component: &Path, suite: &Suite, dir: &Path) -> anyhow::Result<()> {
         let wasm = bytes_of(component, FILE_BYTES_MAX).await?;
         let mut options = json!({ "settings": suite.settings, "promote": true });
-        if let Some(grants) = &suite.grants {
-            options["grants"] = json!(grants);
+        // Not those of the suite before, which the deployment would inherit.
+        match &suite.grants {
+            Some(grants) => options["grants"] = json!(grants),
+            None => options["all_models"] = json!(true),
         }
         if let Some(wraps) = &suite.wraps {
             options["wraps"] = json!(wraps);

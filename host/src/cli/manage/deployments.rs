@@ -22,13 +22,16 @@ pub(in crate::cli) struct Deploy {
     /// Name of the deployment
     #[arg(long, short)]
     deployment: String,
-    /// Settings of the guest, a JSON file
+    /// Settings of the guest, a JSON file (default: those of the newest revision)
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// Model that the guest may open, by its alias in the guest; may be repeated (default: those of the previous
-    /// revision)
+    /// Model that the guest may open, by its alias in the guest; may be repeated (default: those of the newest revision that
+    /// the tenant still has; for the first revision all models of the tenant)
     #[arg(long, value_name = "ALIAS=MODEL")]
     grant: Vec<String>,
+    /// Let the guest open all models of the tenant
+    #[arg(long, conflicts_with = "grant")]
+    all_models: bool,
     /// Deployment to wrap, for a guest that imports `lector:ocr/pipeline`: its live revision is pinned (default without
     /// FILE: the revision that the newest revision wraps)
     #[arg(long, value_name = "NAME")]
@@ -118,6 +121,7 @@ impl ApiCommand for Deploy {
             let grants = self.grant.iter().map(pair).collect::<anyhow::Result<serde_json::Map<_, _>>>()?;
             set(&mut options, "grants", Some(Value::Object(grants)));
         }
+        set(&mut options, "all_models", self.all_models.then_some(Value::Bool(true)));
         if let Some(file) = &self.settings {
             set(&mut options, "settings", Some(json_file(file).await?));
         }
@@ -254,6 +258,9 @@ impl ApiCommand for Rollback {
 pub(in crate::cli) struct Revisions {
     /// Name of the deployment (default: all)
     deployment: Option<String>,
+    /// Show this revision alone, with its settings and the schema of its options
+    #[arg(long, value_name = "NUMBER", requires = "deployment")]
+    revision: Option<u32>,
     #[command(subcommand)]
     command: Option<RevisionsCommand>,
 }
@@ -283,8 +290,11 @@ impl ApiCommand for Revisions {
     }
 
     async fn request(self, server: &Server<'_>) -> anyhow::Result<RequestBuilder> {
-        let path =
-            self.deployment.map_or_else(|| "/deployments".to_owned(), |name| format!("/deployments/{name}"));
+        let path = match (self.deployment, self.revision) {
+            (None, _) => "/deployments".to_owned(),
+            (Some(name), None) => format!("/deployments/{name}"),
+            (Some(name), Some(number)) => format!("/deployments/{name}/revisions/{number}"),
+        };
         Ok(server.at(Method::GET, &path))
     }
 }

@@ -33,7 +33,7 @@ pub(in super::super) struct ReloadOptions {
     params(ReloadOptions),
     responses((status = 200, description = "What was taken over, and what needs a restart.", body = ReloadReport)),
     extensions(
-        ("x-problems" = json!(["admin", "query", "store", "config_reload"]))
+        ("x-problems" = json!(["admin", "query", "change", "store", "config_reload"]))
     )
 )]
 pub(in super::super) async fn reload(

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
 use lector_control::{
     BudgetSpec, ComponentSource, DeployFault, DeployOutcome, DeployRequest, DeploymentView, Destination,
-    Digest, RevisionView, RollbackPolicy,
+    Digest, Grants, RevisionView, RollbackPolicy, Settings, Stage,
 };
 use lector_core::{DeploymentName, Fault, Kind, ModelName};
 use lector_export::json::ms;
@@ -29,7 +29,7 @@ use super::super::auth::TenantCtx;
 use super::super::body::{LimitedBody, declared_bytes};
 use super::super::extract::{Path, Query};
 use super::super::json::{self as bounded, JsonBody, OPTIONS_BYTES_MAX, SETTINGS_MAX};
-use super::super::paging::PageOptions;
+use super::super::paging::{PageOptions, cursor};
 use super::super::problem::Problem;
 use super::super::upload::{ByteBudget, from_multer};
 use super::routes::{Tagged, precondition, tagged};
@@ -53,6 +53,8 @@ pub(in super::super) struct DeploymentList {
 }
 
 /// Lists the deployments of the tenant and the shared deployments, by name.
+///
+/// A page ends after 200 revisions, so that it may have fewer deployments than `limit`.
 #[utoipa::path(
     get,
     path = "/api/v1/deployments",
@@ -69,12 +71,14 @@ pub(in super::super) async fn list(
     TenantCtx(principal): TenantCtx,
     Query(options): Query<PageOptions>,
 ) -> Result<Json<DeploymentList>, Problem> {
-    let all = state.control.deployments(&principal);
-    let (deployments, next) = options.page(all, |deployment| deployment.name.to_string())?;
+    let (limit, after) = (options.limit()? as usize, options.after::<String>()?.map(DeploymentName::from));
+    let (deployments, more) = state.control.deployments_page(&principal, after.as_ref(), limit);
+    let last = deployments.last().filter(|_| more);
+    let next = last.map(|deployment| cursor(&deployment.name.as_str()));
     Ok(Json(DeploymentList { deployments, next }))
 }
 
-/// Returns a deployment with its revisions.
+/// Returns a deployment with its revisions, without their settings and option schemas.
 #[utoipa::path(
     get,
     path = "/api/v1/deployments/{name}",
@@ -103,7 +107,7 @@ pub(in super::super) struct RevisionList {
     next: Option<String>,
 }
 
-/// Lists the revisions of a deployment, newest first.
+/// Lists the revisions of a deployment, newest first, without their settings and option schemas.
 #[utoipa::path(
     get,
     path = "/api/v1/deployments/{name}/revisions",
@@ -127,7 +131,7 @@ pub(in super::super) async fn revisions(
     Ok(([(header::ETAG, deployment.etag)], Json(RevisionList { revisions, next })))
 }
 
-/// Returns a revision.
+/// Returns a revision with its settings and the schema of its options.
 #[utoipa::path(
     get,
     path = "/api/v1/deployments/{name}/revisions/{number}",
@@ -144,12 +148,7 @@ pub(in super::super) async fn revision(
     TenantCtx(principal): TenantCtx,
     Path((name, number)): Path<(String, u32)>,
 ) -> Result<Json<RevisionView>, Problem> {
-    let deployment = state.control.deployment(&principal, &name.as_str().into())?;
-    let revision = deployment.revision(number).ok_or_else(|| {
-        let message = format!("Deployment `{}` has no revision {number}.", deployment.name);
-        Fault::new(Kind::NotFound, "revision_not_found", message)
-    })?;
-    Ok(Json(revision.clone()))
+    Ok(Json(state.control.revision(&principal, &name.into(), number)?))
 }
 
 /// Deletes a deployment with all its revisions.
@@ -160,7 +159,7 @@ pub(in super::super) async fn revision(
     tag = "Deploy",
     responses((status = 204, description = "The deployment is deleted.")),
     extensions(
-        ("x-problems" = json!(["tenant", "path", "deployment", "manage", "store", "deployment_delete"])),
+        ("x-problems" = json!(["tenant", "path", "deployment", "manage", "change", "store", "deployment_delete"])),
         ("x-parameters" = json!(["name"]))
     )
 )]
@@ -184,9 +183,12 @@ pub(in super::super) struct DeployBody {
     /// Settings of the guest. At most 1048576 bytes, and at most 31 levels within the options.
     #[schema(value_type = Option<Object>)]
     settings: Option<Value>,
-    /// Models that the guest may open, by alias.
+    /// Models that the guest may open, by alias; at most 128. Absent, without `all_models`: those of the newest revision of the
+    /// deployment that the tenant still has, for its first revision all models of the tenant.
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     grants: Option<BTreeMap<String, ModelName>>,
+    /// Whether the guest may open all models of the tenant; without `grants`.
+    all_models: bool,
     /// Limits of each guest call.
     budget: Option<BudgetSpec>,
     /// Deployment to wrap, the tenant's own or a shared one, for a component that imports `lector:ocr/pipeline`. Its live
@@ -214,6 +216,18 @@ impl JsonBody for DeployBody {
 }
 
 impl DeployBody {
+    fn grants(&mut self) -> Result<Grants, Fault> {
+        match (self.grants.take(), self.all_models) {
+            (Some(_), true) => {
+                let message = "Both `grants` and `all_models` are set: send one of them.";
+                Err(Fault::new(Kind::Invalid, "body_invalid", message))
+            }
+            (Some(named), false) => Ok(Grants::Named(named)),
+            (None, true) => Ok(Grants::All),
+            (None, false) => Ok(Grants::Inherited),
+        }
+    }
+
     fn destination(&self) -> Result<Option<Destination>, Fault> {
         let chosen = [self.promote == Some(true), self.canary.is_some(), self.shadow.is_some()];
         if chosen.into_iter().filter(|chosen| *chosen).count() > 1 {
@@ -245,7 +259,8 @@ impl DeployBody {
 /// that names a stored component. Stages: `received`, `validated`, `compiled`, `configured`, `prepared` (the engines are loaded),
 /// `smoke_test` (the batching policy, if the guest has one, and a smoke-test page), `ready`. A failed deploy changes
 /// nothing, and its problem names the `stage`. Settings without a component create a new revision of the newest
-/// component.
+/// component. Settings and grants that are not sent are those of the newest revision; where its grants lack a model that the
+/// guest opens, the deploy fails with `grant_missing`.
 ///
 /// Without `promote`, `canary` or `shadow`, no request is routed to the revision, except that the first revision of a
 /// deployment is promoted; `"promote": false` prevents that. An administrator must name the tenant (`X-Lector-Tenant`).
@@ -257,7 +272,7 @@ impl DeployBody {
     request_body = DeployBody,
     responses((status = 201, description = "The revision is created.", body = DeployResult, headers(("Location" = String, description = "Path of the revision."), ("ETag" = String, description = "Entity tag of the route, for `If-Match`.")))),
     extensions(
-        ("x-problems" = json!(["tenant", "path", "deployment", "manage", "json", "store", "multipart", "component", "wraps", "route", "revision", "precondition"])),
+        ("x-problems" = json!(["tenant", "path", "deployment", "manage", "change", "json", "store", "multipart", "component", "wraps", "route", "revision", "precondition"])),
         ("x-parameters" = json!(["name", "if_match"])),
         ("x-body" = json!("Deploy"))
     )
@@ -279,10 +294,13 @@ pub(in super::super) async fn deploy(
     );
     let limited_body = LimitedBody::new(&parts.headers, body, limits)?;
     let mut received = Received { bytes: slot.begin(true)?, total: 0 };
-    let (body, component) = read(&parts, limited_body, &mut received).await?;
+    let (mut body, component) = read(&parts, limited_body, &mut received).await?;
     // Everything has arrived: the bytes stay counted until the deploy has ended.
     let _received = received;
-    let destination = body.destination()?;
+    let (destination, grants) = (body.destination()?, body.grants()?);
+    // As text while the deploy waits and runs: parsed, settings of small numbers have 36 times the bytes.
+    let settings = body.settings.take().as_ref().map(Settings::of).transpose();
+    let settings = settings.map_err(|fault| deploy_failed(DeployFault { stage: Stage::Received, fault }))?;
     let precondition = precondition(&parts.headers, body.expected_revision)?;
     let component = match (component, body.digest) {
         (Some(_), Some(_)) => {
@@ -297,7 +315,7 @@ pub(in super::super) async fn deploy(
     let permit = state.control.deploy_permit(&principal, within).await?;
     drop(slot);
     let deployment = DeploymentName::from(name);
-    let (settings, grants, budget, wraps) = (body.settings, body.grants, body.budget, body.wraps);
+    let (budget, wraps) = (body.budget, body.wraps);
     let request =
         DeployRequest { deployment, component, settings, grants, budget, wraps, destination, precondition };
     let outcome = state.control.deploy(permit, &principal, request).await.map_err(deploy_failed)?;

@@ -110,7 +110,7 @@ pub(in super::super) async fn list(
     request_body = NewKeyBody,
     responses((status = 201, description = "The new key.", body = CreatedKeyBody)),
     extensions(
-        ("x-problems" = json!(["tenant", "manage", "json", "store", "key_create"]))
+        ("x-problems" = json!(["tenant", "manage", "json", "change", "store", "key_create"]))
     )
 )]
 pub(in super::super) async fn create(
@@ -134,7 +134,7 @@ pub(in super::super) async fn create(
     request_body = RotateBody,
     responses((status = 201, description = "The new key.", body = CreatedKeyBody)),
     extensions(
-        ("x-problems" = json!(["tenant", "manage", "path", "json", "store", "key_create", "key_id"])),
+        ("x-problems" = json!(["tenant", "manage", "path", "json", "change", "store", "key_create", "key_id"])),
         ("x-parameters" = json!(["id"]))
     )
 )]
@@ -156,7 +156,7 @@ pub(in super::super) async fn rotate(
     tag = "Keys",
     responses((status = 200, description = "The revoked key.", body = KeyView)),
     extensions(
-        ("x-problems" = json!(["tenant", "manage", "path", "store", "key_id"])),
+        ("x-problems" = json!(["tenant", "manage", "path", "change", "store", "key_id"])),
         ("x-parameters" = json!(["id"]))
     )
 )]
@@ -197,7 +197,7 @@ pub(in super::super) async fn list_all(
     request_body = NewKeyBody,
     responses((status = 201, description = "The new key.", body = CreatedKeyBody)),
     extensions(
-        ("x-problems" = json!(["admin", "json", "store", "key_create", "tenant_name"]))
+        ("x-problems" = json!(["admin", "json", "change", "store", "key_create", "tenant_name"]))
     )
 )]
 pub(in super::super) async fn create_any(
@@ -225,7 +225,7 @@ pub(in super::super) async fn create_any(
     request_body = RotateBody,
     responses((status = 201, description = "The new key.", body = CreatedKeyBody)),
     extensions(
-        ("x-problems" = json!(["admin", "path", "json", "store", "key_create", "key_id"])),
+        ("x-problems" = json!(["admin", "path", "json", "change", "store", "key_create", "key_id"])),
         ("x-parameters" = json!(["id"]))
     )
 )]
@@ -249,7 +249,7 @@ pub(in super::super) async fn rotate_any(
     tag = "Administration",
     responses((status = 200, description = "The revoked key.", body = KeyView), (status = 204, description = "The key could not be read from the store, and is deleted.")),
     extensions(
-        ("x-problems" = json!(["admin", "path", "store", "key_id"])),
+        ("x-problems" = json!(["admin", "path", "change", "store", "key_id"])),
         ("x-parameters" = json!(["id"]))
     )
 )]

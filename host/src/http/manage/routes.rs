@@ -182,7 +182,7 @@ async fn reroute(
     request_body = PromoteBody,
     responses((status = 200, description = "The deployment with its new route.", body = DeploymentView, headers(("ETag" = String, description = "Entity tag of the route, for `If-Match`.")))),
     extensions(
-        ("x-problems" = json!(["tenant", "path", "deployment", "manage", "json", "store", "route", "revision", "precondition"])),
+        ("x-problems" = json!(["tenant", "path", "deployment", "manage", "change", "json", "store", "route", "revision", "precondition"])),
         ("x-parameters" = json!(["name", "if_match"]))
     )
 )]
@@ -209,7 +209,7 @@ pub(in super::super) async fn promote(
     request_body = RouteBody,
     responses((status = 200, description = "The deployment with its new route.", body = DeploymentView, headers(("ETag" = String, description = "Entity tag of the route, for `If-Match`.")))),
     extensions(
-        ("x-problems" = json!(["tenant", "path", "deployment", "manage", "json", "store", "route", "revision", "precondition"])),
+        ("x-problems" = json!(["tenant", "path", "deployment", "manage", "change", "json", "store", "route", "revision", "precondition"])),
         ("x-parameters" = json!(["name", "if_match"]))
     )
 )]
@@ -235,7 +235,7 @@ pub(in super::super) async fn canary(
     request_body = RouteBody,
     responses((status = 200, description = "The deployment with its new route.", body = DeploymentView, headers(("ETag" = String, description = "Entity tag of the route, for `If-Match`.")))),
     extensions(
-        ("x-problems" = json!(["tenant", "path", "deployment", "manage", "json", "store", "route", "revision", "precondition"])),
+        ("x-problems" = json!(["tenant", "path", "deployment", "manage", "change", "json", "store", "route", "revision", "precondition"])),
         ("x-parameters" = json!(["name", "if_match"]))
     )
 )]
@@ -267,7 +267,7 @@ pub(in super::super) async fn shadow(
     request_body = RollbackBody,
     responses((status = 200, description = "The deployment with its earlier route.", body = DeploymentView, headers(("ETag" = String, description = "Entity tag of the route, for `If-Match`.")))),
     extensions(
-        ("x-problems" = json!(["tenant", "path", "deployment", "manage", "json", "store", "route", "revision", "precondition"])),
+        ("x-problems" = json!(["tenant", "path", "deployment", "manage", "change", "json", "store", "route", "revision", "precondition"])),
         ("x-parameters" = json!(["name", "if_match"]))
     )
 )]

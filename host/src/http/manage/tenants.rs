@@ -99,7 +99,7 @@ pub(in super::super) async fn get(
     request_body = TenantPolicy,
     responses((status = 200, description = "The tenant with its new policy.", body = TenantView), (status = 201, description = "The new tenant.", body = TenantView)),
     extensions(
-        ("x-problems" = json!(["admin", "path", "header", "json", "store", "tenant_policy"])),
+        ("x-problems" = json!(["admin", "path", "header", "json", "change", "store", "tenant_policy"])),
         ("x-parameters" = json!(["tenant", "if_none_match"]))
     )
 )]
@@ -141,7 +141,7 @@ fn only_new(headers: &HeaderMap) -> Result<bool, Fault> {
     tag = "Administration",
     responses((status = 204, description = "The tenant is deleted.")),
     extensions(
-        ("x-problems" = json!(["admin", "path", "store", "tenant_name", "tenant_delete"])),
+        ("x-problems" = json!(["admin", "path", "change", "store", "tenant_name", "tenant_delete"])),
         ("x-parameters" = json!(["tenant"]))
     )
 )]

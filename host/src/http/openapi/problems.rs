@@ -30,6 +30,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     ("manage", &["local_only"]),
+    ("change", &["too_many_changes"]),
     ("path", &["option_invalid"]),
     ("query", &["option_invalid"]),
     ("header", &["option_invalid"]),

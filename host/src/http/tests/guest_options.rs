@@ -32,8 +32,7 @@ const OCR: &str = "/api/v1/deployments/bills/ocr";
 #[tokio::test]
 async fn options_are_checked_and_handed_to_the_guest() {
     let app = TestApp::start().await;
-    let deployed = deploy(&app, &currency(), json!({ "promote": true })).await;
-    assert_eq!(deployed["deployment"]["revisions"][0]["options_schema"], currency(), "{deployed}");
+    deploy(&app, &currency(), json!({ "promote": true })).await;
     let revision = app.get("/api/v1/deployments/bills/revisions/1").send().await.ok();
     assert_eq!(revision["options_schema"], currency());
 

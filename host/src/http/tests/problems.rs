@@ -91,6 +91,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
             "too_many_tenants",
             "too_many_deployments",
             "too_many_event_streams",
+            "too_many_changes",
             "followers_too_many",
             "tenant_storage_exceeded",
             "settings_too_deep",

@@ -126,3 +126,80 @@ async fn a_canary_that_fails_is_rolled_back() {
     let audit = app.get("/api/v1/audit").send().await.ok();
     assert_eq!(audit["entries"][0]["action"], "auto_rollback", "{audit}");
 }
+
+/// Settings have up to 1 MiB, the schema of options up to 64 KiB, and a tenant up to a thousand revisions.
+#[tokio::test]
+async fn only_the_answer_with_one_revision_has_settings_and_schema() {
+    let app = TestApp::start().await;
+    let path = "/api/v1/deployments/greet";
+    let schema = json!({ "type": "object", "description": "marked", "properties": {} });
+    let settings = json!({ "name": "marked", "list": [0, 0, 0] });
+    let component = format!("schema {schema}");
+    let options = json!({ "settings": settings, "promote": true });
+    let deployed = app.deploy("", "greet", &component, options.clone()).await;
+    app.deploy("", "greet", &component, json!({})).await;
+    let post = |step: &str, body: Value| app.post(&format!("{path}/{step}")).json(body);
+    let mut answers = vec![deployed];
+    for list in ["/api/v1/deployments", path, &format!("{path}/revisions")] {
+        answers.push(app.get(list).send().await.ok());
+    }
+    for (step, body) in [
+        ("canary", json!({ "revision": 2, "percent": 10 })),
+        ("promote", json!({ "revision": 2 })),
+        ("rollback", json!({})),
+        ("shadow", json!({ "revision": 2, "percent": 0 })),
+    ] {
+        answers.push(post(step, body).send().await.ok());
+    }
+    for answer in answers {
+        assert!(answer.to_string().contains("\"pipeline_info\""), "{answer}");
+        assert!(!answer.to_string().contains("marked"), "{answer}");
+    }
+    for number in [1, 2] {
+        let revision = app.get(&format!("{path}/revisions/{number}")).send().await.ok();
+        assert_eq!((&revision["settings"], &revision["options_schema"]), (&settings, &schema), "{revision}");
+    }
+}
+
+#[tokio::test]
+async fn a_deploy_that_names_no_grants_inherits_them() {
+    let app = TestApp::start().await;
+    app.deploy("", "greet", "one ", json!({ "grants": { "detection": "model", "other": "model" } })).await;
+    let second = app.deploy("", "greet", "two ", json!({})).await;
+    let grants = &second["deployment"]["revisions"][0]["grants"];
+    assert_eq!(*grants, json!({ "detection": "model", "other": "model" }));
+    let form = "--b\r\nContent-Disposition: form-data; name=\"component\"\r\n\r\nopens spare\r\n--b--\r\n";
+    let answer = app.request(Method::PUT, "/api/v1/deployments/greet").form(form.to_owned()).send().await;
+    let problem = answer.problem(403, "grant_missing");
+    assert!(problem["detail"].as_str().unwrap().contains("`--grant ALIAS=MODEL`"), "{problem}");
+    let third = app.deploy("", "greet", "three ", json!({ "all_models": true })).await;
+    assert_eq!(third["deployment"]["revisions"][0]["grants"], json!({ "detection": "model" }));
+    let both = json!({ "all_models": true, "grants": {} });
+    app.request(Method::PUT, "/api/v1/deployments/greet")
+        .json(both)
+        .send()
+        .await
+        .problem(400, "body_invalid");
+}
+
+#[tokio::test]
+async fn a_page_of_deployments_ends_after_many_revisions() {
+    let app = TestApp::start().await;
+    let names = ["a", "b", "c", "d", "e"];
+    for name in names {
+        for _ in 0..45 {
+            app.deploy("", name, "one ", json!({})).await;
+        }
+    }
+    let (mut pages, mut path) = (Vec::new(), "/api/v1/deployments?limit=1000".to_owned());
+    loop {
+        let page = app.get(&path).send().await.ok();
+        let of = |deployment: &Value| deployment["name"].as_str().unwrap().to_owned();
+        pages.push(page["deployments"].as_array().unwrap().iter().map(of).collect::<Vec<_>>());
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/api/v1/deployments?limit=1000&cursor={next}");
+    }
+    assert_eq!(pages, [vec!["a", "b", "c", "d"], vec!["e", "standard"]]);
+    let first = app.get("/api/v1/deployments?limit=1").send().await.ok();
+    assert_eq!((first["deployments"].as_array().unwrap().len(), first["next"].is_string()), (1, true));
+}

@@ -23,7 +23,7 @@ pub struct ConfigReload {
 impl Admin {
     /// Returns the right of a user that may send a signal to the process of this server.
     pub fn by_signal() -> Self {
-        Self { actor: Actor::named("signal"), ..Self::of_this_machine() }
+        Self { actor: Actor::named("signal") }
     }
 }
 
@@ -41,7 +41,7 @@ impl ControlPlane {
     ) -> Result<(), Fault> {
         check(config)?;
         let new = defaults(config);
-        let mut mutation = self.begin().await;
+        let mut mutation = self.begin(&admin.actor).await?;
         let old = self.defaults.load_full();
         mutation.directory.default = config.default_deployment.clone();
         if old.tenant_images_bytes_max != new.tenant_images_bytes_max {

@@ -8,7 +8,7 @@ use lector_core::fair::{Account, FairSemaphore, Permit, Request};
 use lector_core::{DeploymentName, Fault, Kind, ModelName, TenantName};
 use serde_json::{Value, json};
 
-use super::routes::{Destination, LOADS_MAX, Loaded, rerouted, route_changed, summary};
+use super::routes::{Destination, LOADS_MAX, Loaded, Rerouting, rerouted, route_changed, summary};
 use super::{AuditContext, Mutation};
 use crate::access::Principal;
 use crate::api_types::DeploymentView;
@@ -38,6 +38,10 @@ const REVISIONS_KEPT: usize = 50;
 const CONFIG_ACTOR: &str = "config";
 /// Most deployments of one tenant.
 const DEPLOYMENTS_MAX: usize = 500;
+/// Most grants of a deploy: a guest opens at most 64 models, and 64 more where the host has them.
+const GRANTS_MAX: usize = 128;
+/// Longest alias of a model, in bytes: that of the pipeline info.
+const ALIAS_BYTES_MAX: usize = 256;
 
 /// The source of the component.
 pub enum ComponentSource {
@@ -49,16 +53,29 @@ pub enum ComponentSource {
     Newest,
 }
 
+/// The models that a deploy grants to the guest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Grants {
+    /// Those of the newest revision that the tenant still has; all models of the tenant for the first revision of a
+    /// deployment.
+    #[default]
+    Inherited,
+    /// All models of the tenant.
+    All,
+    /// These, by alias; each is one of the tenant's models.
+    Named(BTreeMap<String, ModelName>),
+}
+
 /// A request to deploy a revision.
 pub struct DeployRequest {
     /// The deployment; created if it does not exist.
     pub deployment: DeploymentName,
     /// The component.
     pub component: ComponentSource,
-    /// Settings for the guest's `configure`: a JSON object. `None`: those of the newest revision, or `{}`.
-    pub settings: Option<Value>,
-    /// Models by alias, each from the tenant's models. `None`: all models of the tenant.
-    pub grants: Option<BTreeMap<String, ModelName>>,
+    /// Settings for the guest's `configure`. `None`: those of the newest revision, or `{}`.
+    pub settings: Option<Settings>,
+    /// The models that the guest may open.
+    pub grants: Grants,
     /// Limits of a guest call, bounded by the tenant's. `None`: the tenant's.
     pub budget: Option<BudgetSpec>,
     /// The deployment that it wraps, for a guest that imports `pipeline`. `None`: with
@@ -166,13 +183,15 @@ impl ControlPlane {
         let own = directory.own(principal.tenant(), &name).ok();
         // Checked again with the write lock; here, so that a deploy in vain is not compiled.
         request.precondition.check(&name, own.map(|own| &*own.route))?;
-        if own.is_none() && directory.owned(principal.tenant()).count() >= DEPLOYMENTS_MAX {
-            let message =
-                format!("The tenant has {DEPLOYMENTS_MAX} deployments, the limit: delete one first.");
-            return Err(Fault::new(Kind::Conflict, "too_many_deployments", message));
+        if own.is_none() {
+            may_have_deployment(&directory, principal.tenant())?;
         }
         let newest = own.and_then(|deployment| deployment.revisions.values().next_back());
-        let inherits = request.settings.is_none() || matches!(request.component, ComponentSource::Newest);
+        let models = self.models_of(&principal.tenant);
+        let inherits = request.settings.is_none()
+            || matches!(request.component, ComponentSource::Newest)
+            // A tenant without models has nothing to inherit.
+            || (request.grants == Grants::Inherited && !models.is_empty());
         if let (true, Some(own)) = (inherits, own) {
             inheritable(own)?;
         }
@@ -206,8 +225,8 @@ impl ControlPlane {
             // Every other source has set the digest.
             (_, None) => return Err(component_not_found("")),
         };
-        let settings = match &request.settings {
-            Some(settings) => Settings::of(settings)?,
+        let settings = match request.settings {
+            Some(settings) => settings,
             None => newest.map(|revision| revision.settings.clone()).unwrap_or_default(),
         };
         // Checked again when the revision is written; here before minutes of work.
@@ -221,17 +240,24 @@ impl ControlPlane {
             wraps: wraps.as_ref(),
         };
         self.defaults.load().storage.check(&directory, principal.tenant(), principal.limits(), new)?;
-        let models = self.models_of(&principal.tenant);
         if let Some(wraps) = &wraps {
             wrapping::granted(wraps, &models)?;
         }
         let wraps = wraps.map(|wraps| wraps.with_optional_of(&models));
+        let inherited = newest.filter(|_| request.grants == Grants::Inherited);
+        let grants = match (request.grants, inherited) {
+            (Grants::Named(named), _) => granted(named, &models)?,
+            (_, Some(newest)) => still_granted(&newest.grants, &models),
+            (_, None) => models,
+        };
         let limits = principal.limits().budget;
         Ok(Plan {
             deployment: name,
             wasm,
             settings,
-            grants: granted(request.grants, models)?,
+            grants,
+            grants_of: inherited.map(|newest| newest.number),
+            pins: self.collection.pins(wraps.as_ref()),
             budget: request.budget.map_or(limits, |budget| budget.at_most(limits)),
             wraps,
             smoke_test: true,
@@ -273,11 +299,13 @@ impl ControlPlane {
         let name = staged.record.deployment.clone();
         // The component is a file beside the database, and it is written first, so that no revision names a missing
         // file. If the mutation fails, the collection of components deletes the file.
-        let _pin = self.pinned_blobs.pin(staged.record.component.clone());
+        let mut pins = staged.pins;
+        pins.add(&staged.record.component);
         self.collection.written();
         self.store.put_blob(Arc::new(staged.wasm)).await?;
         let (mut mutation, Settling { before, number, mut next, mut loaded }) =
-            self.loaded_for_deploy(tenant, &name, destination, precondition).await?;
+            self.loaded_for_deploy(principal, &name, destination, precondition).await?;
+        mutation.pins = Some(pins);
         // A deploy takes minutes; its tenant may be deleted meanwhile, and another one of that name created.
         mutation.directory.same_tenant(&principal.tenant)?;
 
@@ -329,19 +357,23 @@ impl ControlPlane {
     /// was changed meanwhile.
     async fn loaded_for_deploy(
         &self,
-        tenant: &TenantName,
+        principal: &Principal,
         name: &DeploymentName,
         destination: Option<Destination>,
         precondition: &RoutePrecondition,
     ) -> Result<(Mutation, Settling), Fault> {
+        let tenant = principal.tenant();
         for _ in 0..LOADS_MAX {
             let known = self.directory.load_full().own(tenant, name).ok().cloned();
             precondition.check(name, known.as_ref().map(|known| &*known.route))?;
             let settling = self.settling(known.as_ref(), tenant, name, destination).await?;
-            let mutation = self.begin().await;
+            let mutation = self.begin(&principal.actor).await?;
             let same = match (&known, mutation.directory.own(tenant, name)) {
                 (Some(known), Ok(now)) => Arc::ptr_eq(known, now),
-                (None, Err(_)) => true,
+                (None, Err(_)) => {
+                    may_have_deployment(&mutation.directory, tenant)?;
+                    true
+                }
                 _ => false,
             };
             if same {
@@ -432,7 +464,9 @@ impl ControlPlane {
                 wasm,
                 settings,
                 grants: config.grants,
+                grants_of: None,
                 budget: config.budget.into(),
+                pins: self.collection.pins(wraps.as_ref()),
                 wraps,
                 // The readiness check reads the smoke-test page when the server has started.
                 smoke_test: false,
@@ -453,7 +487,7 @@ impl ControlPlane {
         for deployment in gone {
             let (name, step) =
                 (&deployment.route.deployment, |route: &RouteRecord, now_ms| Ok(route.withdraw(now_ms)));
-            self.reroute(&host.actor, &tenant, name, "unshare", None, Value::Null, &step).await?;
+            self.reroute(&host.actor, &tenant, name, Rerouting::asked("unshare", None), &step).await?;
         }
         Ok(())
     }
@@ -465,9 +499,8 @@ impl ControlPlane {
             let next = if idle { route.promote(revision, None, now_ms) } else { route.clone() };
             Ok(RouteRecord { shared: true, version: route.version + 1, ..next })
         };
-        let shared =
-            self.reroute(&host.actor, host.tenant(), name, "share", Some(revision), Value::Null, &step);
-        shared.await.map(|_| ())
+        let rerouting = Rerouting::asked("share", Some(revision));
+        self.reroute(&host.actor, host.tenant(), name, rerouting, &step).await.map(|_| ())
     }
 }
 
@@ -480,7 +513,7 @@ fn inheritable(deployment: &Deployment) -> Result<(), Fault> {
         Some(damaged) => {
             let message = format!(
                 "Revision {damaged} of deployment `{}`, the newest one, cannot be read from the server's store: send a \
-                 component and settings.",
+                 component, settings and `grants` or `all_models` (command line: `--grant ALIAS=MODEL` or `--all-models`).",
                 deployment.route.deployment
             );
             Err(Fault::new(Kind::Conflict, "newest_quarantined", message))
@@ -495,12 +528,29 @@ fn surplus(deployment: &Deployment, next: &RouteRecord) -> Vec<u32> {
     free.into_iter().take(surplus).collect()
 }
 
-/// Returns the models by alias; a fault if the tenant does not have one of them.
+/// Checks that the tenant may have one more deployment.
+fn may_have_deployment(directory: &Directory, tenant: &TenantName) -> Result<(), Fault> {
+    if directory.owned(tenant).count() < DEPLOYMENTS_MAX {
+        return Ok(());
+    }
+    let message = format!("The tenant has {DEPLOYMENTS_MAX} deployments, the limit: delete one first.");
+    Err(Fault::new(Kind::Conflict, "too_many_deployments", message))
+}
+
+/// Returns the grants that a deploy names; a fault if the tenant does not have one of the models.
 fn granted(
-    asked: Option<BTreeMap<String, ModelName>>,
-    models: BTreeMap<String, ModelName>,
+    asked: BTreeMap<String, ModelName>,
+    models: &BTreeMap<String, ModelName>,
 ) -> Result<BTreeMap<String, ModelName>, Fault> {
-    let Some(asked) = asked else { return Ok(models) };
+    if asked.len() > GRANTS_MAX || asked.keys().any(|alias| alias.len() > ALIAS_BYTES_MAX) {
+        let message = format!(
+            "`grants` has {} aliases, the longest of {} bytes; at most {GRANTS_MAX} of {ALIAS_BYTES_MAX} bytes are accepted: send \
+             those of the models that the guest opens.",
+            asked.len(),
+            asked.keys().map(String::len).max().unwrap_or(0)
+        );
+        return Err(Fault::new(Kind::Invalid, "body_invalid", message));
+    }
     let missing: Vec<&str> = asked
         .values()
         .filter(|model| !models.values().any(|own| own == *model))
@@ -514,6 +564,16 @@ fn granted(
         missing.join(", ")
     );
     Err(Fault::new(Kind::Denied, "grant_missing", message))
+}
+
+/// Returns the grants of the newest revision without those of models that the tenant no longer has. The deploy fails if the
+/// guest opens one of them.
+fn still_granted(
+    newest: &BTreeMap<String, ModelName>,
+    models: &BTreeMap<String, ModelName>,
+) -> BTreeMap<String, ModelName> {
+    let still = newest.iter().filter(|(_, model)| models.values().any(|own| own == *model));
+    still.map(|(alias, model)| (alias.clone(), model.clone())).collect()
 }
 
 fn component_not_found(digest: &str) -> Fault {

@@ -25,7 +25,7 @@ impl ControlPlane {
             from: json!(failed),
             to: Value::Null,
         };
-        self.begin().await.commit(note).await?;
+        self.begin(&admin.actor).await?.commit(note).await?;
         self.revision_cache.engines().retry(&failed);
         Ok(failed)
     }

@@ -91,8 +91,9 @@ impl ControlPlane {
 
     async fn make_scoped(&self, actor: &Actor, scope: Scope, label: &str) -> Result<CreatedKey, Fault> {
         let label = label_of(label)?;
-        let mut mutation = self.begin().await;
+        let mut mutation = self.begin(actor).await?;
         let now = self.clock.now_ms();
+        may_have_key(&mutation.directory, &scope)?;
         room_for(&mutation.directory, &scope, now)?;
         let new = key::make(scope, label, now).map_err(no_randomness)?;
         let view = KeyView::of(&new.record, now);
@@ -138,9 +139,13 @@ impl ControlPlane {
             );
             return Err(Fault::new(Kind::Invalid, "grace_invalid", message));
         }
-        let mut mutation = self.begin().await;
+        let mut mutation = self.begin(actor).await?;
         let now = self.clock.now_ms();
         let old = good(&mutation.directory, scope_limit, id, now)?;
+        // Without a grace the new key takes the place of the old one.
+        if !grace.is_zero() {
+            room_for(&mutation.directory, &old.scope, now)?;
+        }
         let new = key::make(old.scope.clone(), old.label.clone(), now).map_err(no_randomness)?;
         let mut ended = (*old).clone();
         if grace.is_zero() {
@@ -174,7 +179,7 @@ impl ControlPlane {
 
     /// Deletes the row of an unreadable key, which gives no rights. Its owner, if known, creates another key.
     pub async fn drop_damaged_key(&self, admin: &Admin, id: &KeyId) -> Result<(), Fault> {
-        let mut mutation = self.begin().await;
+        let mut mutation = self.begin(&admin.actor).await?;
         let damaged = |row: &DamagedRow| row.table == Table::Keys && row.key.as_deref() == Some(id.as_str());
         let row = mutation.directory.damaged.iter().find(|row| damaged(row)).cloned();
         let row = row.ok_or_else(|| key_not_found(id))?;
@@ -197,7 +202,7 @@ impl ControlPlane {
     }
 
     async fn revoke(&self, actor: &Actor, scope_limit: KeyScope<'_>, id: &KeyId) -> Result<KeyView, Fault> {
-        let mut mutation = self.begin().await;
+        let mut mutation = self.begin(actor).await?;
         let now = self.clock.now_ms();
         let old = good(&mutation.directory, scope_limit, id, now)?;
         // A key that expires does not count, because later no administrator key would be left.
@@ -223,9 +228,9 @@ impl ControlPlane {
         if ended_long_ago(&self.directory.load(), self.clock.now_ms()).is_empty() {
             return Ok(());
         }
-        let mut mutation = self.begin().await;
-        let ids = collect(&mut mutation, self.clock.now_ms());
         let actor = Actor::named("key_collection");
+        let mut mutation = self.begin(&actor).await?;
+        let ids = collect(&mut mutation, self.clock.now_ms());
         let from = json!(ids.iter().map(KeyId::as_str).collect::<Vec<_>>());
         let target = format!("{} keys", ids.len());
         mutation
@@ -304,18 +309,25 @@ fn key_not_found(id: &KeyId) -> Fault {
     Fault::new(Kind::NotFound, "key_not_found", message)
 }
 
-fn room_for(directory: &Directory, scope: &Scope, now_ms: u64) -> Result<(), Fault> {
-    if let Some(tenant) = scope.tenant() {
-        directory.tenant(tenant)?;
-        // The first key closes an open server: without an administrator key, no client could administer it.
-        if !directory.keys.values().any(|key| key.scope == Scope::Admin) {
-            let message = "The first key of a server must be an administrator key: create an administrator key, then this key.";
-            return Err(Fault::new(Kind::Conflict, "admin_key_first", message));
-        }
+/// Checks that the owner may have a key.
+fn may_have_key(directory: &Directory, scope: &Scope) -> Result<(), Fault> {
+    let Some(tenant) = scope.tenant() else { return Ok(()) };
+    directory.tenant(tenant)?;
+    // The first key closes an open server: without an administrator key, no client could administer it.
+    if !directory.keys.values().any(|key| key.scope == Scope::Admin) {
+        let message = "The first key of a server must be an administrator key: create an administrator key, then this key.";
+        return Err(Fault::new(Kind::Conflict, "admin_key_first", message));
     }
+    Ok(())
+}
+
+/// Checks that the owner may have one more valid key.
+fn room_for(directory: &Directory, scope: &Scope, now_ms: u64) -> Result<(), Fault> {
     let good = directory.keys.values().filter(|key| key.scope == *scope && key.is_active(now_ms)).count();
     if good >= KEYS_MAX {
-        let message = format!("There are {KEYS_MAX} valid keys, the limit: revoke unused keys.");
+        let message = format!(
+            "There are {KEYS_MAX} valid keys, the limit: revoke unused keys. A rotation with `grace_s` 0 needs no room."
+        );
         return Err(Fault::new(Kind::Conflict, "too_many_keys", message));
     }
     Ok(())

@@ -72,6 +72,22 @@ type Wanted = Result<Arc<Revision>, Fault>;
 /// Revisions that a route wants, by number.
 pub(super) type Loaded = BTreeMap<u32, Wanted>;
 
+/// A change of a route by one mutation, for its audit event.
+pub(crate) struct Rerouting {
+    pub(crate) action: &'static str,
+    /// The revision that the request names, which must exist.
+    pub(crate) revision: Option<u32>,
+    /// The cause of a change that no client asked for; otherwise null.
+    pub(crate) why: Value,
+}
+
+impl Rerouting {
+    /// Makes the change that a client or the configuration asks for.
+    pub(crate) fn asked(action: &'static str, revision: Option<u32>) -> Self {
+        Self { action, revision, why: Value::Null }
+    }
+}
+
 /// A function from one route to the next.
 type Step<'a> = dyn Fn(&RouteRecord, u64) -> Result<RouteRecord, Fault> + Send + Sync + 'a;
 
@@ -105,14 +121,16 @@ impl ControlPlane {
             Destination::Canary(..) => "canary",
             Destination::Shadow(_) | Destination::NoTraffic => "shadow",
         };
-        self.reroute_of(principal, name, action, Some(revision), &move |route, now_ms| {
+        principal.may_manage()?;
+        let step = move |route: &RouteRecord, now_ms: u64| {
             precondition.check(name, Some(route))?;
             if destination.answers() && !force {
                 route.not_withdrawn(revision)?;
             }
             destination.step(route, revision, now_ms)
-        })
-        .await
+        };
+        let rerouting = Rerouting::asked(action, Some(revision));
+        self.reroute(&principal.actor, principal.tenant(), name, rerouting, &step).await
     }
 
     /// Returns to an earlier revision, which gets all traffic, and withdraws the revision that is on trial, or else
@@ -124,6 +142,7 @@ impl ControlPlane {
         name: &DeploymentName,
         request: RollbackRequest,
     ) -> Result<DeploymentView, Fault> {
+        principal.may_manage()?;
         let RollbackRequest { to, reason, precondition } = request;
         let by = || format!("rolled back by {}", principal.actor.id);
         let reason = reason.map_or_else(by, |reason| reason_of(&reason));
@@ -134,14 +153,15 @@ impl ControlPlane {
                 None => route.rollback(&reason, now_ms),
             }
         };
-        self.reroute_of(principal, name, "rollback", to, &step).await
+        let rerouting = Rerouting::asked("rollback", to);
+        self.reroute(&principal.actor, principal.tenant(), name, rerouting, &step).await
     }
 
     /// Deletes a deployment with all its revisions. Requests that hold a lease finish on their revision.
     pub async fn delete_deployment(&self, principal: &Principal, name: &DeploymentName) -> Result<(), Fault> {
         principal.may_manage()?;
         let tenant = principal.tenant();
-        let mut mutation = self.begin().await;
+        let mut mutation = self.begin(&principal.actor).await?;
         let deployment = mutation.directory.own(tenant, name)?.clone();
         if deployment.route.shared {
             let message =
@@ -161,31 +181,18 @@ impl ControlPlane {
         mutation.commit(note).await
     }
 
-    async fn reroute_of(
-        &self,
-        principal: &Principal,
-        name: &DeploymentName,
-        action: &'static str,
-        revision: Option<u32>,
-        step: &Step<'_>,
-    ) -> Result<DeploymentView, Fault> {
-        principal.may_manage()?;
-        self.reroute(&principal.actor, principal.tenant(), name, action, revision, Value::Null, step).await
-    }
-
     /// Changes a deployment's route. The revisions that the new route wants are in memory before the route changes.
-    #[allow(clippy::too_many_arguments, reason = "one mutation, each part passed once")]
     pub(crate) async fn reroute(
         &self,
         actor: &Actor,
         tenant: &TenantName,
         name: &DeploymentName,
-        action: &'static str,
-        revision: Option<u32>,
-        why: Value,
+        rerouting: Rerouting,
         step: &Step<'_>,
     ) -> Result<DeploymentView, Fault> {
-        let (mut mutation, deployment, next, loaded) = self.loaded(tenant, name, step, revision).await?;
+        let Rerouting { action, revision, why } = rerouting;
+        let (mut mutation, deployment, next, loaded) =
+            self.loaded(actor, tenant, name, step, revision).await?;
         let mut to = summary(&next);
         if let (Value::Object(members), false) = (&mut to, why.is_null()) {
             members.insert("why".to_owned(), why);
@@ -205,6 +212,7 @@ impl ControlPlane {
     /// happens before; it is repeated if the deployment was changed meanwhile.
     async fn loaded(
         &self,
+        actor: &Actor,
         tenant: &TenantName,
         name: &DeploymentName,
         step: &Step<'_>,
@@ -213,7 +221,7 @@ impl ControlPlane {
         for _ in 0..LOADS_MAX {
             let deployment = self.directory.load_full().own(tenant, name)?.clone();
             let (next, loaded) = self.load(&deployment, step, revision).await?;
-            let mutation = self.begin().await;
+            let mutation = self.begin(actor).await?;
             if Arc::ptr_eq(&deployment, mutation.directory.own(tenant, name)?) {
                 return Ok((mutation, deployment, next, loaded));
             }
@@ -315,7 +323,7 @@ pub(super) fn route_changed(deployment: &DeploymentName) -> Fault {
     Fault::new(Kind::Conflict, "route_changed", message)
 }
 
-pub(super) fn revision_not_found(deployment: &DeploymentName, number: u32) -> Fault {
+pub(crate) fn revision_not_found(deployment: &DeploymentName, number: u32) -> Fault {
     let message = format!(
         "Deployment `{deployment}` has no revision {number}: list the deployment's revisions to find the number."
     );

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lector_core::{Fault, Kind, TenantName};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::AuditContext;
 use crate::access::Admin;
@@ -75,7 +75,7 @@ impl ControlPlane {
             }
             changing = Some(right);
         }
-        let mut mutation = self.begin().await;
+        let mut mutation = self.begin(&admin.actor).await?;
         let before = mutation.directory.tenants.get(&name).cloned();
         let unreadable = mutation.directory.quarantined.remove(&name).is_some();
         let new = before.is_none() && !unreadable;
@@ -107,8 +107,8 @@ impl ControlPlane {
             tenant: Some(&name),
             action: if new { "tenant_create" } else { "tenant_update" },
             target: name.to_string(),
-            from: before.as_ref().map_or(Value::Null, |tenant| json!(tenant.record.policy)),
-            to: json!(record.policy),
+            from: before.as_ref().map_or(Value::Null, |tenant| shown(&tenant.record.policy)),
+            to: shown(&record.policy),
         };
         mutation.commit(note).await?;
         Ok((TenantView::of(&record), new))
@@ -118,7 +118,7 @@ impl ControlPlane {
     /// its audit log stay. Requests in flight are finished, and keep nothing for it.
     pub async fn delete_tenant(&self, admin: &Admin, name: &TenantName) -> Result<(), Fault> {
         let changing = self.tenant_data.changing().await;
-        let mut mutation = self.begin().await;
+        let mut mutation = self.begin(&admin.actor).await?;
         if *name == mutation.directory.host {
             let message = format!(
                 "Tenant `{name}` owns the shared deployments and cannot be deleted: choose another tenant."
@@ -150,9 +150,14 @@ impl ControlPlane {
             tenant: Some(name),
             action: "tenant_delete",
             target: name.to_string(),
-            from: tenant.as_ref().map_or(Value::Null, |tenant| json!(tenant.record.policy)),
+            from: tenant.as_ref().map_or(Value::Null, |tenant| shown(&tenant.record.policy)),
             to: Value::Null,
         };
         mutation.commit(note).await
     }
+}
+
+/// Returns a policy for the audit log. Settings from a damaged store may be JSON that is no `Value`, such as `1e999`.
+fn shown(policy: &TenantPolicy) -> Value {
+    serde_json::to_value(policy).unwrap_or_else(|error| Value::from(format!("not readable: {error}")))
 }

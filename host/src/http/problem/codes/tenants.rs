@@ -63,6 +63,9 @@ codes! {
     tenant_is_configured [409]
         "The tenant owns the configured deployments and cannot be deleted."
         "Remove the tenant from the configuration of the server.";
+    too_many_changes [429]
+        "The tenant, or the administrators, have the maximum number of changes that wait for earlier ones."
+        "Wait for `Retry-After`, then try again. Send fewer changes at once.";
     followers_too_many [503]
         "The tenant has reached its maximum number of clients that follow guest logs."
         "End one of them.";
