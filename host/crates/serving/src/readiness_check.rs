@@ -58,10 +58,18 @@ pub struct CheckedDeployment {
 
 type Answer = Result<ReadinessReport, Fault>;
 
+/// The check that ended last.
+struct LastCheck {
+    /// The end of the pause after it.
+    until: Instant,
+    answer: Answer,
+    /// Number of the deployments that did not read the page.
+    failed: usize,
+}
+
 #[derive(Default)]
 struct State {
-    /// The last answer, and the end of the pause after it.
-    last: Option<(Instant, Answer)>,
+    last: Option<LastCheck>,
     /// The check in progress.
     running: Option<Shared<BoxFuture<'static, Answer>>>,
 }
@@ -81,8 +89,8 @@ impl ReadinessCheck {
         let check = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             match &*state {
-                State { last: Some((until, answer)), .. } if plane.control.clock().now() < *until => {
-                    return answer.clone();
+                State { last: Some(last), .. } if plane.control.clock().now() < last.until => {
+                    return last.answer.clone();
                 }
                 State { running: Some(check), .. } => check.clone(),
                 _ => {
@@ -102,12 +110,7 @@ impl ReadinessCheck {
     /// Returns the number of deployments that failed in the last check.
     pub(crate) fn failed(&self) -> usize {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match &state.last {
-            Some((_, Ok(report))) => report.failed.len(),
-            // Without a report, none read the page.
-            Some((_, Err(_))) => 1,
-            None => 0,
-        }
+        state.last.as_ref().map_or(0, |last| last.failed)
     }
 }
 
@@ -126,8 +129,14 @@ fn begin(
         };
         let answer = answer.or_else(|fault| recent_page_instead(&plane, fault));
         let pause = pause(started.elapsed(), answer.as_ref().is_ok_and(|report| report.failed.is_empty()));
+        let failed = match &answer {
+            Ok(report) => report.failed.len(),
+            // Without a report, none read the page.
+            Err(_) => plane.control.shared_deployments_count(),
+        };
+        let until = plane.control.clock().now() + pause;
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = State { last: Some((plane.control.clock().now() + pause, answer.clone())), running: None };
+        *state = State { last: Some(LastCheck { until, answer: answer.clone(), failed }), running: None };
         answer
     }));
     let panicked = |error| {

@@ -211,8 +211,8 @@ impl DocumentService {
         self.check_readiness.answer(&self.plane, deadline).await
     }
 
-    /// Returns the number of shared deployments that did not read the smoke-test page in the last check, at least 1 if
-    /// the whole check failed.
+    /// Returns the number of shared deployments that did not read the smoke-test page in the last check: all of them if the
+    /// whole check failed.
     pub fn unready_deployments(&self) -> usize {
         self.check_readiness.failed()
     }

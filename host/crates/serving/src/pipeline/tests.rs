@@ -2,13 +2,15 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use futures::StreamExt;
+use lector_control::DeploymentConfig;
+use lector_control::store::SqliteStore;
 use lector_core::cost::PageSize;
 
 use super::*;
 use crate::event_stream::EventStream;
 use crate::fakes::{
-    Behavior, HELD_BYTES_MAX, Script, at_rest, platform, platform_granting, platform_holding, platform_with,
-    submission, until, word,
+    Behavior, HELD_BYTES_MAX, Script, at_rest, config, platform, platform_granting, platform_holding,
+    platform_on, platform_with, submission, until, word,
 };
 use crate::request::Order;
 use crate::service::DocumentService;
@@ -377,6 +379,13 @@ async fn probes_share_an_answer_and_a_busy_server_is_ready() {
     let fault = platform.check_readiness(within).await.unwrap_err();
     assert_eq!(fault.code, "guest_trapped");
     assert!(fault.message.contains("standard"));
+    let mut with = config(1, 1, ("detection", "model"));
+    let second = DeploymentConfig { name: "second".into(), ..with.control.deployments[0].clone() };
+    with.control.deployments.push(second);
+    let platform = platform_on(&script, with, Arc::new(SqliteStore::in_memory().unwrap())).await.unwrap();
+    assert_eq!(platform.unready_deployments(), 0, "no check has ended");
+    platform.check_readiness(within).await.unwrap_err();
+    assert_eq!(platform.unready_deployments(), 2);
 
     // The check hangs, but pages are being read: the server is slow, not broken.
     let script = Script::new(Behavior::Read);
