@@ -141,32 +141,79 @@ impl Address {
 async fn accept_all(
     listener: TcpListener,
     tls: Option<Arc<ServerTls>>,
-    address_of: Address,
+    address: Address,
     ending: Ending,
     table: ConnectionTable,
 ) -> Drained {
-    // Connections beyond the table that are being answered, by address.
-    let overflow = KeyedLimit::new(OVERFLOW_PER_ADDRESS_MAX, OVERFLOW_MAX);
-    let connections = TaskTracker::new();
-    let cut_off = CancellationToken::new();
+    let acceptor = Acceptor {
+        tls,
+        address,
+        ending,
+        table,
+        overflow: KeyedLimit::new(OVERFLOW_PER_ADDRESS_MAX, OVERFLOW_MAX),
+        connections: TaskTracker::new(),
+        cut_off: CancellationToken::new(),
+    };
+    acceptor.accept_until_the_end(listener).await;
+    acceptor.drain().await
+}
 
-    let accept = |stream: TcpStream, address: IpAddr| {
-        let peer = address;
+/// Accepts the connections of a listener.
+struct Acceptor {
+    tls: Option<Arc<ServerTls>>,
+    address: Address,
+    ending: Ending,
+    table: ConnectionTable,
+    /// Connections beyond the table that are being answered, by address.
+    overflow: KeyedLimit<IpAddr>,
+    connections: TaskTracker,
+    /// Closes the connections that are left at the drain timeout.
+    cut_off: CancellationToken,
+}
+
+impl Acceptor {
+    /// Accepts connections until the end begins, and those that wait then, unless they are for another process.
+    async fn accept_until_the_end(&self, listener: TcpListener) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.ending.begins() => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, address)) => self.accept(stream, address.ip()),
+                    Err(error) if is_client_error(&error) => tracing::debug!(%error, "a connection broke before it was accepted"),
+                    Err(error) => {
+                        tracing::warn!(%error, "no connection can be taken");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        if !self.ending.handed_over.is_cancelled() {
+            // Clients in the backlog believe that they are connected: they receive a response, not a reset.
+            while let Some(Ok((stream, address))) = listener.accept().now_or_never() {
+                self.accept(stream, address.ip());
+            }
+        }
+    }
+
+    /// Serves a connection in a task of its own.
+    fn accept(&self, stream: TcpStream, peer: IpAddr) {
         let address = client_address(peer);
-        let cut_off = cut_off.clone();
-        let tls = tls.as_ref().map(|tls| tls.acceptor());
-        let state = address_of.gateway.current().state.clone();
-        let origin = Origin { peer, tls: tls.is_some(), address: address_of.clone(), ending: ending.clone() };
+        let cut_off = self.cut_off.clone();
+        let tls = self.tls.as_ref().map(|tls| tls.acceptor());
+        let state = self.address.gateway.current().state.clone();
+        let origin =
+            Origin { peer, tls: tls.is_some(), address: self.address.clone(), ending: self.ending.clone() };
         // All clients of a proxy come from its address.
         let slot = if proxy::is_trusted(&state.config.trusted_proxies, peer) {
-            table.enter_within(address, usize::MAX, Instant::now())
+            self.table.enter_within(address, usize::MAX, Instant::now())
         } else {
-            table.enter(address, Instant::now())
+            self.table.enter(address, Instant::now())
         };
         let Some(slot) = slot else {
             state.metrics.connection_refused();
-            if let Some(guard) = overflow.take(&address) {
-                connections.spawn(async move {
+            if let Some(guard) = self.overflow.take(&address) {
+                self.connections.spawn(async move {
                     tokio::select! {
                         () = answer_overflow(stream, tls, origin) => {}
                         () = cut_off.cancelled() => {}
@@ -183,7 +230,7 @@ async fn accept_all(
             activity: slot.activity.clone(),
             _open: state.metrics.connection_opened(),
         };
-        connections.spawn(async move {
+        self.connections.spawn(async move {
             let Slot { evicted, .. } = &slot;
             tokio::select! {
                 () = connection.serve(stream) => {}
@@ -192,41 +239,24 @@ async fn accept_all(
             }
             drop(slot);
         });
-    };
-    loop {
+    }
+
+    /// Lets the open connections finish, and cuts those off that have not finished within the drain timeout.
+    async fn drain(self) -> Drained {
+        self.connections.close();
         tokio::select! {
-            biased;
-            () = ending.begins() => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, address)) => accept(stream, address.ip()),
-                Err(error) if is_client_error(&error) => tracing::debug!(%error, "a connection broke before it was accepted"),
-                Err(error) => {
-                    tracing::warn!(%error, "no connection can be taken");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
+            () = self.connections.wait() => return Drained { cut_off: 0 },
+            () = self.ending.closing.cancelled() => {}
         }
-    }
-    if !ending.handed_over.is_cancelled() {
-        // Clients in the backlog believe that they are connected: they receive a response, not a reset.
-        while let Some(Ok((stream, address))) = listener.accept().now_or_never() {
-            accept(stream, address.ip());
+        let within = self.address.gateway.config().drain_timeout;
+        if tokio::time::timeout(within, self.connections.wait()).await.is_ok() {
+            return Drained { cut_off: 0 };
         }
+        let left = self.connections.len();
+        self.cut_off.cancel();
+        self.connections.wait().await;
+        Drained { cut_off: left }
     }
-    drop(listener);
-    connections.close();
-    tokio::select! {
-        () = connections.wait() => return Drained { cut_off: 0 },
-        () = ending.closing.cancelled() => {}
-    }
-    let within = address_of.gateway.config().drain_timeout;
-    if tokio::time::timeout(within, connections.wait()).await.is_ok() {
-        return Drained { cut_off: 0 };
-    }
-    let left = connections.len();
-    cut_off.cancel();
-    connections.wait().await;
-    Drained { cut_off: left }
 }
 
 /// Does the handshake of TLS, if there is TLS, until `until` at the latest.
