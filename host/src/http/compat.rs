@@ -38,10 +38,13 @@ use crate::config::{CompatConfig, Dialect};
 
 pub(super) use path::normal_path;
 
-/// Returns the routes of the dialects that are switched on.
+/// The routes of a dialect.
+type Routes = (Dialect, fn() -> Router<AppState>);
+
+/// Returns the routes of the dialects that are switched on, without those of [`readiness`].
 pub(super) fn routes(config: &CompatConfig) -> Router<AppState> {
-    let all = [
-        (Dialect::Mistral, mistral::routes as fn() -> Router<AppState>),
+    let all: [Routes; 7] = [
+        (Dialect::Mistral, mistral::routes),
         (Dialect::OpenWebUi, openwebui::routes),
         (Dialect::Docling, docling::routes),
         (Dialect::Azure, azure::routes),
@@ -49,6 +52,17 @@ pub(super) fn routes(config: &CompatConfig) -> Router<AppState> {
         (Dialect::OpenInference, oip::routes),
         (Dialect::Mcp, mcp::routes),
     ];
+    enabled(config, all)
+}
+
+/// Returns the routes on which the dialects that are switched on tell whether the server is ready. They are where `/readyz`
+/// is: `http.private_operations` moves them.
+pub(super) fn readiness(config: &CompatConfig) -> Router<AppState> {
+    let all: [Routes; 2] = [(Dialect::Docling, docling::readiness), (Dialect::OpenInference, oip::readiness)];
+    enabled(config, all)
+}
+
+fn enabled(config: &CompatConfig, all: impl IntoIterator<Item = Routes>) -> Router<AppState> {
     let on = all.into_iter().filter(|(dialect, _)| config.enabled.contains(dialect));
     on.fold(Router::new(), |router, (_, routes)| router.merge(routes()))
 }

@@ -105,6 +105,20 @@ pub(super) async fn readyz(
     Ok((status, Json(body)).into_response())
 }
 
+/// Checks readiness as `/readyz` does, for an API that has no place for its parts. The error says what is not ready.
+pub(super) async fn check_ready(state: &AppState) -> Result<(), String> {
+    state.service.check_readiness(CHECK_MAX).await.map_err(|fault| {
+        tracing::warn!(%fault, "not ready");
+        fault.message
+    })?;
+    let ((_, engines_ok), (_, workers_ok)) = (engines(state), workers(state));
+    match (engines_ok, workers_ok) {
+        (false, _) => Err("A model has no session.".to_owned()),
+        (_, false) => Err("No render worker is alive.".to_owned()),
+        (true, true) => Ok(()),
+    }
+}
+
 /// Returns the report, or the fault of the deployment in it.
 fn ready(report: ReadinessReport, name: &DeploymentName) -> Result<ReadinessReport, Fault> {
     match report.failed.iter().find(|(failed, _)| failed == name) {

@@ -244,6 +244,10 @@ struct ResponseRecord {
     _connection: Option<OnConnection>,
 }
 
+/// Health checks and scrapes are frequent, and would be most of the log.
+const PROBES: [&str; 8] =
+    ["/healthz", "/livez", "/readyz", "/metrics", "/health", "/ready", "/v2/health/live", "/v2/health/ready"];
+
 impl Drop for ResponseRecord {
     fn drop(&mut self) {
         let took = self.began.elapsed();
@@ -255,8 +259,7 @@ impl Drop for ResponseRecord {
         if *status >= 500 {
             self.span.set_status(opentelemetry::trace::Status::error(*code));
         }
-        // Health checks and scrapes are frequent, and would be most of the log.
-        if matches!(self.route.as_str(), "/healthz" | "/livez" | "/readyz" | "/metrics") && *status < 400 {
+        if PROBES.contains(&self.route.as_str()) && *status < 400 {
             tracing::debug!(%method, path, status, took_ms, sent_bytes, complete, "answered");
         } else {
             tracing::info!(%method, path, status, code, took_ms, sent_bytes, complete, "answered");

@@ -148,6 +148,7 @@ pub(super) fn router(state: AppState) -> Router {
         .filter(|route| !(private && PRIVATE.contains(&route.described.path.as_str())))
         .fold(Router::new(), |router, route| router.route(&route.described.path, route.handler));
     let compat = compat::routes(&state.config.compat);
+    let compat = if private { compat } else { compat.merge(compat::readiness(&state.config.compat)) };
     let again = compat.clone().fallback(no_route).method_not_allowed_fallback(no_method);
     let again = again.with_state(state.clone());
     let elsewhere = move |request: Request| elsewhere(again.clone(), request);
@@ -173,7 +174,7 @@ pub(super) fn overflow(state: AppState) -> Router {
     wrapped(routes.fallback(connections_full), state)
 }
 
-/// Paths that `http.private_operations` removes from the public address.
+/// Paths that `http.private_operations` removes from the public address, with those of [`compat::readiness`].
 const PRIVATE: [&str; 7] =
     ["/", "/docs", "/metrics", "/openapi.json", "/problems", "/problems/{code}", "/readyz"];
 
@@ -185,6 +186,7 @@ pub(super) fn private(state: AppState) -> Router {
     });
     let routes = pages.fold(probes(), |router, route| router.route(&route.described.path, route.handler));
     let routes = routes.route("/metrics", get(health::private_metrics)).route("/readyz", get(health::readyz));
+    let routes = routes.merge(compat::readiness(&state.config.compat));
     wrapped(routes.fallback(no_route), state)
 }
 

@@ -25,6 +25,7 @@ use super::tasks::{self, Labels, TaskState, TaskView, Tasks};
 use super::visit::{Ask, Visit};
 use crate::config::Dialect;
 use crate::http::AppState;
+use crate::http::health::check_ready;
 use crate::http::middleware::RequestCtx;
 
 /// Maximum time that a poll waits for the end of a task.
@@ -32,10 +33,8 @@ const POLL_WAIT_MAX: Duration = Duration::from_secs(60);
 
 pub(super) fn routes() -> Router<AppState> {
     let (get, post) = (MethodFilter::GET, MethodFilter::POST);
-    let mut router = Router::new()
-        .route("/health", on(get, error, health))
-        .route("/ready", on(get, error, health))
-        .route("/version", on(get, error, version));
+    let mut router =
+        Router::new().route("/health", on(get, error, health)).route("/version", on(get, error, version));
     for version in ["/v1", "/v1alpha"] {
         let path = |rest: &str| format!("{version}{rest}");
         router = router
@@ -48,6 +47,10 @@ pub(super) fn routes() -> Router<AppState> {
             .route(&path("/result/{id}"), on(get, error, task_result));
     }
     router
+}
+
+pub(super) fn readiness() -> Router<AppState> {
+    Router::new().route("/ready", on(MethodFilter::GET, error, ready))
 }
 
 /// Returns an error in the form of FastAPI. Clients show `detail`.
@@ -64,6 +67,15 @@ fn error(fault: &Fault, status: StatusCode, ctx: &RequestCtx) -> (StatusCode, Va
 
 async fn health(_: Call) -> Result<Response, Fault> {
     Ok(answer::json(&json!({ "status": "ok" })))
+}
+
+async fn ready(call: Call) -> Result<Response, Fault> {
+    Ok(match check_ready(&call.state).await {
+        Ok(()) => answer::json(&json!({ "status": "ok" })),
+        Err(why) => {
+            (StatusCode::SERVICE_UNAVAILABLE, answer::json(&json!({ "detail": why }))).into_response()
+        }
+    })
 }
 
 async fn version(_: Call) -> Result<Response, Fault> {

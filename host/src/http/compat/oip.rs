@@ -29,7 +29,9 @@ use super::parsing::apart;
 use super::visit::{timeout, whole};
 use crate::http::AppState;
 use crate::http::body::{LimitedBody, declared_bytes};
+use crate::http::health::check_ready;
 use crate::http::middleware::RequestCtx;
+use crate::http::parsing::apart;
 use crate::http::problem;
 use datatype::{JSON_LENGTH, VERSION};
 use request::Request;
@@ -43,7 +45,6 @@ pub(super) fn routes() -> Router<AppState> {
     let router = Router::new()
         .route("/v2", on(MethodFilter::GET, error, server))
         .route("/v2/health/live", on(MethodFilter::GET, error, live))
-        .route("/v2/health/ready", on(MethodFilter::GET, error, ready))
         .route("/v2/repository/index", on(MethodFilter::POST, error, index));
     ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"]
         .into_iter()
@@ -55,6 +56,10 @@ pub(super) fn routes() -> Router<AppState> {
                 .route(&format!("{model}/infer"), on(MethodFilter::POST, error, infer))
         })
         .route("/v2/{*rest}", on(MethodFilter::GET.or(MethodFilter::POST), error, other))
+}
+
+pub(super) fn readiness() -> Router<AppState> {
+    Router::new().route("/v2/health/ready", on(MethodFilter::GET, error, ready))
 }
 
 /// Returns the error of the protocol. A request that cannot be served as it is has the status 400.
@@ -75,8 +80,8 @@ async fn live(_call: Call) -> Result<Response, Fault> {
 }
 
 async fn ready(call: Call) -> Result<Response, Fault> {
-    let draining = call.state.service.is_draining();
-    Ok(if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }.into_response())
+    let ready = check_ready(&call.state).await.is_ok();
+    Ok(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }.into_response())
 }
 
 async fn index(call: Call) -> Result<Response, Fault> {

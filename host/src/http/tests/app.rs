@@ -205,6 +205,12 @@ impl TestApp {
         request.form(form).send().await.created()
     }
 
+    /// Asks the private address for a path; returns the status.
+    pub(super) async fn private(&self, path: &str) -> u16 {
+        let request = Request::get(path).header(header::HOST, "localhost").body(Body::empty()).unwrap();
+        router::private(self.state()).oneshot(request).await.unwrap().status().as_u16()
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> TestRequest<'_> {
         let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("localhost"))]);
         TestRequest { app: self, method, path: path.to_owned(), headers, body: Body::empty() }

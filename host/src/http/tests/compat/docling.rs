@@ -195,5 +195,34 @@ async fn health_and_version() {
     let app = TestApp::with_jobs().await;
     assert_eq!(app.get("/health").send().await.ok(), json!({ "status": "ok" }));
     assert!(app.get("/version").send().await.ok().is_object());
-    app.get("/ready").send().await.ok();
+    assert_eq!(app.get("/ready").send().await.ok(), json!({ "status": "ok" }));
+}
+
+#[tokio::test]
+async fn readiness_is_that_of_the_server() {
+    let app = TestApp::start().await;
+    *app.script.otherwise.lock().unwrap() = Behavior::Fail;
+    let unready = refused(&app.get("/ready").send().await, 503);
+    assert!(unready["detail"].as_str().unwrap().contains("standard"), "{unready}");
+    assert_eq!(app.get("/v2/health/ready").send().await.status, 503);
+    assert_eq!(app.get("/health").send().await.ok(), json!({ "status": "ok" }), "it is alive");
+    assert_eq!(app.get("/v2/health/live").send().await.status, 200);
+    *app.script.otherwise.lock().unwrap() = Behavior::Read;
+    app.clock.advance(std::time::Duration::from_secs(3));
+    assert_eq!(app.get("/ready").send().await.ok(), json!({ "status": "ok" }));
+    assert_eq!(app.get("/v2/health/ready").send().await.status, 200);
+}
+
+#[tokio::test]
+async fn readiness_is_private_where_operations_are() {
+    let app = TestApp::with(|_, http| http.private_operations = true).await;
+    let closed = [("/readyz", 404), ("/ready", 404), ("/v2/health/ready", 400)];
+    for (path, status) in closed {
+        assert_eq!(app.get(path).send().await.status, status, "{path}");
+        let answer = app.private(path).await;
+        assert_eq!(answer, 200, "{path}");
+    }
+    for path in ["/livez", "/health", "/v2/health/live"] {
+        assert_eq!(app.get(path).send().await.status, 200, "{path}");
+    }
 }
