@@ -29,6 +29,7 @@ mod ocr;
 mod openapi;
 mod options;
 mod paging;
+mod parsing;
 mod pieces;
 mod problem;
 mod problem_pages;

@@ -169,7 +169,10 @@ impl Batch {
                     // The semaphore is never closed.
                     let Ok(slot) = slots.clone().acquire_owned().await else { return };
                     match self.document(&mut upload, head, &upload_slot, index == 0).await {
-                        Ok(events) => Arrival::Reading(Reading { index, name, events, slot: Some(slot) }),
+                        Ok(events) => {
+                            let name = name.map(Arc::from);
+                            Arrival::Reading(Reading { index, name, events, slot: Some(slot) })
+                        }
                         Err(fault) => Arrival::Failed { index, name, fault },
                     }
                 }

@@ -5,8 +5,8 @@
 //! the meaning of the answer is ignored, because clients send many options.
 //!
 //! The parts that dialects share: `call` (a request, its credentials and errors), `visit` (from an authenticated request
-//! to a read document), `form` (multipart bodies), `inline` (base64, `data:` URLs, sniffing), `parsing` (apart
-//! from the async workers), `links` (capability URLs of uploaded files), `tasks` (asynchronous calls), `answer` (JSON
+//! to a read document), `form` (multipart bodies), `json_body` (JSON with a document), `inline` (base64, `data:` URLs,
+//! sniffing), `links` (capability URLs of uploaded files), `tasks` (asynchronous calls), `answer` (JSON
 //! responses), `path` (normalization).
 //!
 //! To add a dialect: a module with a function `routes` and a function that shapes errors, a line in [`routes`], and a
@@ -18,13 +18,13 @@ mod call;
 mod docling;
 mod form;
 mod inline;
+mod json_body;
 mod links;
 mod mcp;
 mod mistral;
 mod oip;
 mod openwebui;
 mod paddleocr;
-mod parsing;
 mod path;
 mod reading;
 pub(super) mod stores;

@@ -29,7 +29,7 @@ pub(crate) trait Reads: Send + Sync + 'static {
         answer: &mut Answer,
     ) -> impl Future<Output = Result<(), ToolError>> + Send;
 
-    /// Returns the deployments in the JSON of the API.
+    /// Returns the deployments; of their JSON in the API at least `name`, `shared` and `weights`.
     fn deployments(&self) -> impl Future<Output = Result<Vec<Value>, ToolError>> + Send;
 }
 

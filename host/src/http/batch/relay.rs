@@ -2,6 +2,7 @@
 //! of its document.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::stream::SelectAll;
@@ -12,6 +13,7 @@ use lector_export::ndjson::{self, Line, Totals};
 use lector_serving::Event;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use super::super::parsing::apart;
 use super::outgoing::{Gone, Outgoing};
 use crate::events;
 
@@ -26,15 +28,15 @@ pub(super) enum Arrival<S> {
 /// A document being read.
 pub(super) struct Reading<S> {
     pub(super) index: usize,
-    pub(super) name: Option<String>,
+    pub(super) name: Option<Arc<str>>,
     pub(super) events: S,
     /// The slot of the document in the batch; released at its end.
     pub(super) slot: Option<OwnedSemaphorePermit>,
 }
 
 impl<S: Stream<Item = Event> + Unpin> Stream for Reading<S> {
-    /// The serialized event, and the event itself for the totals.
-    type Item = (Line, Event);
+    /// The event, with the index and the name of the document.
+    type Item = (usize, Option<Arc<str>>, Event);
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
@@ -42,7 +44,7 @@ impl<S: Stream<Item = Event> + Unpin> Stream for Reading<S> {
         if let Poll::Ready(None) = polled {
             this.slot = None;
         }
-        polled.map(|event| event.map(|event| (events::line(this.index, this.name.as_deref(), &event), event)))
+        polled.map(|event| event.map(|event| (this.index, this.name.clone(), event)))
     }
 }
 
@@ -57,13 +59,28 @@ fn add(totals: &mut Totals, event: &Event) {
     }
 }
 
-/// Reserves memory for a serialized event on the account of its document.
-fn reservation(event: &Event, bytes: u64) -> Reservation {
+/// Returns the memory of a result, on the account of its document.
+fn held(event: &Event) -> Option<&Reservation> {
     match event {
-        Event::Page { transcript, .. } => transcript.reservation().another(bytes),
-        Event::End { summary: Some(summary), .. } => summary.reservation().another(bytes),
-        _ => Reservation::default(),
+        Event::Page { transcript, .. } => Some(transcript.reservation()),
+        Event::End { summary: Some(summary), .. } => Some(summary.reservation()),
+        _ => None,
     }
+}
+
+/// Writes an event of the document at `index`; on a blocking thread if it is large. Its result is freed before the line waits,
+/// so that it is not in memory twice.
+async fn written(index: usize, name: Option<Arc<str>>, event: Event) -> Result<(Line, Reservation), Gone> {
+    let bytes = held(&event).map_or(0, Reservation::bytes);
+    let written = apart(usize::try_from(bytes).unwrap_or(usize::MAX), move || {
+        let line = events::line(index, name.as_deref(), &event);
+        let reservation = held(&event).map(|held| held.another(line.json.len() as u64));
+        Ok((line, reservation.unwrap_or_default()))
+    });
+    written.await.map_err(|fault| {
+        tracing::error!(%fault, "an event of a batch was not written");
+        Gone
+    })
 }
 
 /// Forwards the events of the arriving documents until no more arrive and all are finished. Returns the totals.
@@ -86,12 +103,10 @@ pub(super) async fn relay<S: Stream<Item = Event> + Unpin>(
                     outgoing.send(ndjson::document_error(index, name.as_deref(), &fault), Reservation::default()).await?;
                 }
             },
-            Some((line, event)) = readings.next(), if !readings.is_empty() => {
+            Some((index, name, event)) = readings.next(), if !readings.is_empty() => {
                 see(&event);
                 add(&mut totals, &event);
-                let reservation = reservation(&event, line.json.len() as u64);
-                // Freed before the wait, so that the transcript is not in memory twice.
-                drop(event);
+                let (line, reservation) = written(index, name, event).await?;
                 outgoing.send(line, reservation).await?;
             }
             else => return Ok(totals),
@@ -102,7 +117,6 @@ pub(super) async fn relay<S: Stream<Item = Event> + Unpin>(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use std::sync::Arc;
     use std::time::Duration;
 
     use futures::stream;
@@ -133,7 +147,7 @@ mod tests {
             let slot = Some(slots.clone().try_acquire_owned().unwrap());
             let reading = Reading {
                 index,
-                name: Some(format!("{index}.tif")),
+                name: Some(format!("{index}.tif").into()),
                 events: stream::iter(events(pages)),
                 slot,
             };

@@ -13,7 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::MethodFilter;
 use lector_core::Fault;
 use serde_json::{Value, json};
@@ -65,6 +65,7 @@ fn error(fault: &Fault, status: StatusCode, ctx: &RequestCtx) -> (StatusCode, Va
     (status, json!({ "detail": fault.message, "code": fault.code, "request_id": ctx.id.as_str() }))
 }
 
+/// The process answers: it is alive.
 async fn health(_: Call) -> Result<Response, Fault> {
     Ok(answer::json(&json!({ "status": "ok" })))
 }
@@ -117,11 +118,7 @@ impl Received {
     }
 
     async fn from_source(mut visit: Visit, head: Parts, body: Body) -> Result<Self, Fault> {
-        let parse = |body: &[u8]| {
-            let Source { options, name, text } = Source::parse(body)?;
-            Ok((options, name, super::inline::decode(&text)?))
-        };
-        let (options, name, document) = visit.json(&head, body, parse).await?;
+        let Source { options, name, document } = visit.json(&head, body, Source::parse).await?;
         Ok(Self::new(visit, &options, name, document))
     }
 

@@ -5,13 +5,17 @@ use lector_core::{Fault, Kind};
 use lector_serving::ReceivedBytes;
 use multer::{Constraints, Multipart};
 
+use super::json_body::MEMORY_PER_BYTE;
 use crate::http::body::LimitedBody;
 use crate::http::upload::{clean_name, from_multer};
 
 /// Maximum bytes read to find the end of the head of a part.
 const HEAD_BYTES_MAX: u64 = 2 << 20;
-/// Maximum size of the fields in all.
+/// Maximum number of fields, and their maximum size in all, with their names.
+const FIELDS_MAX: usize = 1000;
 const FIELDS_BYTES_MAX: usize = 256 << 10;
+/// Memory of a field besides its name and its value.
+const FIELD_MEMORY_BYTES: u64 = 128;
 
 /// A received form.
 #[derive(Debug, Default)]
@@ -36,16 +40,22 @@ impl Form {
         })?;
         let quota = body.quota();
         let mut parts = Multipart::with_constraints(body, boundary, Constraints::new());
-        let (mut form, mut fields_bytes) = (Self::default(), 0);
+        let (mut form, mut fields_bytes, mut file_bytes) = (Self::default(), 0, 0);
         loop {
             quota.give(HEAD_BYTES_MAX);
             let Some(mut part) = parts.next_field().await.map_err(from_multer)? else { return Ok(form) };
             quota.give(u64::MAX);
-            let name = part.name().unwrap_or_default().to_owned();
-            let is_file = part.file_name().is_some() || matches!(name.as_str(), "file" | "files" | "files[]");
+            let name = part.name().unwrap_or_default();
+            let is_file = part.file_name().is_some() || matches!(name, "file" | "files" | "files[]");
             if is_file && form.file.is_some() {
                 let message = "The form has more than one file: send each document in a request of its own.";
                 return Err(Fault::new(Kind::Invalid, "too_many_files", message));
+            }
+            // The name of a file's part is not kept.
+            let name = if is_file { String::new() } else { name.to_owned() };
+            fields_bytes += name.len();
+            if !is_file && (form.fields.len() >= FIELDS_MAX || fields_bytes > FIELDS_BYTES_MAX) {
+                return Err(fields_too_large());
             }
             let file_name = part.file_name().map(clean_name);
             let mut bytes = Vec::new();
@@ -55,18 +65,24 @@ impl Form {
                     return Err(too_large(bytes_max));
                 }
                 if !is_file && fields_bytes + length > FIELDS_BYTES_MAX {
-                    return Err(too_large(FIELDS_BYTES_MAX as u64));
+                    return Err(fields_too_large());
                 }
                 if is_file {
-                    received.arrived(length as u64).await?;
+                    file_bytes = length as u64;
+                    received
+                        .arrived(fields_memory(&form.fields, fields_bytes).saturating_add(file_bytes))
+                        .await?;
                 }
                 bytes.extend_from_slice(&chunk);
             }
             if is_file {
                 form.file = Some((file_name.unwrap_or_default(), bytes));
             } else {
-                fields_bytes += bytes.len() + name.len();
+                fields_bytes += bytes.len();
                 form.fields.push((name, String::from_utf8_lossy(&bytes).into_owned()));
+                received
+                    .arrived(fields_memory(&form.fields, fields_bytes).saturating_add(file_bytes))
+                    .await?;
             }
         }
     }
@@ -89,6 +105,20 @@ impl Form {
             Fault::new(Kind::Invalid, "file_missing", message)
         })
     }
+}
+
+/// Returns the memory of the fields; a value may be a list in JSON.
+fn fields_memory(fields: &[(String, String)], bytes: usize) -> u64 {
+    let own = FIELD_MEMORY_BYTES.saturating_mul(fields.len() as u64);
+    own.saturating_add(MEMORY_PER_BYTE.saturating_mul(bytes as u64))
+}
+
+fn fields_too_large() -> Fault {
+    let message = format!(
+        "The form has more than {FIELDS_MAX} fields, or they have more than {FIELDS_BYTES_MAX} bytes with their names: \
+         send the options that you need."
+    );
+    Fault::new(Kind::TooLarge, "body_too_large", message)
 }
 
 /// Returns the fault of a document that is too large.

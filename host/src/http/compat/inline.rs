@@ -1,23 +1,17 @@
 //! Documents in texts: base64, `data:` URLs, addresses of other servers; and the recognition of plain text.
 
-use std::borrow::Cow;
-
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use lector_core::{Fault, Kind};
-use serde::Deserialize;
 
 use crate::http::problem::option_invalid;
-
-/// A text of a JSON body that is not copied, where it needs no unescaping.
-#[derive(Debug, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// Padding is optional: some clients omit it.
 const CONFIG: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+/// Characters that are decoded at once: whole groups of four.
+const PIECE_BYTES: usize = 4096;
 const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, CONFIG);
 
 /// Returns the bytes of a base64 text, with or without `data:…;base64,` before it. White space and the URL-safe alphabet
@@ -31,18 +25,26 @@ pub(super) fn decode(text: &str) -> Result<Vec<u8>, Fault> {
     if !media_type.to_ascii_lowercase().ends_with("base64") {
         return Err(not_base64("the `data:` URL is not in base64"));
     }
-    let usual = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
-    let data: Cow<'_, [u8]> = if data.bytes().all(usual) {
-        Cow::Borrowed(data.as_bytes())
-    } else {
-        let kept = data.bytes().filter(|b| !b.is_ascii_whitespace()).map(|b| match b {
-            b'-' => b'+',
-            b'_' => b'/',
-            other => other,
-        });
-        Cow::Owned(kept.collect())
-    };
-    BASE64.decode(&data).map_err(|error| not_base64(&error.to_string()))
+    let mut kept = data.bytes().filter(|b| !b.is_ascii_whitespace()).map(|b| match b {
+        b'-' => b'+',
+        b'_' => b'/',
+        other => other,
+    });
+    // Piece by piece: a copy of the whole text would not be counted.
+    let mut bytes = Vec::with_capacity(data.len().div_ceil(4).saturating_mul(3));
+    let mut piece = Vec::with_capacity(PIECE_BYTES);
+    loop {
+        piece.clear();
+        piece.extend(kept.by_ref().take(PIECE_BYTES));
+        if piece.is_empty() {
+            return Ok(bytes);
+        }
+        // Only the last piece may end with padding, or within a group of four.
+        if bytes.len() % 3 != 0 {
+            return Err(not_base64("there is padding before its end"));
+        }
+        BASE64.decode_vec(&piece, &mut bytes).map_err(|error| not_base64(&error.to_string()))?;
+    }
 }
 
 /// Returns an upper bound of the bytes that [`decode`] returns for a text of so many bytes.
@@ -105,6 +107,8 @@ pub(super) fn percent_decoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     #[test]
@@ -120,6 +124,15 @@ mod tests {
         ] {
             assert_eq!(decode(text).map_err(|f| f.message), Ok(vec![0xfb, 0xff]), "{text}");
             assert!(decoded_bytes_max(text.len()) >= 2);
+        }
+        for bytes in [PIECE_BYTES / 4 * 3, PIECE_BYTES, 3 * PIECE_BYTES + 1] {
+            let long = STANDARD.encode(vec![7; bytes]);
+            assert_eq!(decode(&long).unwrap(), vec![7; bytes]);
+            assert_eq!(decode(&long.replace('B', "B \n")).unwrap(), vec![7; bytes]);
+            let padded = format!("{}A==={long}", "A".repeat(PIECE_BYTES - 4));
+            assert_eq!(decode(&padded).unwrap_err().code, "option_invalid");
+            let padded = format!("{}AA=={long}", "A".repeat(PIECE_BYTES - 4));
+            assert_eq!(decode(&padded).unwrap_err().code, "option_invalid");
         }
         for text in ["a", "!!!!", "data:text/plain,hello", "data:application/pdf;base64", "ü"] {
             assert_eq!(decode(text).map_err(|f| f.code), Err("option_invalid"), "{text}");

@@ -1,8 +1,8 @@
 //! The Model Context Protocol over streamable HTTP: `POST /mcp`.
 //!
 //! Every message is a request of its own, without a session: the credentials of each one count. The document comes with the
-//! call, or is an uploaded file; a path of the server is never read. The SDK parses the body after it has been received
-//! under the server's own limits, and checks the versions of the protocol; `Host` and `Origin` are checked by the
+//! call, or is an uploaded file; a path of the server is never read. The SDK parses the message without the text of the
+//! document, after both have been received under the server's own limits, and checks the versions of the protocol; `Host` and `Origin` are checked by the
 //! authentication.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use axum::routing::MethodFilter;
 use bytes::Bytes;
@@ -27,12 +27,12 @@ use serde_json::{Value, json};
 
 use super::call::{Call, on};
 use super::form::too_large;
-use super::inline;
-use super::parsing::{apart, begun_apart};
-use super::visit::{copied, in_json, limited, timeout, whole};
+use super::json_body::JsonBody;
+use super::visit::{copied, in_json, json_body, limited, timeout, whole};
 use crate::http::AppState;
 use crate::http::body::declared_bytes;
 use crate::http::middleware::RequestCtx;
+use crate::http::parsing::{apart, begun_apart};
 use crate::http::problem;
 use crate::mcp::{Answer, Named, Naming, ReadRequest, Reads, ToolError, Tools};
 
@@ -52,27 +52,36 @@ fn error(fault: &Fault, status: StatusCode, ctx: &RequestCtx) -> (StatusCode, Va
 
 async fn serve(call: Call) -> Result<Response, Fault> {
     let principal = call.principal()?;
-    let Call { state, ctx, head, body } = call;
+    let Call { state, ctx, mut head, body } = call;
     let bytes_max = state.body_bytes_max(&principal);
     // Not refused for the load of the server: most messages ask for no work, and a call gets its error as a result.
     let slot = state.service.receive_component(&principal, declared_bytes(&head.headers))?;
     let mut received = slot.begin(true)?;
     let body = limited(&state, &head, body, in_json(bytes_max), timeout(&state, &principal))?;
-    let message = whole(body, &mut received).await?;
-    // The parsed message holds the text of the document once more.
-    received.arrived(received.bytes().saturating_mul(2)).await?;
+    let body = whole(body, &mut received).await?;
+    let body = json_body(body, &mut received).await?;
+    let message = body.rest().into_owned();
+    head.headers.insert(header::CONTENT_LENGTH, message.len().into());
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .disable_allowed_hosts()
         .with_max_request_body_bytes(message.len());
-    let tools =
-        Tools::new(Sent { state, ctx, principal, bytes_max, upload: Mutex::new(Some((slot, received))) });
+    let sent = Message { slot, received, body };
+    let tools = Tools::new(Sent { state, ctx, principal, bytes_max, message: Mutex::new(Some(sent)) });
     let sessions = Arc::new(NeverSessionManager::default());
     let service = StreamableHttpService::new(move || Ok(tools.clone()), sessions, config);
     let bytes = message.len();
     let request = Request::from_parts(head, Full::new(Bytes::from(message)));
     let response = begun_apart(bytes, async move { service.handle(request).await }).await?;
     Ok(response.map(Body::new))
+}
+
+/// A message that has been received.
+struct Message {
+    slot: UploadSlot,
+    received: ReceivedBytes,
+    /// The message with the text of its document.
+    body: JsonBody,
 }
 
 /// Reads the document that came with a call.
@@ -82,17 +91,18 @@ struct Sent {
     principal: Principal,
     /// Maximum size of a document.
     bytes_max: u64,
-    /// The right to send the message, and its counted bytes, until a call takes them.
-    upload: Mutex<Option<(UploadSlot, ReceivedBytes)>>,
+    /// The message, until a call takes it.
+    message: Mutex<Option<Message>>,
 }
 
 impl Reads for Sent {
     const NAMING: Naming = Naming::Content;
 
     async fn read(&self, named: Named, request: &ReadRequest, answer: &mut Answer) -> Result<(), ToolError> {
-        let upload = self.upload.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (slot, mut received) = upload.ok_or_else(|| problem::internal("a message with two calls"))?;
-        let (name, bytes) = self.document(named, &mut received).await?;
+        let message = self.message.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Message { slot, mut received, body } =
+            message.ok_or_else(|| problem::internal("a message with two calls"))?;
+        let (name, bytes) = self.document(named, body, &mut received).await?;
         let timeout = timeout(&self.state, &self.principal);
         let request = DocumentRequest {
             deployment: request.deployment.as_deref().map(DeploymentName::from),
@@ -132,9 +142,11 @@ impl Reads for Sent {
     }
 
     async fn deployments(&self) -> Result<Vec<Value>, ToolError> {
-        let views = self.state.control.deployments(&self.principal);
-        let views = views.iter().map(serde_json::to_value).collect::<Result<Vec<Value>, _>>();
-        Ok(views.map_err(problem::internal)?)
+        // Not the whole views: their revisions have settings of up to a megabyte each.
+        let views = self.state.control.deployments(&self.principal).into_iter().map(
+            |view| json!({ "name": view.name.as_str(), "shared": view.shared, "weights": view.weights }),
+        );
+        Ok(views.collect())
     }
 }
 
@@ -143,15 +155,16 @@ impl Sent {
     async fn document(
         &self,
         named: Named,
+        body: JsonBody,
         received: &mut ReceivedBytes,
     ) -> Result<(Option<String>, Vec<u8>), Fault> {
         let (name, bytes) = match named {
             Named::Content(text, name) => {
-                let decoded = inline::decoded_bytes_max(text.len());
-                received.arrived(received.bytes().saturating_add(decoded)).await?;
-                (name, apart(text.len(), move || inline::decode(&text)).await?)
+                // Counted with the message.
+                (name, apart(body.bytes(), move || body.document(&text)).await?)
             }
             Named::Upload(id) => {
+                drop(body);
                 let file = self.state.compat.files.get(self.principal.tenant(), &id)?;
                 let bytes = copied(&file.bytes, received).await?;
                 (Some(file.name.clone()).filter(|name| !name.is_empty()), bytes)

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use self::request::{Content, OcrRequest};
 use super::answer;
 use super::call::{Call, deployment, on};
+use super::json_body::JsonBody;
 use super::visit::{Ask, Visit};
 use crate::config::Dialect;
 use crate::http::AppState;
@@ -82,9 +83,9 @@ async fn models(call: Call) -> Result<Response, Fault> {
 async fn ocr(call: Call) -> Result<Response, Fault> {
     let (mut visit, head, body) = Visit::begin(call)?;
     let (stores, owner) = (visit.state.compat.clone(), visit.principal.tenant().clone());
-    let parse = move |body: &[u8]| {
+    let parse = move |body: &JsonBody| {
         let OcrRequest { model, document, pages, look } = OcrRequest::parse(body)?;
-        let (name, content) = document.content(&stores, &owner)?;
+        let (name, content) = document.content(body, &stores, &owner)?;
         Ok((model.unwrap_or_else(|| MODEL.to_owned()), pages, look, name, content))
     };
     let (model, pages, look, name, content) = visit.json(&head, body, parse).await?;

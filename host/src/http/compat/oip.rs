@@ -9,6 +9,7 @@
 mod datatype;
 mod description;
 mod numbers;
+mod parameters;
 mod request;
 mod response;
 
@@ -25,7 +26,6 @@ use serde_json::{Value, json};
 
 use super::answer;
 use super::call::{Call, on, unsupported};
-use super::parsing::apart;
 use super::visit::{timeout, whole};
 use crate::http::AppState;
 use crate::http::body::{LimitedBody, declared_bytes};

@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 use super::answer;
 use super::call::{Call, deployment, on};
 use super::inline::{percent_decoded, plain_text};
-use super::parsing::apart;
 use super::visit::{Ask, Visit};
 use crate::config::Dialect;
 use crate::http::AppState;
 use crate::http::middleware::RequestCtx;
+use crate::http::parsing::apart;
 use crate::http::upload::clean_name;
 
 pub(super) fn routes() -> Router<AppState> {

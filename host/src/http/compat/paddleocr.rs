@@ -17,7 +17,7 @@ use lector_core::{Fault, Transcript};
 use serde_json::{Value, json};
 
 use self::page::{Kind, Scale};
-use self::request::SyncRequest;
+use self::request::sync_document;
 use super::answer;
 use super::call::{Call, deployment, on};
 use super::visit::{Ask, Visit};
@@ -43,7 +43,7 @@ fn error(fault: &Fault, status: StatusCode, ctx: &RequestCtx) -> (StatusCode, Va
 
 async fn read(call: Call, kind: Kind) -> Result<Response, Fault> {
     let (mut visit, head, body) = Visit::begin(call)?;
-    let document = visit.json(&head, body, |body| SyncRequest::parse(body)?.document()).await?;
+    let document = visit.json(&head, body, sync_document).await?;
     let model = kind.name();
     let ask = Ask {
         deployment: deployment(&visit.state, &visit.principal, Dialect::PaddleOcr, Some(model)),

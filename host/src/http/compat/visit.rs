@@ -16,15 +16,15 @@ use lector_serving::{
 
 use super::call::Call;
 use super::form::{Form, too_large};
-use super::inline::decoded_bytes_max;
-use super::parsing::apart;
+use super::json_body::{JsonBody, REST_BYTES_MAX};
 use super::reading::Reading;
 use crate::http::AppState;
 use crate::http::body::{LimitedBody, declared_bytes};
 use crate::http::middleware::RequestCtx;
+use crate::http::parsing::apart;
 
-/// Room for the members of a JSON body beside the document.
-const JSON_BYTES_MAX: u64 = 1 << 20;
+/// Room for what is beside the document in a body: members of JSON, fields of a form.
+const BESIDE_BYTES_MAX: u64 = REST_BYTES_MAX as u64;
 
 /// A request to read a document.
 pub(super) struct Visit {
@@ -69,7 +69,7 @@ pub(super) fn timeout(state: &AppState, principal: &Principal) -> Duration {
 
 /// Returns the most bytes of JSON that contains a document of `bytes_max` bytes in base64.
 pub(super) fn in_json(bytes_max: u64) -> u64 {
-    bytes_max.div_ceil(3).saturating_mul(4).saturating_add(JSON_BYTES_MAX)
+    bytes_max.div_ceil(3).saturating_mul(4).saturating_add(BESIDE_BYTES_MAX)
 }
 
 /// Returns a body under the limits of the server.
@@ -93,6 +93,13 @@ pub(super) async fn whole(mut body: LimitedBody, received: &mut ReceivedBytes) -
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
+}
+
+/// Takes a JSON body apart, and counts the memory of its parsed values and of its document, before there is any.
+pub(super) async fn json_body(body: Vec<u8>, received: &mut ReceivedBytes) -> Result<JsonBody, Fault> {
+    let body = apart(body.len(), move || JsonBody::new(body)).await?;
+    received.arrived(received.bytes().saturating_add(body.memory_bytes())).await?;
+    Ok(body)
 }
 
 /// Copies a document that the server has; the copy counts before it is made.
@@ -147,22 +154,20 @@ impl Visit {
         &mut self,
         head: &Parts,
         body: Body,
-        parse: impl FnOnce(&[u8]) -> Result<T, Fault> + Send + 'static,
+        parse: impl FnOnce(&JsonBody) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let body = self.body(head, body).await?;
         self.parsed(body, parse).await
     }
 
-    /// Parses such a body. The bytes of the document are counted before they are decoded.
+    /// Parses such a body. Its values and its document are counted before they are made.
     pub(super) async fn parsed<T: Send + 'static>(
         &mut self,
         body: Vec<u8>,
-        parse: impl FnOnce(&[u8]) -> Result<T, Fault> + Send + 'static,
+        parse: impl FnOnce(&JsonBody) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        // Most of the body is the text of the document.
-        let received = &mut self.received;
-        received.arrived(received.bytes().saturating_add(decoded_bytes_max(body.len()))).await?;
-        apart(body.len(), move || parse(&body)).await
+        let body = json_body(body, &mut self.received).await?;
+        apart(body.bytes(), move || parse(&body)).await
     }
 
     /// Copies a document that the server has; see [`copied`].
@@ -173,7 +178,7 @@ impl Visit {
     /// Receives a form.
     pub(super) async fn form(&mut self, head: &Parts, body: Body) -> Result<Form, Fault> {
         let bytes_max = self.bytes_max();
-        let body = self.limited(head, body, bytes_max.saturating_add(JSON_BYTES_MAX))?;
+        let body = self.limited(head, body, bytes_max.saturating_add(BESIDE_BYTES_MAX))?;
         Form::receive(&head.headers, body, &mut self.received, bytes_max).await
     }
 

@@ -5,7 +5,8 @@ use lector_serving::PageSelection;
 use serde::Deserialize;
 
 use super::super::call::{Call, unsupported};
-use super::super::inline::{self, Text};
+use super::super::inline;
+use super::super::json_body::JsonBody;
 use super::super::tasks::Labels;
 use super::spans::Unit;
 use crate::http::problem::option_invalid;
@@ -82,9 +83,9 @@ impl Analyze {
 }
 
 #[derive(Deserialize)]
-struct Raw<'a> {
-    #[serde(borrow, default, rename = "base64Source")]
-    base64_source: Option<Text<'a>>,
+struct Raw {
+    #[serde(default, rename = "base64Source")]
+    base64_source: Option<String>,
     #[serde(default, rename = "urlSource")]
     url_source: Option<String>,
 }
@@ -95,13 +96,14 @@ pub(super) fn is_json(body: &[u8]) -> bool {
 }
 
 /// Returns the document of a JSON body.
-pub(super) fn base64_document(body: &[u8]) -> Result<Vec<u8>, Fault> {
-    let raw: Raw<'_> = serde_json::from_slice(body)
-        .map_err(|error| option_invalid(format!("The body is neither a document nor JSON: {error}.")))?;
+pub(super) fn base64_document(body: &JsonBody) -> Result<Vec<u8>, Fault> {
+    let raw: Raw = body.parse("The body is neither a document nor JSON")?;
     match (raw.base64_source, raw.url_source) {
-        (Some(Text(text)), _) => inline::decode(&text),
-        (None, Some(url)) if url.starts_with("data:") => inline::decode(&url),
-        (None, Some(_)) => Err(inline::remote_refused()),
+        (Some(text), _) => body.document(&text),
+        (None, Some(url)) => match body.text(&url)? {
+            url if url.starts_with("data:") => inline::decode(&url),
+            _ => Err(inline::remote_refused()),
+        },
         (None, None) => Err(option_invalid("The body has no `base64Source`.")),
     }
 }

@@ -1,7 +1,5 @@
 //! The options of docling-serve, from a form or from JSON.
 
-use std::borrow::Cow;
-
 use lector_core::{Fault, TextLayerPolicy};
 use lector_serving::PageSelection;
 use serde::Deserialize;
@@ -9,7 +7,8 @@ use serde_json::Value;
 
 use super::super::call::unsupported;
 use super::super::form::Form;
-use super::super::inline::{self, Text};
+use super::super::inline;
+use super::super::json_body::JsonBody;
 use crate::http::problem::option_invalid;
 use crate::http::upload::clean_name;
 
@@ -154,44 +153,43 @@ fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// The document of a JSON request, in base64, and its options.
-pub(super) struct Source<'a> {
+/// The document of a JSON request, and its options.
+pub(super) struct Source {
     pub(super) options: Options,
     pub(super) name: String,
-    pub(super) text: Cow<'a, str>,
+    pub(super) document: Vec<u8>,
 }
 
 #[derive(Deserialize)]
-struct Raw<'a> {
+struct Raw {
     #[serde(default)]
     options: Option<Value>,
-    #[serde(borrow, default)]
-    sources: Vec<RawSource<'a>>,
+    #[serde(default)]
+    sources: Vec<RawSource>,
     /// Of version 0 of the API, like the next one.
-    #[serde(borrow, default)]
-    file_sources: Vec<RawSource<'a>>,
-    #[serde(borrow, default)]
-    http_sources: Vec<RawSource<'a>>,
+    #[serde(default)]
+    file_sources: Vec<RawSource>,
+    #[serde(default)]
+    http_sources: Vec<RawSource>,
     #[serde(default)]
     target: Option<Value>,
 }
 
 #[derive(Deserialize)]
-struct RawSource<'a> {
+struct RawSource {
     #[serde(default)]
     kind: Option<String>,
     #[serde(default)]
     filename: Option<String>,
-    #[serde(borrow, default)]
-    base64_string: Option<Text<'a>>,
+    #[serde(default)]
+    base64_string: Option<String>,
     #[serde(default)]
     url: Option<String>,
 }
 
-impl<'a> Source<'a> {
-    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Fault> {
-        let raw: Raw<'a> = serde_json::from_slice(body)
-            .map_err(|error| option_invalid(format!("The body is not a request in JSON: {error}.")))?;
+impl Source {
+    pub(super) fn parse(body: &JsonBody) -> Result<Self, Fault> {
+        let raw: Raw = body.parse("The body is not a request in JSON")?;
         let target = raw.target.as_ref().and_then(|target| target["kind"].as_str());
         let options = Options::of_json(raw.options.as_ref().unwrap_or(&Value::Null), target)?;
         let mut sources = raw.sources.into_iter().chain(raw.file_sources).chain(raw.http_sources);
@@ -201,10 +199,12 @@ impl<'a> Source<'a> {
             return Err(unsupported(message));
         }
         let name = clean_name(source.filename.as_deref().unwrap_or_default());
-        match (source.base64_string, source.url, source.kind.as_deref()) {
-            (Some(Text(text)), ..) if !text.is_empty() => Ok(Self { options, name, text }),
-            (_, Some(url), _) if url.starts_with("data:") => Ok(Self { options, name, text: url.into() }),
-            (_, Some(_), _) => Err(inline::remote_refused()),
+        let document = match (source.base64_string, source.url, source.kind.as_deref()) {
+            (Some(text), ..) if !text.is_empty() => body.document(&text),
+            (_, Some(url), _) => match body.text(&url)? {
+                url if url.starts_with("data:") => inline::decode(&url),
+                _ => Err(inline::remote_refused()),
+            },
             (_, _, Some(kind)) if kind != "file" && kind != "http" => {
                 let kind: String = kind.chars().filter(|c| !c.is_control()).take(40).collect();
                 Err(unsupported(format!(
@@ -212,7 +212,8 @@ impl<'a> Source<'a> {
                 )))
             }
             _ => Err(option_invalid("The source has no `base64_string`.")),
-        }
+        };
+        Ok(Self { options, name, document: document? })
     }
 }
 

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use lector_core::{Fault, TenantName};
 use lector_serving::PageSelection;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::super::call::unsupported;
-use super::super::inline::{self, Text};
+use super::super::inline;
+use super::super::json_body::JsonBody;
 use super::super::stores::Stores;
 use super::files;
 use crate::http::files::store::File;
 use crate::http::problem::option_invalid;
+use crate::http::upload::clean_name;
 
 /// What the client wants to see of a page.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,20 +38,20 @@ pub(super) enum TableFormat {
 
 /// A request to read a document.
 #[derive(Debug)]
-pub(super) struct OcrRequest<'a> {
+pub(super) struct OcrRequest {
     pub(super) model: Option<String>,
-    pub(super) document: Document<'a>,
+    pub(super) document: Document,
     pub(super) pages: PageSelection,
     pub(super) look: Look,
 }
 
 /// The document of a request.
 #[derive(Debug, Deserialize)]
-pub(super) struct Document<'a> {
-    #[serde(borrow, default)]
-    document_url: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    image_url: Option<ImageUrl<'a>>,
+pub(super) struct Document {
+    #[serde(default)]
+    document_url: Option<String>,
+    #[serde(default)]
+    image_url: Option<ImageUrl>,
     #[serde(default)]
     file_id: Option<String>,
     #[serde(default)]
@@ -57,20 +60,17 @@ pub(super) struct Document<'a> {
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum ImageUrl<'a> {
-    Text(#[serde(borrow)] Text<'a>),
-    Object {
-        #[serde(borrow)]
-        url: Text<'a>,
-    },
+enum ImageUrl {
+    Text(String),
+    Object { url: String },
 }
 
 #[derive(Debug, Deserialize)]
-struct Raw<'a> {
+struct Raw {
     #[serde(default)]
     model: Option<Value>,
-    #[serde(borrow, default)]
-    document: Option<Document<'a>>,
+    #[serde(default)]
+    document: Option<Document>,
     #[serde(default)]
     pages: Option<Value>,
     #[serde(default)]
@@ -84,19 +84,17 @@ struct Raw<'a> {
     #[serde(default)]
     confidence_scores_granularity: Option<String>,
     #[serde(default)]
-    bbox_annotation_format: Option<Value>,
+    bbox_annotation_format: Option<IgnoredAny>,
     #[serde(default)]
-    document_annotation_format: Option<Value>,
+    document_annotation_format: Option<IgnoredAny>,
     /// NIM's requests have `input` in place of `document`, at the same address.
     #[serde(default)]
-    input: Option<serde::de::IgnoredAny>,
+    input: Option<IgnoredAny>,
 }
 
-impl<'a> OcrRequest<'a> {
-    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Fault> {
-        let raw: Raw<'_> = serde_json::from_slice(body).map_err(|error| {
-            option_invalid(format!("The body is not a request for OCR in JSON: {error}."))
-        })?;
+impl OcrRequest {
+    pub(super) fn parse(body: &JsonBody) -> Result<Self, Fault> {
+        let raw: Raw = body.parse("The body is not a request for OCR in JSON")?;
         for (name, given) in [
             ("bbox_annotation_format", &raw.bbox_annotation_format),
             ("document_annotation_format", &raw.document_annotation_format),
@@ -167,22 +165,23 @@ fn pages(value: Option<&Value>) -> Result<PageSelection, Fault> {
     Ok(if ranges.is_empty() { PageSelection::All } else { PageSelection::Ranges(ranges) })
 }
 
-impl Document<'_> {
+impl Document {
     /// Returns the text that names or contains the document. The client's `type` is not needed, and some omit it.
     fn url(&self) -> Option<&str> {
         let image = || match self.image_url.as_ref()? {
-            ImageUrl::Text(url) | ImageUrl::Object { url } => Some(url.0.as_ref()),
+            ImageUrl::Text(url) | ImageUrl::Object { url } => Some(url.as_str()),
         };
-        self.document_url.as_ref().map(|url| url.0.as_ref()).or_else(image).filter(|url| !url.is_empty())
+        self.document_url.as_deref().or_else(image).filter(|url| !url.is_empty())
     }
 
     /// Returns the document with its name: from base64, or from the files of the tenant.
     pub(super) fn content(
         &self,
+        body: &JsonBody,
         stores: &Stores,
         owner: &TenantName,
     ) -> Result<(Option<String>, Content), Fault> {
-        let name = self.document_name.clone().filter(|name| !name.is_empty());
+        let name = self.document_name.as_deref().map(clean_name).filter(|name| !name.is_empty());
         let stored = |id: &str, owner: &TenantName| {
             let file = stores.files.get(owner, id)?;
             let own = || Some(file.name.clone()).filter(|name| !name.is_empty());
@@ -195,6 +194,8 @@ impl Document<'_> {
             let message = "`document` names no document: send `document_url`, `image_url` or `file_id`.";
             return Err(option_invalid(message));
         };
+        let url = body.text(url)?;
+        let url = &*url;
         if let Some((id, token)) = files::parse_url(url) {
             // Resolved here: the server does not call itself.
             let owner = stores.links.owner(token, id).filter(|named| named == owner);

@@ -2,23 +2,12 @@
 
 use lector_core::{Fault, ModelInfo, Tensor, TensorData};
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
 use super::super::call::unsupported;
 use super::datatype;
 use super::numbers::Numbers;
+use super::parameters::Parameters;
 use crate::http::problem;
-
-/// Parameters that change what a client gets, and that Lector does not have.
-const REFUSED: [&str; 7] = [
-    "shared_memory_region",
-    "shared_memory_offset",
-    "shared_memory_byte_size",
-    "classification",
-    "sequence_id",
-    "sequence_start",
-    "sequence_end",
-];
 
 /// A run that a client asks for; it fits the model.
 #[derive(Debug)]
@@ -40,7 +29,7 @@ pub(super) struct Output {
 struct RawRequest {
     id: Option<String>,
     #[serde(default)]
-    parameters: Map<String, Value>,
+    parameters: Parameters,
     inputs: Vec<RawInput>,
     #[serde(default)]
     outputs: Vec<RawOutput>,
@@ -52,7 +41,7 @@ struct RawInput {
     shape: Vec<usize>,
     datatype: String,
     #[serde(default)]
-    parameters: Map<String, Value>,
+    parameters: Parameters,
     data: Option<Numbers>,
 }
 
@@ -60,7 +49,7 @@ struct RawInput {
 struct RawOutput {
     name: String,
     #[serde(default)]
-    parameters: Map<String, Value>,
+    parameters: Parameters,
 }
 
 fn wrong(message: String) -> Fault {
@@ -72,12 +61,12 @@ impl Request {
     pub(super) fn parse(json: &[u8], tensors: &[u8], info: &ModelInfo) -> Result<Self, Fault> {
         let raw: RawRequest = serde_json::from_slice(json)
             .map_err(|error| wrong(format!("The JSON of the request is invalid: {error}.")))?;
-        refuse(&raw.parameters)?;
-        let binary_output = flag(&raw.parameters, "binary_data_output")?.unwrap_or(false);
+        raw.parameters.supported()?;
+        let binary_output = raw.parameters.binary_data_output()?.unwrap_or(false);
         let mut rest = tensors;
         let mut inputs = Vec::with_capacity(raw.inputs.len());
         for input in raw.inputs {
-            refuse(&input.parameters)?;
+            input.parameters.supported()?;
             let (name, tensor) = tensor(input, &mut rest)?;
             inputs.push((name, tensor));
         }
@@ -90,8 +79,8 @@ impl Request {
             all.map(|port| Output { name: port.name.clone(), binary: binary_output }).collect()
         } else {
             let output = |output: RawOutput| {
-                refuse(&output.parameters)?;
-                let binary = flag(&output.parameters, "binary_data")?.unwrap_or(binary_output);
+                output.parameters.supported()?;
+                let binary = output.parameters.binary_data()?.unwrap_or(binary_output);
                 Ok(Output { name: output.name, binary })
             };
             raw.outputs.into_iter().map(output).collect::<Result<Vec<_>, Fault>>()?
@@ -103,21 +92,6 @@ impl Request {
     }
 }
 
-fn refuse(parameters: &Map<String, Value>) -> Result<(), Fault> {
-    let is_none = |value: &Value| matches!(value, Value::Bool(false)) || value.as_u64() == Some(0);
-    let is_set = |name: &&&str| parameters.get(**name).is_some_and(|value| !is_none(value));
-    match REFUSED.iter().find(is_set) {
-        Some(name) => Err(unsupported(format!("The parameter `{name}` is not supported."))),
-        None => Ok(()),
-    }
-}
-
-fn flag(parameters: &Map<String, Value>, name: &str) -> Result<Option<bool>, Fault> {
-    let flag =
-        |value: &Value| value.as_bool().ok_or_else(|| wrong(format!("`{name}` is not true or false.")));
-    parameters.get(name).map(flag).transpose()
-}
-
 /// Takes an input from its JSON or from the front of the binary data.
 fn tensor(input: RawInput, rest: &mut &[u8]) -> Result<(String, Tensor), Fault> {
     let RawInput { name, shape, datatype, parameters, data } = input;
@@ -126,11 +100,10 @@ fn tensor(input: RawInput, rest: &mut &[u8]) -> Result<(String, Tensor), Fault> 
             "Input `{name}` has the datatype `{datatype}`, which is not supported."
         )));
     };
-    let size = parameters.get("binary_data_size").map(|size| {
-        let size = size.as_u64().and_then(|size| usize::try_from(size).ok());
-        size.ok_or_else(|| wrong(format!("`binary_data_size` of input `{name}` is not a number.")))
-    });
-    let elements = match (size.transpose()?, data) {
+    let size = parameters
+        .binary_data_size()
+        .map_err(|_| wrong(format!("`binary_data_size` of input `{name}` is not a number of bytes.")))?;
+    let elements = match (size, data) {
         (Some(size), None) => {
             let Some((bytes, after)) = rest.split_at_checked(size) else {
                 let message = format!(
@@ -161,7 +134,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use lector_core::Dtype;
     use lector_core::model::PortInfo;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -206,6 +179,29 @@ mod tests {
         asked["outputs"] = json!([{ "name": "z", "parameters": { "binary_data": false } }, { "name": "y" }]);
         let parsed = parse(&asked, &9i64.to_le_bytes()).unwrap();
         assert_eq!(parsed.outputs, [output("z", false), output("y", true)]);
+    }
+
+    #[test]
+    fn parameters_are_read_and_not_kept() {
+        assert!(size_of::<Parameters>() <= 64);
+        let mut asked = request();
+        let unknown =
+            json!({ "a": { "b": [null, -1, 0.5, "x"] }, "classification": false, "sequence_end": 0 });
+        asked["parameters"] = unknown.clone();
+        asked["inputs"][0]["parameters"] = unknown;
+        assert!(parse(&asked, &[0; 8]).is_ok());
+        for set in
+            [json!([0]), json!({}), json!("r"), json!(null), json!(-1), json!(0.5), json!(true), json!(1)]
+        {
+            asked["parameters"] = json!({ "shared_memory_offset": set });
+            assert_eq!(parse(&asked, &[0; 8]).unwrap_err().code, "compat_unsupported", "{set}");
+        }
+        for (name, value) in [("binary_data_output", json!(1)), ("binary_data_output", json!(null))] {
+            asked["parameters"] = json!({ name: value });
+            assert!(parse(&asked, &[0; 8]).unwrap_err().message.contains("not true or false"));
+        }
+        asked["parameters"] = json!([]);
+        assert!(parse(&asked, &[0; 8]).unwrap_err().message.contains("an object of parameters"));
     }
 
     #[test]

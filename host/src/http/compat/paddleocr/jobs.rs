@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::super::answer;
 use super::super::call::{Call, deployment};
+use super::super::json_body::JsonBody;
 use super::super::tasks::{self, Labels, TaskState, TaskView, Tasks};
 use super::super::visit::{Ask, Visit};
 use super::page::{self, Kind, Scale};
@@ -61,9 +62,9 @@ pub(super) async fn submit(call: Call) -> Result<Response, Fault> {
         };
         (name, document) = file;
     } else {
-        let parse = |body: &[u8]| {
+        let parse = |body: &JsonBody| {
             let request = JobRequest::parse(body)?;
-            Ok((request.document()?, request.model, request.page_ranges, request.batch_id))
+            Ok((request.document(body)?, request.model, request.page_ranges, request.batch_id))
         };
         name = String::new();
         (document, model, ranges, batch) = visit.json(&head, body, parse).await?;

@@ -1,31 +1,22 @@
 //! The bodies of requests.
 
-use std::borrow::Cow;
-
 use lector_core::Fault;
 use serde::Deserialize;
 
-use super::super::inline::{self, Text};
+use super::super::inline;
+use super::super::json_body::JsonBody;
 use crate::http::problem::option_invalid;
 
 /// The body of `/ocr` and `/layout-parsing`. The client's `fileType` is not needed: the bytes decide.
 #[derive(Debug, Deserialize)]
-pub(super) struct SyncRequest<'a> {
-    #[serde(borrow)]
-    pub(super) file: Cow<'a, str>,
+struct SyncRequest {
+    file: String,
 }
 
-impl<'a> SyncRequest<'a> {
-    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Fault> {
-        serde_json::from_slice(body).map_err(|error| {
-            option_invalid(format!("The body is not a request in JSON with the document in `file`: {error}."))
-        })
-    }
-
-    /// Returns the document.
-    pub(super) fn document(&self) -> Result<Vec<u8>, Fault> {
-        of_text(&self.file)
-    }
+/// Returns the document of such a body.
+pub(super) fn sync_document(body: &JsonBody) -> Result<Vec<u8>, Fault> {
+    let request: SyncRequest = body.parse("The body is not a request in JSON with the document in `file`")?;
+    of_text(&body.text(&request.file)?)
 }
 
 /// Returns the document of a text in base64.
@@ -35,12 +26,12 @@ pub(super) fn of_text(text: &str) -> Result<Vec<u8>, Fault> {
 
 /// The body of a job in JSON.
 #[derive(Debug, Deserialize)]
-pub(super) struct JobRequest<'a> {
-    #[serde(borrow, default, rename = "fileUrl")]
-    file_url: Option<Text<'a>>,
+pub(super) struct JobRequest {
+    #[serde(default, rename = "fileUrl")]
+    file_url: Option<String>,
     /// The document in base64, which some clients send in place of a URL.
-    #[serde(borrow, default)]
-    file: Option<Text<'a>>,
+    #[serde(default)]
+    file: Option<String>,
     #[serde(default)]
     pub(super) model: Option<String>,
     #[serde(default, rename = "pageRanges")]
@@ -49,18 +40,15 @@ pub(super) struct JobRequest<'a> {
     pub(super) batch_id: Option<String>,
 }
 
-impl<'a> JobRequest<'a> {
-    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Fault> {
-        serde_json::from_slice(body).map_err(|error| {
-            option_invalid(format!("The body is neither a form nor a job in JSON: {error}."))
-        })
+impl JobRequest {
+    pub(super) fn parse(body: &JsonBody) -> Result<Self, Fault> {
+        body.parse("The body is neither a form nor a job in JSON")
     }
 
     /// Returns the document.
-    pub(super) fn document(&self) -> Result<Vec<u8>, Fault> {
+    pub(super) fn document(&self, body: &JsonBody) -> Result<Vec<u8>, Fault> {
         let text = self.file.as_ref().or(self.file_url.as_ref());
-        let Text(text) =
-            text.ok_or_else(|| option_invalid("The job has neither a `file` nor a `fileUrl`."))?;
-        of_text(text)
+        let text = text.ok_or_else(|| option_invalid("The job has neither a `file` nor a `fileUrl`."))?;
+        of_text(&body.text(text)?)
     }
 }

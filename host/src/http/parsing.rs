@@ -1,12 +1,12 @@
-//! Work on large inputs, apart from the async workers: parsing some megabytes takes tens of milliseconds and must not block
-//! other connections.
+//! Work on large inputs and outputs, apart from the async workers: parsing or writing some megabytes takes tens of
+//! milliseconds and must not block other connections.
 //!
-//! Owns the size from which on work is large. Called by every dialect that parses the document of a request.
+//! Owns the size from which on work is large. Called by every dialect that parses the document of a request, and by batches.
 
 use futures::FutureExt;
 use lector_core::Fault;
 
-use crate::http::problem;
+use super::problem;
 
 /// Largest input in bytes that a worker parses itself, in a fraction of a millisecond. A larger one pays the change of the
 /// thread, some ten microseconds.
