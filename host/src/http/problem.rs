@@ -191,6 +191,16 @@ pub(crate) fn internal(detail: impl std::fmt::Display) -> Fault {
     .with_detail(detail)
 }
 
+/// Returns the fault of a document with failed pages, of which `first` is the first one, in a format that cannot report them.
+pub(crate) fn pages_failed(failed: u32, selected: usize, first: &Fault, format: &str) -> Fault {
+    let message = format!(
+        "{failed} of {selected} pages failed ({}), and the format {format} cannot report failures: request JSON, or add \
+         partial=true to receive the other pages.",
+        first.message.trim_end_matches('.'),
+    );
+    Fault::new(Kind::Invalid, "pages_failed", message).blaming(first.blame)
+}
+
 /// Returns the fault of a connection beyond `http.connections_max`. No request has been read.
 pub(crate) fn connections_full() -> Fault {
     Fault::new(

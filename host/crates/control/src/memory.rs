@@ -277,6 +277,14 @@ impl Reservation {
         Self { document: self.document.clone(), bytes }
     }
 
+    /// Waits for `bytes` more for the same document, for a copy in another form. The caller bounds the wait.
+    pub async fn more(&self, bytes: u64) -> Self {
+        match &self.document {
+            Some(document) => document.reserve(bytes).await,
+            None => Self::default(),
+        }
+    }
+
     /// Returns the reserved bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes

@@ -249,7 +249,8 @@ async fn a_job_reads_its_documents_and_one_that_fails_does_not_affect_the_others
     assert_eq!(result.collect(10).await.unwrap_err().code, "document_result_too_large");
     assert_eq!(server.jobs.result(&principal, &id, 1).await.unwrap_err().code, "document_empty");
     assert_eq!(server.jobs.result(&principal, &id, 3).await.unwrap_err().code, "job_document_not_found");
-    assert_eq!(server.jobs.input(&principal, &id, 2).await.unwrap(), [2]);
+    let (bytes, input) = server.jobs.input(&principal, &id, 2).await.unwrap();
+    assert_eq!((bytes, input.await.unwrap()), (1, vec![2]));
     assert_eq!(server.jobs.page(&principal, &id, 0, 9).await.unwrap_err().code, "job_page_not_found");
 }
 

@@ -12,6 +12,7 @@
 //! the limit that was reached, and the time to wait. Documents and bytes wait in fair queues (`line.rs`) before they are
 //! rejected, and only the final rejection is counted.
 
+mod answer;
 mod line;
 mod permit;
 mod upload;
@@ -21,9 +22,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use lector_control::{BoundedCount, ByteBudget, CountGuard, DrainGate, Tenant, UsageCounters};
-use lector_core::{Fault, Kind, TenantName};
+use lector_core::{Fault, KeyedLimit, Kind, TenantName};
 use tokio::sync::Notify;
 
+pub use answer::AnswerMemory;
 use line::{For, Line};
 pub use permit::Permit;
 pub use upload::{ReceivedBytes, UploadSlot};
@@ -66,6 +68,8 @@ pub(crate) struct Admission {
     pub(crate) documents: BoundedCount,
     /// Uploads that are being received.
     pub(crate) uploads: BoundedCount,
+    /// Answers that are made of stored results.
+    answers: KeyedLimit<TenantName>,
     held_bytes: Arc<ByteBudget>,
     /// Notified when the memory of a large document is free.
     pub(crate) large_freed: Arc<Notify>,
@@ -83,6 +87,7 @@ impl Admission {
             counters: Counters::default(),
             documents: BoundedCount::default(),
             uploads: BoundedCount::default(),
+            answers: KeyedLimit::new(answer::ANSWERS_MAX, usize::MAX),
             bounds: RwLock::new(bounds),
             large_freed: Arc::default(),
         })
@@ -176,9 +181,7 @@ impl Admission {
         }
         if !self.held_bytes.try_take(more, self.bounds().held_bytes_max) {
             usage.held_bytes.give_back(more);
-            return Err(
-                self.server_overloaded("as many bytes of documents and results as it may hold at once")
-            );
+            return Err(self.server_holds_its_bytes());
         }
         let held = usage.held_bytes.held();
         let free = self.bounds().held_bytes_max.saturating_sub(self.held_bytes.held());
@@ -206,6 +209,10 @@ impl Admission {
         self.held_bytes.held()
     }
 
+    fn server_holds_its_bytes(&self) -> Fault {
+        self.server_overloaded("as many bytes of documents and results as it may hold at once")
+    }
+
     fn server_overloaded(&self, with_what: &str) -> Fault {
         full_for(self.load.wait(), with_what)
     }
@@ -231,6 +238,15 @@ fn over_share(wait: Duration) -> Fault {
         ceil_s(after)
     );
     Fault::new(Kind::Busy, "tenant_overloaded", message).retry_after(after)
+}
+
+fn over_answers(most: usize) -> Fault {
+    let message = format!(
+        "The tenant receives {most} results of jobs at once, which is the most: read them before you ask for others, or \
+         try again in {} s.",
+        RETRY_MIN.as_secs()
+    );
+    Fault::new(Kind::Busy, "tenant_overloaded", message).retry_after(RETRY_MIN)
 }
 
 fn over_bytes(wait: Duration, most: u64) -> Fault {

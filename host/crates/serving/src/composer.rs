@@ -110,20 +110,24 @@ impl Session {
 
 impl DocumentService {
     /// Opens a document that was read before, for its searchable PDF: waits for its place in fair order over tenants, at
-    /// most `timeout`, which bounds the composition, too. Faults: those of admission and of opening a document.
+    /// most `timeout`, which bounds the composition, too. Only then `read` reads its bytes, `size` in number. Faults: those of
+    /// admission, of `read` and of opening a document.
     pub async fn composer(
         self: &Arc<Self>,
         principal: &Principal,
-        bytes: Vec<u8>,
+        (size, read): (u64, impl Future<Output = Result<Vec<u8>, Fault>>),
         hint: DocumentHint,
         timeout: Duration,
     ) -> Result<Composer, Fault> {
         let deadline = Instant::now() + timeout;
         let tenant = principal.account();
         let plane = self.plane();
-        let permit = plane.admission.admit_whole(tenant, bytes.len() as u64, timeout).await;
+        let permit = plane.admission.admit_whole(tenant, size, timeout).await;
         let permit = permit.inspect_err(|_| tenant.usage.rejected())?;
-        let opening = plane.documents.open(tenant.account(), Arc::new(bytes), hint);
+        let opening = async {
+            let bytes = read.await?;
+            plane.documents.open(tenant.account(), Arc::new(bytes), hint).await
+        };
         let document = match tokio::time::timeout_at(deadline.into(), opening).await {
             Ok(opened) => opened?,
             Err(_) => return Err(deadline_exceeded("before the document was open")),
@@ -200,12 +204,35 @@ mod tests {
         let platform = platform(&script, 2, 2).await.unwrap();
         let principal = platform.control().of_this_machine().unwrap();
         let time = Duration::from_secs(300);
-        let composer = platform.composer(&principal, vec![2], DocumentHint::default(), time).await.unwrap();
+        let of = |bytes: Vec<u8>| (bytes.len() as u64, async { Ok(bytes) });
+        let composer =
+            platform.composer(&principal, of(vec![2]), DocumentHint::default(), time).await.unwrap();
         let pdf = composer.searchable_pdf(text("again"), PdfStandard::Own).await.unwrap();
         assert_eq!(pdf.into_vec().unwrap(), b"%PDF of 2 pages\n1: again\n");
         assert_eq!(script.begun().len(), 0, "no page is read again");
-        let empty = platform.composer(&principal, Vec::new(), DocumentHint::default(), time).await;
+        let empty = platform.composer(&principal, of(Vec::new()), DocumentHint::default(), time).await;
         assert_eq!(empty.err().unwrap().code, "document_empty");
+    }
+
+    #[tokio::test]
+    async fn a_document_that_was_read_before_waits_for_its_place_before_its_bytes_are_read() {
+        let script = Script::new(Behavior::Read);
+        let platform = platform(&script, 1, 1).await.unwrap();
+        let principal = platform.control().of_this_machine().unwrap();
+        let (result, holder) = read(&platform).await;
+        drop(result);
+        let reads = std::cell::Cell::new(0);
+        let reading = || async {
+            assert_eq!(platform.status().documents_admitted, 1);
+            reads.set(reads.get() + 1);
+            Ok(vec![2])
+        };
+        let composing = |time| platform.composer(&principal, (1, reading()), DocumentHint::default(), time);
+        let full = composing(Duration::ZERO).await.err().unwrap();
+        assert_eq!((full.code, reads.get()), ("server_overloaded", 0));
+        drop(holder);
+        composing(Duration::from_secs(300)).await.map(drop).unwrap();
+        assert_eq!(reads.get(), 1);
     }
 
     #[tokio::test]

@@ -45,7 +45,7 @@ mod quarantine_tests;
 #[cfg(test)]
 mod wrapping_tests;
 
-pub use admission::{Permit, ReceivedBytes, UploadSlot};
+pub use admission::{AnswerMemory, Permit, ReceivedBytes, UploadSlot};
 pub use collector::{Collected, Collector, DocumentResult, PageResult};
 pub use composer::{Composer, SearchablePdf};
 pub use config::ServingConfig;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::admission::{Admission, Bounds, Permit, ReceivedBytes, UploadSlot};
+use crate::admission::{Admission, AnswerMemory, Bounds, Permit, ReceivedBytes, UploadSlot};
 use crate::collector::{Collector, DocumentResult};
 use crate::config::ServingConfig;
 use crate::event_stream::EventStream;
@@ -173,6 +173,12 @@ impl DocumentService {
         let tenant = principal.account();
         let given = self.plane.admission.component_upload(tenant, declared);
         given.inspect_err(|_| tenant.usage.rejected())
+    }
+
+    /// Gives an answer that is made of stored results a place, and an account for its memory. Fault: `tenant_overloaded`.
+    pub fn answer_memory(&self, principal: &Principal) -> Result<AnswerMemory, Fault> {
+        let tenant = principal.account();
+        self.plane.admission.answer(tenant).inspect_err(|_| tenant.usage.rejected())
     }
 
     /// Reads a document. All later faults are events.

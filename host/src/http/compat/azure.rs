@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use self::options::Analyze;
 use super::answer;
 use super::call::{Call, deployment, on};
+use super::reading::Reading;
 use super::tasks::{self, TaskState, TaskView, Tasks};
 use super::visit::{Ask, Visit};
 use crate::config::Dialect;
@@ -141,11 +142,10 @@ async fn result(mut call: Call) -> Result<Response, Fault> {
             Ok((seconds, answer::json(&operation)).into_response())
         }
         Ok(Some(reading)) => {
-            answer::whole(reading, move |reading| {
-                operation["analyzeResult"] = result::json(reading, &labels);
-                Ok(operation)
-            })
-            .await
+            let json = move |reading: &Reading| {
+                Ok(answer::with(&operation, [("analyzeResult", result::json(reading, &labels))]))
+            };
+            answer::whole(reading, json).await
         }
         Err(fault) => {
             let (_, mut body) = error(&fault, problem::status(&fault), &call.ctx);

@@ -1,10 +1,13 @@
 //! A document that was read completely.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use lector_control::{Held, Reservation};
-use lector_core::{Fault, PageResult, Quad, Transcript};
+use lector_control::Reservation;
+use lector_core::{Fault, Kind, Quad, Transcript};
 use lector_serving::DocumentResult;
+
+/// Longest wait for the memory of an answer.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// A document of which every selected page was read.
 ///
@@ -36,29 +39,6 @@ impl Reading {
         Ok(Self { result, document_bytes })
     }
 
-    /// Makes a reading of a document that was read before, of bounded size, and checks that no page has failed.
-    pub(super) fn stored(result: lector_core::DocumentResult, document_bytes: u64) -> Result<Self, Fault> {
-        let page = |page: PageResult<Transcript>| PageResult {
-            index: page.index,
-            outcome: page.outcome.map(|transcript| Arc::new(Held::from(Arc::unwrap_or_clone(transcript)))),
-            timing: page.timing,
-        };
-        let result = DocumentResult {
-            request: result.request,
-            deployment: result.deployment,
-            name: result.name,
-            content_type: result.content_type,
-            page_count: result.page_count,
-            pages: result.pages.into_iter().map(page).collect(),
-            summary: result.summary.map(|summary| Arc::new(Held::from(Arc::unwrap_or_clone(summary)))),
-            summary_fault: result.summary_fault,
-            pages_ok: result.pages_ok,
-            pages_failed: result.pages_failed,
-            total: result.total,
-        };
-        Self::new(Box::new(result), document_bytes)
-    }
-
     /// Returns the pages in order, with their positions from 0.
     pub(super) fn pages(&self) -> impl Iterator<Item = (u32, &Transcript)> {
         self.result.transcripts()
@@ -80,10 +60,21 @@ impl Reading {
         self.result.pages.iter().flat_map(|page| &page.outcome).map(|page| page.reservation().bytes()).sum()
     }
 
-    /// Reserves memory for a copy of a page, or of the whole document, in another form.
-    pub(super) fn reserve(&self, at: usize, bytes: usize) -> Reservation {
-        let page = self.result.pages.get(at).and_then(|page| page.outcome.as_ref().ok());
-        page.map(|page| page.reservation().another(bytes as u64)).unwrap_or_default()
+    /// Waits for the memory of a copy of the whole document in another form, before there is any. Fault:
+    /// `tenant_memory_exceeded`.
+    pub(super) async fn room(&self, bytes: u64) -> Result<Reservation, Fault> {
+        let Some(page) = self.result.pages.iter().find_map(|page| page.outcome.as_ref().ok()) else {
+            return Ok(Reservation::default());
+        };
+        let waited = tokio::time::timeout(ROOM_WAIT_MAX, page.reservation().more(bytes)).await;
+        waited.map_err(|_| {
+            let after_s = ROOM_WAIT_MAX.as_secs();
+            let message = format!(
+                "The result takes {bytes} bytes of memory, which the documents and results of the tenant and of the server \
+                 leave no room for: read pending results, or try again in {after_s} s."
+            );
+            Fault::new(Kind::Busy, "tenant_memory_exceeded", message).retry_after(ROOM_WAIT_MAX)
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use lector_control::store::jobs::{Deleted, JobId, JobState};
 use lector_core::port::DocumentHint;
 use lector_core::{Fault, Kind};
 use lector_jobs::{JobFilter, JobSpec, JobStatus, Jobs, StoredDocument, Submission};
-use lector_serving::SearchablePdf;
+use lector_serving::{PageResult, SearchablePdf};
 
 use super::reading::{self, Reading};
 use super::visit::{Ask, Visit};
@@ -162,24 +162,27 @@ impl<'a> Tasks<'a> {
         result.map_err(|fault| translated(fault, id))
     }
 
-    /// Returns the document of a finished task as a whole. Fault: `document_result_too_large`.
+    /// Returns the document of a finished task as a whole. Its memory counts on the account of the tenant before it is read.
+    /// Fault: `document_result_too_large`.
     pub(super) async fn reading(&self, id: &str) -> Result<Arc<Reading>, Fault> {
         let job =
             self.jobs.status(self.principal, &job_id(id)?).await.map_err(|fault| translated(fault, id))?;
         let bytes = job.documents.iter().map(|document| document.bytes).sum();
         let whole = self.document(id).await?.collect(WHOLE_BYTES_MAX).await?;
-        Ok(Arc::new(Reading::stored(whole, bytes)?))
+        Ok(Arc::new(Reading::new(Box::new(whole), bytes)?))
     }
 
     /// Composes the searchable PDF of a finished task, whose words were read.
     pub(super) async fn searchable_pdf(&self, id: &str) -> Result<SearchablePdf, Fault> {
+        let input = self.jobs.input(self.principal, &job_id(id)?, DOCUMENT).await?;
+        let (service, timeout) = (&self.state.service, self.state.config.request_timeout);
+        // Neither the document nor its words are in memory while the request waits for its place.
+        let composer = service.composer(self.principal, input, DocumentHint::default(), timeout).await?;
         let reading = self.reading(id).await?;
+        let _texts = reading.room(reading.held_bytes()).await?;
         // The words of 2,000 pages take some time to copy, and must not block other connections.
         let pages = tokio::task::spawn_blocking(move || lector_export::page_texts(&reading.result)).await;
         let pages = pages.map_err(problem::internal)?;
-        let input = self.jobs.input(self.principal, &job_id(id)?, DOCUMENT).await?;
-        let (service, timeout) = (&self.state.service, self.state.config.request_timeout);
-        let composer = service.composer(self.principal, input, DocumentHint::default(), timeout).await?;
         composer.searchable_pdf(pages, lector_core::PdfStandard::Own).await
     }
 
@@ -210,13 +213,12 @@ impl<'a> Tasks<'a> {
     /// Returns the fault of the first page that failed.
     async fn page_fault(&self, job: &JobStatus) -> Result<Fault, Fault> {
         let document = self.jobs.result(self.principal, &job.id, DOCUMENT).await?;
-        for position in 0..document.envelope().selected.len() {
-            let page = document.page(position).await?;
-            if let Err(fault) = page.outcome {
-                return Ok(reading::page_failed(page.index, &fault, job.pages_failed as usize - 1));
+        match document.failed_page().await? {
+            Some(PageResult { index, outcome: Err(fault), .. }) => {
+                Ok(reading::page_failed(index, &fault, job.pages_failed as usize - 1))
             }
+            _ => Err(problem::internal("a job counts a failed page that it does not have")),
         }
-        Err(problem::internal("a job counts a failed page that it does not have"))
     }
 }
 

@@ -1,33 +1,36 @@
 //! `GET /api/v1/jobs/{job}/result` and `…/pages/{page}`.
 //!
 //! A result is written page by page from the store: neither the pages nor the output are in memory as a whole, except
-//! for formats that cannot be written so (`xlsx`), which have a limit.
+//! for formats that cannot be written so (`xlsx`), which have a limit. Pages and output count against the tenant.
 
 use std::io;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use lector_core::{Fault, Kind, PageResult, Transcript};
+use lector_control::Reservation;
+use lector_core::Fault;
 use lector_export::json::Page;
 use lector_export::{ExportError, Format, Writer};
 use lector_jobs::{JobStatus, StoredDocument};
+use lector_serving::PageResult;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::super::AppState;
 use super::super::auth::TenantCtx;
 use super::super::extract::{Path, Query};
+use super::super::pieces;
 use super::super::problem::{self, Problem, option_invalid};
 use super::job_id;
 
 /// Most bytes of stored pages for a format that is not written page by page.
 const WHOLE_BYTES_MAX: u64 = 64 << 20;
+/// Memory of a whole output while it is made, for each byte of its pages: its cells, and the file.
+const MEMORY_PER_HELD: u64 = 4;
 /// Output that is collected before it is sent.
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -93,6 +96,8 @@ impl Output {
     /// Returns the next piece; `None` after the last one.
     async fn next(self) -> Result<Option<(Bytes, Self)>, Fault> {
         let (mut this, mut out) = (self, Vec::new());
+        // Counts the output as it grows, beside the page that is written.
+        let mut reservation = Reservation::default();
         while out.len() < CHUNK_BYTES {
             let page = match this.step {
                 Step::Preface(at) | Step::Page(at) if at < this.document.envelope().selected.len() => {
@@ -101,16 +106,20 @@ impl Output {
                 Step::End => break,
                 _ => None,
             };
+            if let Some(page) = page.as_ref().and_then(|page| page.outcome.as_ref().ok()) {
+                reservation = page.reservation().another(0);
+            }
             let work = move || {
                 let written = this.write(page.as_ref(), &mut out);
                 written.map(|()| (this, out))
             };
             (this, out) = tokio::task::spawn_blocking(work).await.map_err(problem::internal)??;
+            reservation.set(out.len() as u64);
         }
-        Ok((!out.is_empty()).then(|| (Bytes::from(out), this)))
+        Ok((!out.is_empty()).then(|| (pieces::held(out, reservation), this)))
     }
 
-    fn write(&mut self, page: Option<&PageResult<Transcript>>, out: &mut Vec<u8>) -> Result<(), ExportError> {
+    fn write(&mut self, page: Option<&PageResult>, out: &mut Vec<u8>) -> Result<(), ExportError> {
         let document = self.document.clone();
         let view = document.envelope().view();
         self.step = match (self.step, page) {
@@ -150,23 +159,11 @@ async fn failed_pages(
     if envelope.pages_failed == 0 || partial || format.info().reports_failures {
         return Ok(None);
     }
-    let mut first = None;
-    for position in 0..envelope.selected.len() {
-        if let Err(fault) = document.page(position).await?.outcome {
-            first = Some(fault);
-            break;
-        }
-    }
-    let why = first.map(|fault| fault.message).unwrap_or_default();
-    let message = format!(
-        "{} of {} pages failed ({}), and the format {} cannot report failures: request JSON, or add partial=true to \
-         receive the other pages.",
-        envelope.pages_failed,
-        envelope.selected.len(),
-        why.trim_end_matches('.'),
-        format.info().name,
-    );
-    Ok(Some(Fault::new(Kind::Invalid, "pages_failed", message)))
+    let failed = document.failed_page().await?.and_then(|page| page.outcome.err());
+    let first =
+        failed.ok_or_else(|| problem::internal("a job counts a failed page that it does not have"))?;
+    let (failed, selected) = (envelope.pages_failed, envelope.selected.len());
+    Ok(Some(problem::pages_failed(failed, selected, &first, format.info().name)))
 }
 
 /// Returns the result of a document of a job that has been read to its end.
@@ -222,8 +219,13 @@ pub(in super::super) async fn result(
         }
     } else {
         let whole = document.collect(WHOLE_BYTES_MAX).await?;
+        let held: u64 =
+            whole.pages.iter().flat_map(|page| &page.outcome).map(|page| page.reservation().bytes()).sum();
+        let mut reservation = document.memory().reserve(held.saturating_mul(MEMORY_PER_HELD)).await?;
         let written = tokio::task::spawn_blocking(move || lector_export::document(format, &whole)).await;
-        Body::from(written.map_err(problem::internal)?.map_err(Fault::from)?)
+        let file = written.map_err(problem::internal)?.map_err(Fault::from)?;
+        reservation.set(file.len() as u64);
+        Body::from(pieces::held(file, reservation))
     };
     let content_type = HeaderValue::from_static(format.info().content_type);
     Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
@@ -246,11 +248,18 @@ pub(in super::super) async fn page(
     TenantCtx(principal): TenantCtx,
     Path((id, number)): Path<(String, u32)>,
     Query(options): Query<PageOfJobOptions>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let (id, jobs) = (job_id(&id)?, state.jobs()?);
     let index = number.checked_sub(1).ok_or_else(|| option_invalid("Pages are counted from 1."))?;
     let document = document(&jobs.status(&principal, &id).await?, options.document)?;
     let page = jobs.page(&principal, &id, document, index).await?;
-    let shape = serde_json::to_value(Page::from(page.view())).map_err(problem::internal)?;
-    Ok(Json(shape))
+    // Writing a page of 50,000 words takes tens of milliseconds and must not block other connections.
+    let written = tokio::task::spawn_blocking(move || {
+        let text = serde_json::to_vec(&Page::from(page.view())).map_err(problem::internal)?;
+        let reservation = page.outcome.as_ref().map(|page| page.reservation().another(text.len() as u64));
+        Ok::<_, Fault>(Body::from(pieces::held(text, reservation.unwrap_or_default())))
+    });
+    let content_type = HeaderValue::from_static("application/json");
+    let body = written.await.map_err(problem::internal)??;
+    Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
 }

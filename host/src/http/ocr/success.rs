@@ -8,7 +8,7 @@ use lector_serving::{DocumentResult, PageResult};
 use serde_json::json;
 
 use super::super::options::Options;
-use super::super::problem::Problem;
+use super::super::problem::{self, Problem};
 
 /// Number of pages that failed, for formats that cannot report failures.
 static PAGES_FAILED: HeaderName = HeaderName::from_static("x-lector-pages-failed");
@@ -56,14 +56,8 @@ pub(super) fn checked(
     match faults.into_iter().next() {
         Some(fault) if result.pages_ok == 0 => Err(Box::new(with_timing(in_part(fault, result, |_| true)))),
         Some(fault) if !options.format.info().reports_failures && !options.partial => {
-            let message = format!(
-                "{} of {} pages failed ({}), and the format {} cannot report failures: request JSON, or add partial=true to receive the other pages.",
-                result.pages_failed,
-                result.pages.len(),
-                fault.message.trim_end_matches('.'),
-                options.format.info().name,
-            );
-            let fault = Fault::new(Kind::Invalid, "pages_failed", message).blaming(fault.blame);
+            let format = options.format.info().name;
+            let fault = problem::pages_failed(result.pages_failed, result.pages.len(), &fault, format);
             // Without the successful pages: they would be most of the response, in a format that was not requested.
             Err(Box::new(with_timing(in_part(fault, result, |page| page.outcome.is_err()))))
         }

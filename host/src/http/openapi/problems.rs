@@ -266,9 +266,21 @@ const GROUPS: &[(&str, &[&str])] = &[
             "job_attempts_exhausted",
             "job_summary_missing",
             "job_changed",
+            "tenant_overloaded",
+            "tenant_memory_exceeded",
+            "server_overloaded",
         ],
     ),
-    ("job_page", &["job_page_not_found", "job_document_not_found"]),
+    (
+        "job_page",
+        &[
+            "job_page_not_found",
+            "job_document_not_found",
+            "tenant_overloaded",
+            "tenant_memory_exceeded",
+            "server_overloaded",
+        ],
+    ),
     ("webhook_secret", &["no_randomness"]),
     (
         "whole",

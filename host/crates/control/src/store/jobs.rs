@@ -467,6 +467,10 @@ pub trait JobStore: Send + Sync + 'static {
     fn expire(&self, now_ms: u64, limit: u32) -> Stored<'_, u64>;
     /// Returns the time at which the next job or delivery becomes due; `None`: nothing waits.
     fn next_due(&self) -> Stored<'_, Option<u64>>;
+    /// Returns the size of the stored result of a page, in bytes.
+    fn page_bytes(&self, job: JobId, document: u32, index: u32) -> Stored<'_, Option<u64>>;
+    /// Returns the index of the first page of a document that failed.
+    fn failed_page(&self, job: JobId, document: u32) -> Stored<'_, Option<u32>>;
     /// Returns the stored result of a page: whether it was read, and the bytes.
     fn page_result(&self, job: JobId, document: u32, index: u32) -> Stored<'_, Option<(bool, Vec<u8>)>>;
     /// Returns the bytes of an input or result.

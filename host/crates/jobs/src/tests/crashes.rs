@@ -125,6 +125,12 @@ impl JobStore for Dying {
     fn next_due(&self) -> Stored<'_, Option<u64>> {
         self.read(|| self.inner.next_due())
     }
+    fn page_bytes(&self, job: JobId, document: u32, index: u32) -> Stored<'_, Option<u64>> {
+        self.read(|| self.inner.page_bytes(job, document, index))
+    }
+    fn failed_page(&self, job: JobId, document: u32) -> Stored<'_, Option<u32>> {
+        self.read(|| self.inner.failed_page(job, document))
+    }
     fn page_result(&self, job: JobId, document: u32, index: u32) -> Stored<'_, Option<(bool, Vec<u8>)>> {
         self.read(|| self.inner.page_result(job, document, index))
     }

@@ -6,8 +6,10 @@ use lector_core::{BlockKind, BlockView, Quad, Transcript};
 use lector_export::parts::{self, LinePlace};
 use serde_json::{Value, json};
 
+use super::super::answer::{Array, with};
 use super::super::reading::{Reading, confidence};
 use super::spans::{Ruler, Span, Unit};
+use crate::http::problem;
 
 /// The text between two pages in Markdown.
 const PAGE_BREAK: &str = "\n<!-- PageBreak -->\n\n";
@@ -32,13 +34,14 @@ impl Scale {
     }
 }
 
-/// Returns the member `analyzeResult`.
-pub(super) fn json(reading: &Reading, labels: &BTreeMap<String, String>) -> Value {
+/// Returns the JSON of the member `analyzeResult`. Its elements are written one by one: a value of a word takes ten times the
+/// memory of its JSON.
+pub(super) fn json(reading: &Reading, labels: &BTreeMap<String, String>) -> Vec<u8> {
     let label = |name: &str| labels.get(name).map(String::as_str).unwrap_or_default();
     let unit = Unit::parse(label("unit")).unwrap_or(Unit::TextElement);
     let (markdown, layout) = (label("format") == "markdown", label("model") != "prebuilt-read");
     let (mut content, mut units) = (String::new(), 0);
-    let (mut pages, mut paragraphs, mut tables) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut pages, mut paragraphs, mut tables) = (Array::default(), Array::default(), Array::default());
     for (index, page) in reading.pages() {
         let separator = match (content.is_empty(), markdown) {
             (true, _) => "",
@@ -55,30 +58,30 @@ pub(super) fn json(reading: &Reading, labels: &BTreeMap<String, String>) -> Valu
         let lines: Vec<Span> = places.iter().map(|place| ruler.span(&place.range)).collect();
         let words: Vec<Span> =
             places.iter().flat_map(|place| &place.words).map(|word| ruler.span(word)).collect();
-        pages.push(page_json(number, page, scale, span, &lines, &words));
+        pages.push(&page_json(number, page, scale, span, &lines, &words));
         for view in page.block_views() {
-            paragraphs.extend(paragraph(number, &view, scale, &lines));
-            if layout {
-                tables.extend(table(number, &view, scale, &lines));
+            if let Some(paragraph) = paragraph(number, &view, scale, &lines) {
+                paragraphs.push(&problem::bytes(&paragraph));
+            }
+            if let Some(table) = table(number, &view, scale, &lines).filter(|_| layout) {
+                tables.push(&table);
             }
         }
         content.push_str(&text);
         units += span.length;
     }
-    json!({
+    let about = json!({
         "apiVersion": label("api-version"),
         "modelId": label("model"),
         "stringIndexType": unit.name(),
         "contentFormat": if markdown { "markdown" } else { "text" },
         "content": content,
-        "pages": pages,
-        "paragraphs": paragraphs,
-        "tables": tables,
         "styles": [],
         "languages": [],
         "documents": [],
         "warnings": [],
-    })
+    });
+    with(&about, [("pages", pages.end()), ("paragraphs", paragraphs.end()), ("tables", tables.end())])
 }
 
 /// Returns the lines of a page, and their places.
@@ -105,7 +108,7 @@ fn page_json(
     span: Span,
     lines: &[Span],
     words: &[Span],
-) -> Value {
+) -> Vec<u8> {
     let words = page.lines.iter().flat_map(|line| &line.words).zip(words).map(|(word, span)| {
         json!({
             "content": word.text,
@@ -114,11 +117,11 @@ fn page_json(
             "span": span.json(),
         })
     });
-    let words: Vec<Value> = words.collect();
+    let words: Array = words.collect();
     let lines = page.lines.iter().zip(lines).map(|(line, span)| {
         json!({ "content": line.text, "polygon": scale.polygon(&line.quad), "spans": [span.json()] })
     });
-    let lines: Vec<Value> = lines.collect();
+    let lines: Array = lines.collect();
     // Of the text, clockwise, in (-180, 180]; ours is the rotation that makes it upright.
     let angle = match page.rotation.degrees() {
         0 => 0,
@@ -126,16 +129,15 @@ fn page_json(
         180 => 180,
         _ => 90,
     };
-    json!({
+    let about = json!({
         "pageNumber": number,
         "angle": angle,
         "width": scale.length(page.size.width as f32),
         "height": scale.length(page.size.height as f32),
         "unit": if scale.in_inches { "inch" } else { "pixel" },
         "spans": [span.json()],
-        "words": words,
-        "lines": lines,
-    })
+    });
+    with(&about, [("words", words.end()), ("lines", lines.end())])
 }
 
 fn region(number: u64, quad: &Quad, scale: Scale) -> Value {
@@ -175,7 +177,8 @@ fn around(view: &BlockView<'_>) -> Option<Quad> {
     Some(Quad([corner(left, top), corner(right, top), corner(right, bottom), corner(left, bottom)]))
 }
 
-fn table(number: u64, view: &BlockView<'_>, scale: Scale, lines: &[Span]) -> Option<Value> {
+/// Returns the JSON of the table of a block.
+fn table(number: u64, view: &BlockView<'_>, scale: Scale, lines: &[Span]) -> Option<Vec<u8>> {
     let block = view.block?;
     let table = block.table.as_ref()?;
     let span_of = |positions: &[u32]| {
@@ -195,15 +198,15 @@ fn table(number: u64, view: &BlockView<'_>, scale: Scale, lines: &[Span]) -> Opt
             "elements": [],
         })
     });
-    let cells: Vec<Value> = cells.collect();
+    let cells: Array = cells.collect();
     let own = view.lines.iter().filter_map(|(at, _)| lines.get(*at).copied());
-    Some(json!({
+    let about = json!({
         "rowCount": table.rows,
         "columnCount": table.columns,
-        "cells": cells,
         "boundingRegions": region(number, &block.quad, scale),
         "spans": Span::around(own).map(Span::json).into_iter().collect::<Vec<_>>(),
-    }))
+    });
+    Some(with(&about, [("cells", cells.end())]))
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use lector_control::Principal;
-use lector_core::{Fault, Kind as FaultKind, PageResult, Transcript};
-use lector_serving::PageSelection;
+use lector_core::{Fault, Kind as FaultKind};
+use lector_serving::{PageResult, PageSelection};
 use serde_json::{Value, json};
 
 use super::super::answer;
@@ -22,6 +22,7 @@ use super::page::{self, Kind, Scale};
 use super::request::{JobRequest, of_text};
 use crate::config::Dialect;
 use crate::http::middleware::RequestCtx;
+use crate::http::pieces;
 use crate::http::problem::option_invalid;
 use crate::http::upload::is_form;
 
@@ -172,15 +173,20 @@ pub(super) async fn result(mut call: Call) -> Result<Response, Fault> {
     let document = Arc::new(tasks.document(&id).await?);
     let id: Arc<str> = id.into();
     let (kind, scale) = (Kind::of_model(task.label("model")), Scale::of(&document.envelope().content_type));
-    let line = move |page: PageResult<Transcript>| {
+    let line = move |page: PageResult| {
         let (index, page) = (page.index, page.outcome?);
+        let held = page.reservation();
+        // Counted before there is any.
+        let mut reservation = held.another(held.bytes().saturating_mul(answer::MEMORY_PER_HELD));
         let result = json!({
             kind.member(): [page::json(kind, index, pages as usize, &page, scale)],
             // Of this line: the sizes of all pages in each line would grow with the square of their number.
-            "dataInfo": page::info_of(&[&*page], scale),
+            "dataInfo": page::info_of(&[&**page], scale),
         });
         let line = json!({ "logId": &*id, "errorCode": 0, "errorMsg": "Success", "result": result });
-        Ok::<_, Fault>(format!("{}\n", one_line(&line)))
+        let line = format!("{}\n", one_line(&line));
+        reservation.set(line.len() as u64);
+        Ok::<_, Fault>(pieces::held(line, reservation))
     };
     // One page at a time is in memory. Serializing a large one takes tens of milliseconds.
     let lines = document.pages().then(move |page| {

@@ -28,7 +28,7 @@ codes! {
         "The tenant exceeded its request rate."
         "Wait for `Retry-After`, then try again.";
     tenant_overloaded [429]
-        "The pending work of the tenant exceeds its share of the server."
+        "The pending work of the tenant exceeds its share of the server, or the tenant receives too many results of jobs at once."
         "Wait for `Retry-After`, then try again.";
     tenant_memory_exceeded [429]
         "The documents and results of the tenant in memory have reached `limits.held_bytes_max`."

@@ -209,7 +209,12 @@ async fn a_job_lives_through_restarts_from_its_submission_to_its_end() {
         assert_eq!(after.iter().map(|event| event.seq).collect::<Vec<_>>(), [6, 7]);
         assert!(store.events(id.clone(), u64::MAX, 2).await.unwrap().is_empty());
         assert_eq!(store.page_result(id.clone(), 0, 1).await.unwrap(), Some((true, b"result 1".to_vec())));
-        assert_eq!(store.page_result(id, 0, 7).await.unwrap(), None);
+        assert_eq!(store.page_result(id.clone(), 0, 7).await.unwrap(), None);
+        assert_eq!(store.page_bytes(id.clone(), 0, 1).await.unwrap(), Some(8));
+        assert_eq!(store.page_bytes(id.clone(), 0, 7).await.unwrap(), None);
+        let failed = store.failed_page(id.clone(), 0).await.unwrap().unwrap();
+        assert!(!store.page_result(id.clone(), 0, failed).await.unwrap().unwrap().0);
+        assert_eq!(store.failed_page(id, 1).await.unwrap(), None);
         assert!(claim(&*store, "t4", 9000, 9).await.is_none(), "a finished job is not claimed");
     }
 }

@@ -345,6 +345,14 @@ impl JobStore for SqliteJobStore {
         self.read(queue::next_due)
     }
 
+    fn page_bytes(&self, job: JobId, document: u32, index: u32) -> Stored<'_, Option<u64>> {
+        self.read(move |connection| read::page_bytes(connection, &job, document, index))
+    }
+
+    fn failed_page(&self, job: JobId, document: u32) -> Stored<'_, Option<u32>> {
+        self.read(move |connection| read::failed_page(connection, &job, document))
+    }
+
     fn page_result(&self, job: JobId, document: u32, index: u32) -> Stored<'_, Option<(bool, Vec<u8>)>> {
         self.run(move |inner| {
             let found = inner.read(|connection| read::page(connection, &job, document, index))?;

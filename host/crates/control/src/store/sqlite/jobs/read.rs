@@ -213,6 +213,37 @@ pub(super) fn page(
     read().map_err(failed("a page of a job"))
 }
 
+/// Returns the size of the result of a page, in bytes.
+pub(super) fn page_bytes(
+    connection: &Connection,
+    job: &JobId,
+    document: u32,
+    index: u32,
+) -> Result<Option<u64>, StoreError> {
+    let sql = "SELECT bytes FROM pages WHERE job = (SELECT seq FROM jobs WHERE id = ?1) AND document = ?2 AND page = ?3";
+    let read = || {
+        let mut statement = connection.prepare(sql)?;
+        statement.query_row(params![job.as_str(), document, index], |row| row.get(0)).optional()
+    };
+    read().map_err(failed("a page of a job"))
+}
+
+/// Returns the index of the first page that failed.
+pub(super) fn failed_page(
+    connection: &Connection,
+    job: &JobId,
+    document: u32,
+) -> Result<Option<u32>, StoreError> {
+    let sql =
+        "SELECT page FROM pages WHERE job = (SELECT seq FROM jobs WHERE id = ?1) AND document = ?2 AND ok = 0
+         ORDER BY page LIMIT 1";
+    let read = || {
+        let mut statement = connection.prepare(sql)?;
+        statement.query_row(params![job.as_str(), document], |row| row.get(0)).optional()
+    };
+    read().map_err(failed("a page of a job"))
+}
+
 pub(super) fn events(
     connection: &Connection,
     job: &JobId,
