@@ -4,6 +4,7 @@
 mod azure;
 mod docling;
 mod mcp;
+mod memory;
 mod mistral;
 mod oip;
 mod openwebui;
