@@ -2,8 +2,8 @@
 //!
 //! Every message is a request of its own, without a session: the credentials of each one count. The document comes with the
 //! call, or is an uploaded file; a path of the server is never read. The SDK parses the message without the text of the
-//! document, after both have been received under the server's own limits, and checks the versions of the protocol; `Host` and `Origin` are checked by the
-//! authentication.
+//! document, after both have been received under the server's own limits, and checks the versions of the protocol; `Host` and
+//! `Origin` are checked by the authentication.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
