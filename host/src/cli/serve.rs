@@ -381,14 +381,9 @@ impl Listening {
 
     /// Uses the sockets of the predecessor. Their addresses stay those of its start.
     async fn passed(sockets: Sockets, config: &Config) -> anyhow::Result<Self> {
-        let public = adopted(sockets.public)?;
-        let (address, wanted) =
-            (public.local_addr().context("reading the address of the socket")?, config.http.listen);
-        if wanted.port() != 0 && wanted != address {
-            tracing::warn!(%address, %wanted, "http.listen has changed: a replaced server keeps its address until it is stopped and started");
-        }
+        let public = of_predecessor("http.listen", sockets.public, config.http.listen)?;
         let metrics = match (sockets.metrics, config.http.metrics_listen) {
-            (Some(socket), Some(_)) => Some(adopted(socket)?),
+            (Some(socket), Some(wanted)) => Some(of_predecessor("http.metrics_listen", socket, wanted)?),
             (None, Some(listen)) => Some(
                 TcpListener::bind(listen)
                     .await
@@ -399,6 +394,25 @@ impl Listening {
         // A service manager that passed the socket to the predecessor holds it still.
         Ok(Self { public, metrics, kept: false })
     }
+}
+
+/// Returns the socket of the predecessor for the address of `key`, with a warning if the configuration now has another one.
+fn of_predecessor(key: &str, socket: std::net::TcpListener, wanted: SocketAddr) -> anyhow::Result<TcpListener> {
+    let address = socket.local_addr().context("reading the address of the socket")?;
+    if is_another(address, wanted) {
+        tracing::warn!(
+            key,
+            %address,
+            %wanted,
+            "the address has changed: a replaced server keeps its address until it is stopped and started"
+        );
+    }
+    adopted(socket)
+}
+
+/// Returns whether a socket at `address` is not what the configuration wants; port 0 is any port.
+fn is_another(address: SocketAddr, wanted: SocketAddr) -> bool {
+    address.ip() != wanted.ip() || (wanted.port() != 0 && wanted.port() != address.port())
 }
 
 fn adopted(socket: std::net::TcpListener) -> anyhow::Result<TcpListener> {
@@ -482,4 +496,23 @@ async fn check_access(host: &Host, config: &Config, address: SocketAddr) -> anyh
 fn write_port_file(file: &Path, url: &str) -> anyhow::Result<()> {
     let content = serde_json::json!({ "listening": url, "pid": std::process::id() });
     write_whole(file, content.to_string().as_bytes()).context("writing the port file")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_passed_socket_is_compared_with_the_configuration() {
+        let check = |address: [u8; 4], port: u16, wanted: [u8; 4], wanted_port: u16, expected: bool| {
+            let (address, wanted) = (SocketAddr::from((address, port)), SocketAddr::from((wanted, wanted_port)));
+            assert_eq!(is_another(address, wanted), expected, "{address} for {wanted}");
+        };
+        let (loopback, any) = ([127, 0, 0, 1], [0, 0, 0, 0]);
+        check(loopback, 8080, loopback, 8080, false);
+        check(loopback, 8080, loopback, 9090, true);
+        check(loopback, 8080, any, 8080, true);
+        check(loopback, 41234, loopback, 0, false);
+        check(loopback, 41234, any, 0, true);
+    }
 }

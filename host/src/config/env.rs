@@ -87,7 +87,7 @@ pub struct TesseractVariables {
     pub deployment: Option<String>,
     /// `LECTOR_TIMEOUT`: longest time for a document, in seconds, as given.
     pub timeout: Option<String>,
-    /// `LECTOR_LANGUAGES`: languages that the deployment reads beside those of the shared models, joined by `+`.
+    /// `LECTOR_LANGUAGES`: languages that the deployment reads beside those of the shared models, joined by `+` or `,`.
     pub languages: Vec<String>,
 }
 
@@ -98,17 +98,33 @@ impl TesseractVariables {
             let value = std::env::var_os(name).filter(|value| !value.is_empty());
             value.map(|value| value.to_string_lossy().into_owned())
         };
-        let languages = text("LECTOR_LANGUAGES").unwrap_or_default();
         Self {
             url: text("LECTOR_URL"),
             key: text("LECTOR_KEY"),
             deployment: text("LECTOR_DEPLOYMENT"),
             timeout: text("LECTOR_TIMEOUT"),
-            languages: languages.split('+').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            languages: names(&text("LECTOR_LANGUAGES").unwrap_or_default()),
         }
     }
 }
 
 fn path_of(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// Returns the names of a list that is joined by `+`, as Tesseract's `-l`, or by commas, as `languages` of a request.
+fn names(list: &str) -> Vec<String> {
+    list.split(['+', ',']).map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn languages_are_joined_by_plus_or_comma() {
+        assert_eq!(names("rus+ukr"), ["rus", "ukr"]);
+        assert_eq!(names("rus, ukr,+kor,"), ["rus", "ukr", "kor"]);
+        assert!(names("").is_empty() && names(" , ").is_empty());
+    }
 }

@@ -56,7 +56,7 @@ codes! {
         "Send an object.";
     settings_too_deep [422]
         "The settings have more than 32 levels."
-        "Send fewer levels or less.";
+        "Nest the settings less deeply.";
     revision_quarantined [503]
         "The revision cannot be read from the store."
         "Promote another revision, deploy again, or restore a backup.";
@@ -71,7 +71,7 @@ codes! {
         "Send both the component and the settings.";
     settings_too_large [413]
         "The settings exceed 1048576 bytes."
-        "Send fewer levels or less.";
+        "Send smaller settings.";
     settings_refused [422]
         "The guest rejected its settings. `detail` holds its config error with a JSON pointer."
         "Correct the member at the JSON pointer that `detail` names.";
@@ -94,7 +94,7 @@ codes! {
         "The deployment is managed by the server's configuration and cannot be deleted here."
         "Remove the deployment from the configuration of the server.";
     too_many_deployments [409]
-        "The tenant has reached its maximum number of deployments, or the deployment its maximum number of revisions."
+        "The tenant has reached the maximum number of deployments, 500."
         "Delete a deployment first.";
     tenant_storage_exceeded [409]
         "The tenant keeps as many revisions, or as many bytes of components and settings, as its limits allow."
@@ -109,10 +109,10 @@ codes! {
         "The revision was rolled back, and the request does not name it with `force`."
         "Deploy a new revision, or name this one with `force`.";
     percent_invalid [422]
-        "`percent` is missing or outside its range: an integer, of 100."
+        "`percent` is missing or outside its range: an integer, 1 to 99 for a canary and 0 to 100 for shadow traffic."
         "Correct the value that `detail` names.";
     rollback_policy_invalid [422]
-        "A rollback policy has an invalid member: `error_rate_max` is 0 to 1, and `pages_min` is 1 or more."
+        "A rollback policy has an invalid member: `error_rate_max` and `error_rate_increase_max` are 0 to 1, `pages_min` is 1 or more, and `p99_ratio_max` is above 0."
         "Correct the value that `detail` names.";
     route_changed [409]
         "Another request changed the same resource at the same time. Try again."

@@ -8,25 +8,25 @@ codes! {
         "Report the page to the author of the deployment, or use another deployment.";
     guest_compute_exceeded [422]
         "The guest exceeded the compute time of its budget."
-        "Send a smaller page or request a lower resolution (`dpi`), or ask the author of the deployment to raise its `budget`.";
+        "Send a smaller page or request a lower resolution (`dpi`), or ask an administrator for a larger budget: the smaller one of the deployment's `budget` and the tenant's `limits.budget` applies.";
     guest_deadline [504]
         "The guest exceeded its time for the page."
-        "Increase the timeout or the budget of the deployment, or request fewer pages.";
+        "Increase the timeout, or `wall_ms` of both the deployment's `budget` and the tenant's `limits.budget`, or request fewer pages.";
     guest_host_calls_exceeded [422]
         "The guest exceeded the number of host calls of its budget."
-        "Send a smaller page or request a lower resolution (`dpi`), or ask the author of the deployment to raise its `budget`.";
+        "Send a smaller page or request a lower resolution (`dpi`), or ask an administrator for a larger budget: the smaller one of the deployment's `budget` and the tenant's `limits.budget` applies.";
     guest_memory_exceeded [422]
         "The guest exceeded the memory of its budget."
-        "Send a smaller page or request a lower resolution (`dpi`), or ask the author of the deployment to raise its `budget`.";
+        "Send a smaller page or request a lower resolution (`dpi`), or ask an administrator for a larger budget: the smaller one of the deployment's `budget` and the tenant's `limits.budget` applies.";
     guest_host_memory_exceeded [422]
         "The guest exceeded the bytes of pixels and tensors of its budget."
-        "Send a smaller page or request a lower resolution (`dpi`), or ask the author of the deployment to raise its `budget`.";
+        "Send a smaller page or request a lower resolution (`dpi`), or ask an administrator for a larger budget: the smaller one of the deployment's `budget` and the tenant's `limits.budget` applies.";
     guest_handles_exceeded [422]
         "The guest exceeded the number of handles of its budget."
-        "Send a smaller page or request a lower resolution (`dpi`), or ask the author of the deployment to raise its `budget`.";
+        "Send a smaller page or request a lower resolution (`dpi`), or ask an administrator for a larger budget: the smaller one of the deployment's `budget` and the tenant's `limits.budget` applies.";
     guest_result_too_large [422]
         "The result of the guest exceeds the size limit of its budget."
-        "Send a smaller page or request a lower resolution (`dpi`), or ask the author of the deployment to raise its `budget`.";
+        "Send a smaller page or request a lower resolution (`dpi`), or ask an administrator for a larger budget: the smaller one of the deployment's `budget` and the tenant's `limits.budget` applies.";
     guest_answer_invalid [500, 422]
         "The result of the guest is invalid."
         "Report the page to the author of the deployment, or use another deployment.";
@@ -50,7 +50,7 @@ codes! {
         "Try again after `Retry-After`.";
     guest_error_deadline [504]
         "The guest reported that its deadline passed."
-        "Increase the timeout or the budget of the deployment, or request fewer pages.";
+        "Increase the timeout, or `wall_ms` of both the deployment's `budget` and the tenant's `limits.budget`, or request fewer pages.";
     guest_error_failed [500, 422]
         "The guest reported a failure."
         "Report the page to the author of the deployment, or use another deployment.";
@@ -74,7 +74,7 @@ codes! {
         "Try again after `Retry-After`.";
     engine_deadline [504]
         "The deadline passed while the run waited for the model."
-        "Increase the timeout or the budget of the deployment, or request fewer pages.";
+        "Increase the timeout, or `wall_ms` of both the deployment's `budget` and the tenant's `limits.budget`, or request fewer pages.";
     engine_stopped [503]
         "The model is no longer served because the server is shutting down."
         "Send the request to another server, or again after the restart.";
