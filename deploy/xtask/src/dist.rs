@@ -7,6 +7,7 @@
 mod check;
 mod contents;
 mod elf;
+mod guides;
 mod licenses;
 mod packages;
 mod sbom;

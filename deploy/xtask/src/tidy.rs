@@ -3,7 +3,7 @@
 
 mod prose;
 mod records;
-mod references;
+pub(crate) mod references;
 mod words;
 
 use std::fs;

@@ -397,7 +397,11 @@ impl Listening {
 }
 
 /// Returns the socket of the predecessor for the address of `key`, with a warning if the configuration now has another one.
-fn of_predecessor(key: &str, socket: std::net::TcpListener, wanted: SocketAddr) -> anyhow::Result<TcpListener> {
+fn of_predecessor(
+    key: &str,
+    socket: std::net::TcpListener,
+    wanted: SocketAddr,
+) -> anyhow::Result<TcpListener> {
     let address = socket.local_addr().context("reading the address of the socket")?;
     if is_another(address, wanted) {
         tracing::warn!(
@@ -505,7 +509,8 @@ mod tests {
     #[test]
     fn a_passed_socket_is_compared_with_the_configuration() {
         let check = |address: [u8; 4], port: u16, wanted: [u8; 4], wanted_port: u16, expected: bool| {
-            let (address, wanted) = (SocketAddr::from((address, port)), SocketAddr::from((wanted, wanted_port)));
+            let (address, wanted) =
+                (SocketAddr::from((address, port)), SocketAddr::from((wanted, wanted_port)));
             assert_eq!(is_another(address, wanted), expected, "{address} for {wanted}");
         };
         let (loopback, any) = ([127, 0, 0, 1], [0, 0, 0, 0]);

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::packages::Packages;
-use super::{licenses, sbom};
+use super::{guides, licenses, sbom};
 use crate::places::Places;
 use crate::{guests, setup, shell};
 
@@ -16,8 +16,8 @@ use crate::{guests, setup, shell};
 pub(super) const SBOM: &str = "sbom.cdx.json";
 /// Digests of all files. The program also knows by it that it is in an archive.
 const DIGESTS: &str = "SHA256SUMS";
-/// Files of the repository, and their places in the archive.
-const SHIPPED: &[(&str, &str)] = &[
+/// Files of the repository beside the [`guides`], and their places in the archive.
+pub(super) const SHIPPED: &[(&str, &str)] = &[
     ("LICENSE", "LICENSE"),
     ("deploy/lector.toml", "etc/lector.toml"),
     ("deploy/lector.service", "etc/systemd/lector.service"),
@@ -25,9 +25,6 @@ const SHIPPED: &[(&str, &str)] = &[
     ("deploy/observability/alerts.yml", "etc/observability/alerts.yml"),
     ("deploy/observability/grafana.json", "etc/observability/grafana.json"),
     ("deploy/observability/recording.yml", "etc/observability/recording.yml"),
-    ("deploy/README.md", "share/doc/operating.md"),
-    ("README.md", "share/doc/README.md"),
-    ("CHANGELOG.md", "share/doc/CHANGELOG.md"),
     ("tests/data/demo.pdf", "share/doc/demo.pdf"),
 ];
 /// Completions: shell, file.
@@ -56,6 +53,7 @@ pub(super) fn lay_out(places: &Places, program: &Path, folder: &Path) -> Result<
     for (from, to) in SHIPPED {
         copy(&places.repo(from), &folder.join(to))?;
     }
+    guides::write(places, SHIPPED, folder)?;
     for (shell_name, to) in COMPLETIONS {
         let script = shell::output(Command::new(&lector).args(["completions", shell_name]))?;
         shell::write(&folder.join(to), script)?;

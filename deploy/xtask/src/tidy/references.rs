@@ -108,7 +108,7 @@ fn is_of_repository(known: &BTreeSet<&str>, name: &str) -> bool {
 }
 
 /// Returns the path in the repository of a link in the document `path`.
-fn resolved(path: &str, link: &str) -> String {
+pub(crate) fn resolved(path: &str, link: &str) -> String {
     let mut parts: Vec<&str> = path.split('/').collect();
     parts.pop();
     for part in link.split('/') {
