@@ -208,9 +208,9 @@ fn not_installed(name: &str, installed: &[String]) -> Error {
     Error::invalid(
         "language_not_installed",
         format!(
-            "the data of language `{name}` is not installed on this server (package {package}): the operator fetches it with \
-             `cargo xtask setup --languages {name}` in a checkout, for an installed server as the chapter `Languages` of its \
-             guide says; installed: {installed}"
+            "the data of language `{name}` is not installed on this server (package {package}): the operator installs it with \
+             `cargo xtask setup --languages {name}` on Debian, and copies it to a server that runs from a package \
+             (deploy/README.md, Languages); installed: {installed}"
         ),
     )
 }
