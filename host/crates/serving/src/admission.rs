@@ -38,6 +38,8 @@ use crate::status::Counters;
 /// unreliable.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// Answers of stored results that one tenant may wait for, or receive, at once.
+const ANSWERS_MAX: usize = 64;
 /// A tenant with several documents may hold at most this many times the bytes that are left for all tenants: the
 /// dynamic threshold of A. Choudhury, E. Hahne, "Dynamic queue length thresholds for shared-memory packet switches",
 /// IEEE/ACM Transactions on Networking, 1998. However many tenants hold all that they may, a new one finds some.
@@ -87,7 +89,7 @@ impl Admission {
             counters: Counters::default(),
             documents: BoundedCount::default(),
             uploads: BoundedCount::default(),
-            answers: KeyedLimit::new(answer::ANSWERS_MAX, usize::MAX),
+            answers: KeyedLimit::new(ANSWERS_MAX, usize::MAX),
             bounds: RwLock::new(bounds),
             large_freed: Arc::default(),
         })

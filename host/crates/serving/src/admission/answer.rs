@@ -8,10 +8,7 @@ use lector_control::{DocumentMemory, Reservation, Tenant};
 use lector_core::{Fault, KeyedPlace, TenantName};
 
 use super::upload::ReceivedBytes;
-use super::{Admission, over_answers, over_bytes};
-
-/// Answers that one tenant may wait for, or receive, at once.
-pub(super) const ANSWERS_MAX: usize = 64;
+use super::{ANSWERS_MAX, Admission, over_answers, over_bytes};
 
 /// Longest wait for memory: an answer that has begun would be cut off.
 const MEMORY_WAIT_MAX: Duration = Duration::from_secs(30);
