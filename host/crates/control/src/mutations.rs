@@ -9,6 +9,7 @@
 pub(crate) mod configuration;
 pub(crate) mod deploy;
 pub(crate) mod engines;
+pub(crate) mod grants;
 pub(crate) mod keys;
 pub(crate) mod routes;
 pub(crate) mod tenants;

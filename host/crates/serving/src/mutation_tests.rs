@@ -510,22 +510,6 @@ impl TestServer {
     }
 }
 
-/// One tenant holds every regular place; another one and the administrator deploy all the same.
-#[tokio::test]
-async fn deploys_of_one_tenant_do_not_stop_those_of_others() {
-    let server = server().await;
-    let flood = server.tenant("flood", Limits::default()).await;
-    let victim = server.tenant("victim", Limits::default()).await;
-    let permit = async |principal| server.platform.deploy_permit(principal, Duration::ZERO).await;
-    let first = permit(&flood).await.unwrap();
-    let second = permit(&flood).await.unwrap();
-    assert_eq!(permit(&flood).await.err().unwrap().code, "deploys_busy");
-    let of_victim = permit(&victim).await.unwrap();
-    let of_admin = permit(&server.principal).await.unwrap();
-    drop((first, second, of_victim, of_admin));
-    assert!(permit(&flood).await.is_ok());
-}
-
 #[tokio::test]
 async fn a_tenant_keeps_a_bounded_number_of_revisions_and_bytes() {
     let server = server().await;

@@ -8,6 +8,7 @@ use lector_core::fair::{Account, FairSemaphore, Permit, Request};
 use lector_core::{DeploymentName, Fault, Kind, ModelName, TenantName};
 use serde_json::{Value, json};
 
+use super::grants::{Grants, granted, still_granted};
 use super::routes::{Destination, LOADS_MAX, Loaded, Rerouting, rerouted, route_changed, summary};
 use super::{AuditContext, Mutation};
 use crate::access::Principal;
@@ -38,10 +39,6 @@ const REVISIONS_KEPT: usize = 50;
 const CONFIG_ACTOR: &str = "config";
 /// Most deployments of one tenant.
 const DEPLOYMENTS_MAX: usize = 500;
-/// Most grants of a deploy: a guest opens at most 64 models, and 64 more where the host has them.
-const GRANTS_MAX: usize = 128;
-/// Longest alias of a model, in bytes: that of the pipeline info.
-const ALIAS_BYTES_MAX: usize = 256;
 
 /// The source of the component.
 pub enum ComponentSource {
@@ -51,19 +48,6 @@ pub enum ComponentSource {
     Stored(Digest),
     /// The component of the newest revision of the deployment: only the settings change.
     Newest,
-}
-
-/// The models that a deploy grants to the guest.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Grants {
-    /// Those of the newest revision that the tenant still has; all models of the tenant for the first revision of a
-    /// deployment.
-    #[default]
-    Inherited,
-    /// All models of the tenant.
-    All,
-    /// These, by alias; each is one of the tenant's models.
-    Named(BTreeMap<String, ModelName>),
 }
 
 /// A request to deploy a revision.
@@ -535,45 +519,6 @@ fn may_have_deployment(directory: &Directory, tenant: &TenantName) -> Result<(),
     }
     let message = format!("The tenant has {DEPLOYMENTS_MAX} deployments, the limit: delete one first.");
     Err(Fault::new(Kind::Conflict, "too_many_deployments", message))
-}
-
-/// Returns the grants that a deploy names; a fault if the tenant does not have one of the models.
-fn granted(
-    asked: BTreeMap<String, ModelName>,
-    models: &BTreeMap<String, ModelName>,
-) -> Result<BTreeMap<String, ModelName>, Fault> {
-    if asked.len() > GRANTS_MAX || asked.keys().any(|alias| alias.len() > ALIAS_BYTES_MAX) {
-        let message = format!(
-            "`grants` has {} aliases, the longest of {} bytes; at most {GRANTS_MAX} of {ALIAS_BYTES_MAX} bytes are accepted: send \
-             those of the models that the guest opens.",
-            asked.len(),
-            asked.keys().map(String::len).max().unwrap_or(0)
-        );
-        return Err(Fault::new(Kind::Invalid, "body_invalid", message));
-    }
-    let missing: Vec<&str> = asked
-        .values()
-        .filter(|model| !models.values().any(|own| own == *model))
-        .map(ModelName::as_str)
-        .collect();
-    if missing.is_empty() {
-        return Ok(asked);
-    }
-    let message = format!(
-        "The tenant may not use the models {}: leave them out, or ask an administrator to grant them.",
-        missing.join(", ")
-    );
-    Err(Fault::new(Kind::Denied, "grant_missing", message))
-}
-
-/// Returns the grants of the newest revision without those of models that the tenant no longer has. The deploy fails if the
-/// guest opens one of them.
-fn still_granted(
-    newest: &BTreeMap<String, ModelName>,
-    models: &BTreeMap<String, ModelName>,
-) -> BTreeMap<String, ModelName> {
-    let still = newest.iter().filter(|(_, model)| models.values().any(|own| own == *model));
-    still.map(|(alias, model)| (alias.clone(), model.clone())).collect()
 }
 
 fn component_not_found(digest: &str) -> Fault {
