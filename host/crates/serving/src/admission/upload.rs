@@ -169,6 +169,15 @@ impl ReceivedBytes {
         Ok(())
     }
 
+    /// Lowers the counted bytes to `bytes`, if they are more: those of what is kept.
+    pub fn keep(&mut self, bytes: u64) {
+        if let Some(less) = self.bytes.checked_sub(bytes).filter(|less| *less > 0) {
+            self.bytes = bytes;
+            self.admission.give_back(&self.tenant.usage, less);
+            self.admission.load.freed.notify_one();
+        }
+    }
+
     /// Returns the memory account of the document's results.
     pub(super) fn memory(&self) -> Arc<DocumentMemory> {
         let Admission { held_bytes, large_freed, .. } = &*self.admission;

@@ -42,7 +42,9 @@ pub(super) async fn upload(call: Call) -> Result<Response, Fault> {
     let purpose = form.field("purpose").unwrap_or("ocr").chars().take(20).collect();
     let (state, principal) = (visit.state.clone(), visit.principal.clone());
     let stores = state.compat.clone();
-    let received = visit.into_received();
+    let mut received = visit.into_received();
+    // Without the fields of the form.
+    received.keep(bytes.len() as u64);
     let file = stores.add_file(&state.control, &principal, (name, purpose), bytes, received)?;
     stores.sweep();
     Ok(answer::json(&described(&file)))
