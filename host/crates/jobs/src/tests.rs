@@ -409,11 +409,12 @@ async fn a_job_is_canceled_and_then_forgotten_and_expires() {
 
     *server.script.otherwise.lock().unwrap() = Behavior::Read;
     let id = server.submit(&[&[1]]).await;
-    server.finished(&id).await;
-    server.clock.advance(Duration::from_secs(999));
+    let expires_at_ms = server.finished(&id).await.expires_at_ms.unwrap();
+    let left_ms = expires_at_ms - lector_core::Clock::now_ms(&server.clock);
+    server.clock.advance(Duration::from_millis(left_ms - 1));
     server.jobs.expire().await.unwrap();
     server.status(&id).await;
-    server.clock.advance(Duration::from_secs(1001));
+    server.clock.advance(Duration::from_millis(1));
     server.jobs.expire().await.unwrap();
     assert_eq!(server.jobs.status(&principal, &id).await.unwrap_err().code, "job_not_found");
 }

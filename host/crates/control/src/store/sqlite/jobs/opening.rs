@@ -52,13 +52,13 @@ pub(super) const STEPS: Steps = &[
              ON CONFLICT DO UPDATE SET jobs = jobs + 1, bytes = bytes + excluded.bytes;
      END;
      CREATE TRIGGER job_is_changed AFTER UPDATE OF state, bytes ON jobs BEGIN
-         UPDATE tallies SET jobs = jobs - 1, bytes = bytes - CAST(OLD.bytes AS INTEGER)
+         UPDATE tallies SET jobs = jobs - 1, bytes = bytes - CAST(ifnull(OLD.bytes, 0) AS INTEGER)
              WHERE tenant = OLD.tenant AND state = OLD.state;
          INSERT INTO tallies VALUES (NEW.tenant, NEW.state, 1, NEW.bytes)
              ON CONFLICT DO UPDATE SET jobs = jobs + 1, bytes = bytes + excluded.bytes;
      END;
      CREATE TRIGGER job_is_deleted AFTER DELETE ON jobs BEGIN
-         UPDATE tallies SET jobs = jobs - 1, bytes = bytes - CAST(OLD.bytes AS INTEGER)
+         UPDATE tallies SET jobs = jobs - 1, bytes = bytes - CAST(ifnull(OLD.bytes, 0) AS INTEGER)
              WHERE tenant = OLD.tenant AND state = OLD.state;
      END;
      CREATE INDEX jobs_by_state ON jobs (tenant, state, seq);

@@ -320,10 +320,12 @@ pub(super) fn counts(connection: &Connection) -> Result<JobCounts, StoreError> {
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let (state, jobs, bytes): (String, u64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let (jobs, bytes): (u64, u64) = (row.get(1)?, row.get(2)?);
             counts.bytes = counts.bytes.saturating_add(bytes);
+            // A damaged state is that of no count.
+            let state = parsed(row, 0, JobState::parse).ok();
             for (slot, of) in counts.jobs.iter_mut().zip(JobState::ALL) {
-                if of.as_str() == state {
+                if state == Some(of) {
                     *slot = jobs;
                 }
             }
