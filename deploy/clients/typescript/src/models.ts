@@ -191,6 +191,7 @@ export type Code =
   | "too_many_keys"
   | "tenant_not_found"
   | "tenant_is_configured"
+  | "too_many_changes"
   | "followers_too_many"
   | "too_many_event_streams"
   | "too_many_tenants"
@@ -583,7 +584,10 @@ export interface Job {
 export interface JobList {
   /** The jobs, newest first. */
   jobs: Job[];
-  /** The cursor of the next page; null on the last page. */
+  /**
+   * The cursor of the next page; null on the last page. A page with fewer than `limit` jobs may have a
+   * next one.
+   */
   next?: string | null;
 }
 
@@ -842,7 +846,10 @@ export interface Revision {
   budget?: Budget;
   /** Returned by the guest's `configure`. */
   pipeline_info?: Record<string, unknown>;
-  /** JSON Schema of the options that a request may send as `guest_options`; absent if the guest has none. */
+  /**
+   * JSON Schema of the options that a request may send as `guest_options`; only where one revision is
+   * asked for, because it has up to 64 KiB, and absent if the guest has no options.
+   */
   options_schema?: Record<string, unknown> | null;
   wraps?: Wrapped | null;
   /** Creation time. */
@@ -864,7 +871,7 @@ export interface Revision {
   comparison?: ShadowComparison | null;
 }
 
-/** A deployment. */
+/** A deployment. Its revisions are without their settings and the schemas of their options. */
 export interface Deployment {
   /** Its name. */
   name: string;

@@ -196,6 +196,7 @@ Code = Literal[
     "too_many_keys",
     "tenant_not_found",
     "tenant_is_configured",
+    "too_many_changes",
     "followers_too_many",
     "too_many_event_streams",
     "too_many_tenants",
@@ -1013,7 +1014,9 @@ class JobList:
     jobs: list[Job]
     """The jobs, newest first."""
     next: str | None = None
-    """The cursor of the next page; null on the last page."""
+    """The cursor of the next page; null on the last page. A page with fewer than `limit` jobs may have a
+    next one.
+    """
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> JobList:
@@ -1509,7 +1512,9 @@ class Revision:
     pipeline_info: dict[str, Any] | None = None
     """Returned by the guest's `configure`."""
     options_schema: dict[str, Any] | None = None
-    """JSON Schema of the options that a request may send as `guest_options`; absent if the guest has none."""
+    """JSON Schema of the options that a request may send as `guest_options`; only where one revision is
+    asked for, because it has up to 64 KiB, and absent if the guest has no options.
+    """
     wraps: Wrapped | None = None
     created_at: str | None = None
     """Creation time."""
@@ -1556,7 +1561,7 @@ class Revision:
 
 @dataclass(slots=True, kw_only=True)
 class Deployment:
-    """A deployment."""
+    """A deployment. Its revisions are without their settings and the schemas of their options."""
 
     name: str
     """Its name."""
