@@ -9,7 +9,7 @@ use crate::places::Places;
 use crate::shell;
 
 /// Targets and the input that each covers. A test compares the list with the sources.
-const TARGETS: [(&str, &str); 21] = [
+const TARGETS: [(&str, &str); 22] = [
     ("archives", "exported engines and backups of models"),
     ("claims", "sizes and numbers that a render worker claims"),
     ("component", "inspection of wasm components"),
@@ -22,6 +22,7 @@ const TARGETS: [(&str, &str); 21] = [
     ("headers", "keys, origins, request ids and trace contexts of requests"),
     ("image_arguments", "arguments of image operations of guests"),
     ("json", "JSON bodies of management requests"),
+    ("json_body", "JSON bodies of other APIs: the document is cut out"),
     ("kind", "magic numbers and content types of documents"),
     ("model_toml", "descriptions of models"),
     ("multipart", "multipart request bodies"),
