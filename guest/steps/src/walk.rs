@@ -301,15 +301,18 @@ impl Walk<'_> {
         }
         transcript.rotation = to_sdk_rotation(rotation);
         // The lines drawn on the page guide its order, but not the question whether it has tables.
-        let plain = Layout::of(&fragments, &[], size);
-        let mut grid = self.grid_rules(&image, self.analysis(&plain, &[]).as_mut()).await?;
-        drop(plain);
+        let layout = Layout::of(&fragments, &rules, size);
+        let mut analysis = self.analysis(&layout, &[]);
+        let mut grid = if rules.is_empty() || analysis.is_none() {
+            self.grid_rules(&image, analysis.as_mut()).await?
+        } else {
+            let plain = Layout::of(&fragments, &[], size);
+            self.grid_rules(&image, self.analysis(&plain, &[]).as_mut()).await?
+        };
         // The fragments are in the image turned upright by the reading; its pixels are not.
         for rule in grid.iter_mut().flatten().filter(|_| on_its_head) {
             *rule = rule.turned(Rotation::Half, size.width as f32, size.height as f32);
         }
-        let layout = Layout::of(&fragments, &rules, size);
-        let analysis = self.analysis(&layout, &[]);
         let wanted = self.wanted(transcript.dpi, analysis, grid.as_deref().unwrap_or(&rules));
         compose::page(&mut transcript, &layout, rotation, wanted);
         Ok(transcript)
