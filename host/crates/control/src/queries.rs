@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use lector_core::{DeploymentName, Fault, OptionsSchema, TenantName};
 
-use crate::access::{Admin, Principal};
+use crate::access::{Actor, Admin, Principal};
 use crate::api_types::{DeploymentView, RevisionView, TenantView};
 use crate::background_tasks::BackgroundTaskStatus;
 use crate::directory::{Deployment, Directory};
@@ -158,22 +158,24 @@ impl ControlPlane {
     /// with the right of the principal. Fault: `too_many_event_streams`.
     pub fn subscribe(&self, principal: &Principal, after: Option<u64>) -> Result<AuditEventStream, Fault> {
         principal.may_manage()?;
-        let access =
-            StreamAccess::new(principal.actor.grant.clone(), self.directory.clone(), self.clock.clone());
+        let access = self.stream_access(&principal.actor);
         self.events.subscribe(Some(principal.tenant().clone()), after, access)
     }
 
     /// Returns all audit events: those after the entry with the number `after`, or from now on. The stream ends with the
     /// right of the administrator. Fault: `too_many_event_streams`.
     pub fn subscribe_all(&self, admin: &Admin, after: Option<u64>) -> Result<AuditEventStream, Fault> {
-        let access = StreamAccess::new(admin.actor.grant.clone(), self.directory.clone(), self.clock.clone());
+        let access = self.stream_access(&admin.actor);
         self.events.subscribe(None, after, access)
+    }
+
+    fn stream_access(&self, actor: &Actor) -> StreamAccess {
+        StreamAccess::new(actor.grant.clone(), self.directory.clone(), self.clock.clone())
     }
 
     /// Returns the right of the principal, for a stream that ends with it.
     pub fn stream_right(&self, principal: &Principal) -> StreamRight {
-        let access =
-            StreamAccess::new(principal.actor.grant.clone(), self.directory.clone(), self.clock.clone());
+        let access = self.stream_access(&principal.actor);
         StreamRight::new(access, self.events.changes())
     }
 
@@ -206,8 +208,7 @@ impl ControlPlane {
         revision: Option<u32>,
     ) -> Result<(Vec<Arc<GuestLogLine>>, GuestLogStream), Fault> {
         principal.may_manage()?;
-        let access =
-            StreamAccess::new(principal.actor.grant.clone(), self.directory.clone(), self.clock.clone());
+        let access = self.stream_access(&principal.actor);
         let (logs, changes) = (self.revision_cache.guest_logs(), self.events.changes());
         let (lines, stream) = logs.follow(principal.tenant(), deployment, revision, access, changes)?;
         self.logs_of(principal, deployment, lines.is_empty())?;

@@ -18,7 +18,6 @@ pub mod jobs;
 mod pinned_blobs;
 mod reserve;
 mod sqlite;
-mod staged_bytes;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -14,11 +14,12 @@ struct Shared<K> {
     held: Mutex<BTreeMap<K, usize>>,
 }
 
-/// One of the places of a key, until it is dropped.
+/// Places of a key, until they are dropped.
 #[derive(Debug)]
 pub struct KeyedPlace<K: Ord> {
     limit: KeyedLimit<K>,
     key: K,
+    count: usize,
 }
 
 impl<K: Ord> KeyedLimit<K> {
@@ -41,12 +42,30 @@ impl<K: Ord + Clone> KeyedLimit<K> {
     /// Takes a place; `None`: the key has all of its own, or none is left.
     pub fn take(&self, key: &K) -> Option<KeyedPlace<K>> {
         let mut held = self.held();
-        let own = held.get(key).copied().unwrap_or(0);
-        if own >= self.0.own_max || held.values().sum::<usize>() >= self.0.all_max {
+        if held.values().sum::<usize>() >= self.0.all_max {
             return None;
         }
-        held.insert(key.clone(), own + 1);
-        Some(KeyedPlace { limit: self.clone(), key: key.clone() })
+        self.add(&mut held, key, 1, self.0.own_max).ok()
+    }
+
+    /// Takes `count` places, if the key then has at most `own_max`, whatever the limits. `Err`: the number that it would have.
+    pub fn take_within(&self, key: &K, count: usize, own_max: usize) -> Result<KeyedPlace<K>, usize> {
+        self.add(&mut self.held(), key, count, own_max)
+    }
+
+    fn add(
+        &self,
+        held: &mut BTreeMap<K, usize>,
+        key: &K,
+        count: usize,
+        own_max: usize,
+    ) -> Result<KeyedPlace<K>, usize> {
+        let own = held.get(key).copied().unwrap_or(0).saturating_add(count);
+        if own > own_max {
+            return Err(own);
+        }
+        held.insert(key.clone(), own);
+        Ok(KeyedPlace { limit: self.clone(), key: key.clone(), count })
     }
 }
 
@@ -54,7 +73,7 @@ impl<K: Ord> Drop for KeyedPlace<K> {
     fn drop(&mut self) {
         let mut held = self.limit.held();
         if let Some(own) = held.get_mut(&self.key) {
-            *own = own.saturating_sub(1);
+            *own = own.saturating_sub(self.count);
             if *own == 0 {
                 held.remove(&self.key);
             }
@@ -78,5 +97,18 @@ mod tests {
         assert!(again.is_some());
         drop((other, again));
         assert!(limit.is_empty(), "a key without places is forgotten");
+    }
+
+    #[test]
+    fn several_places_are_taken_and_returned_at_once() {
+        let bytes = KeyedLimit::new(usize::MAX, usize::MAX);
+        let most = bytes.take_within(&'a', 60, 100).ok();
+        assert_eq!(bytes.take_within(&'a', 41, 100).err(), Some(101));
+        let rest = bytes.take_within(&'a', 40, 100).ok();
+        assert!(most.is_some() && rest.is_some() && bytes.take_within(&'b', 100, 100).is_ok());
+        drop(most);
+        assert_eq!(bytes.take_within(&'a', 61, 100).err(), Some(101));
+        drop(rest);
+        assert!(bytes.is_empty(), "a key without places is forgotten");
     }
 }

@@ -18,7 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use lector_core::TenantName;
+use lector_core::{KeyedLimit, TenantName};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use self::errors::wrote;
@@ -30,7 +30,6 @@ use crate::store::jobs::{
     Documents, JobCounts, JobEventRow, JobId, JobQuery, JobRow, JobState, JobStore, Listed, NewJob, NewPage,
     PageStored, ROW_BYTES, Release, Staged,
 };
-use crate::store::staged_bytes::StagedBytes;
 use crate::store::{PinnedBlobs, StagedBlob, StoreError, Stored};
 
 /// The database in the folder of jobs.
@@ -53,7 +52,8 @@ struct Inner {
     blobs: Folder,
     /// Pinned from before a blob is written until its row is committed, or it is deleted.
     pinned: Arc<PinnedBlobs>,
-    staged: Arc<StagedBytes>,
+    /// Bytes of the inputs of each tenant that are on the disk, and that no row of a job counts yet.
+    staged: KeyedLimit<TenantName>,
     disk_free_min: u64,
     /// Released by the operating system when the process ends.
     _lock: fs::File,
@@ -93,7 +93,7 @@ impl SqliteJobStore {
             connection: Mutex::new(connection),
             blobs,
             pinned: Arc::default(),
-            staged: Arc::default(),
+            staged: KeyedLimit::new(usize::MAX, usize::MAX),
             disk_free_min,
             _lock: lock,
         };
@@ -267,10 +267,11 @@ impl JobStore for SqliteJobStore {
         self.run(move |inner| {
             let length = bytes.len() as u64;
             let kept = inner.read(|connection| read::kept(connection, &tenant))?;
-            let charge = match inner.staged.charge(tenant, length.saturating_add(ROW_BYTES), kept, bytes_max)
-            {
+            let count = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+            let (own, most) = (length.saturating_add(ROW_BYTES), bytes_max.saturating_sub(kept));
+            let charge = match inner.staged.take_within(&tenant, count(own), count(most)) {
                 Ok(charge) => charge,
-                Err(bytes) => return Ok(Staged::TooManyBytes(bytes)),
+                Err(staged) => return Ok(Staged::TooManyBytes(kept.saturating_add(staged as u64))),
             };
             inner.has_space(length, inner.disk_free_min, "an input of a job")?;
             let pin = inner.pinned.pin(Digest::of(&bytes));
