@@ -1,12 +1,25 @@
-//! Records for the tests of this crate.
+//! Records and stores for the tests of this crate.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lector_core::{Budget, OptionsSchema, PipelineInfo};
 
 use crate::digest::Digest;
 use crate::revision::RevisionRecord;
 use crate::settings::Settings;
+use crate::store::{StoreError, when_free};
+
+/// Longest wait, for a busy machine.
+pub(crate) const SOON: Duration = Duration::from_secs(120);
+
+/// Opens a folder that was used before in this process. Its lock may be held for a moment: by work that no caller waits for,
+/// such as the deletion of a dropped input, and by a child that another test starts, which has copies of all files of this
+/// process until its own program begins.
+#[allow(clippy::unwrap_used, reason = "for tests")]
+pub(crate) async fn reopened<T>(open: impl FnMut() -> Result<T, StoreError>) -> T {
+    when_free(SOON, open).await.unwrap()
+}
 
 /// Returns the record of a revision, without a deploy.
 pub(crate) fn revision_record(tenant: &str, deployment: &str, number: u32) -> RevisionRecord {

@@ -172,8 +172,12 @@ impl Server {
 
     /// Waits for the end of a job, while time passes.
     async fn finished(&self, id: &JobId) -> JobStatus {
+        self.finished_for(&self.principal(), id).await
+    }
+
+    async fn finished_for(&self, principal: &Principal, id: &JobId) -> JobStatus {
         found("the end of the job", async || {
-            let status = self.status(id).await;
+            let status = self.jobs.status(principal, id).await.unwrap();
             if status.state.is_finished() {
                 return Some(status);
             }
@@ -507,12 +511,7 @@ async fn a_document_ends_where_its_tenant_may_keep_no_more() {
     let limits = lector_control::Limits { jobs_bytes_max: 3 * ROW_BYTES, ..Default::default() };
     let principal = server.tenant("acme", limits).await;
     let id = server.submit_for(&principal, &[3]).await;
-    let ended = found("the end of the job", async || {
-        server.clock.advance(Duration::from_millis(500));
-        let status = server.jobs.status(&principal, &id).await.unwrap();
-        status.state.is_finished().then_some(status)
-    })
-    .await;
+    let ended = server.finished_for(&principal, &id).await;
     assert_eq!((ended.state, ended.pages_ok), (JobState::Failed, 0));
     let fault = server.jobs.result(&principal, &id, 0).await.unwrap_err();
     assert_eq!((fault.code, fault.retry_after.is_some()), ("tenant_job_bytes_exceeded", true));
@@ -521,11 +520,6 @@ async fn a_document_ends_where_its_tenant_may_keep_no_more() {
     let limits = lector_control::Limits { jobs_bytes_max: 5 * ROW_BYTES, ..Default::default() };
     let principal = server.tenant("acme", limits).await;
     let id = server.submit_for(&principal, &[1]).await;
-    let ended = found("the end of the second job", async || {
-        server.clock.advance(Duration::from_millis(500));
-        let status = server.jobs.status(&principal, &id).await.unwrap();
-        status.state.is_finished().then_some(status)
-    })
-    .await;
+    let ended = server.finished_for(&principal, &id).await;
     assert_eq!(ended.fault.unwrap().code, "tenant_job_bytes_exceeded");
 }

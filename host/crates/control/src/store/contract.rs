@@ -5,7 +5,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::fakes::{revision_record as revision, wrapping_record};
+use crate::fakes::{reopened, revision_record as revision, wrapping_record};
 use crate::key::{self, Scope};
 use crate::route::RouteRecord;
 use crate::tenant::{TenantPolicy, TenantRecord};
@@ -39,20 +39,11 @@ impl Subject {
     async fn reopened(mut self) -> Self {
         if let Some(dir) = &self.dir {
             self.store = None;
-            self.store = Some(reopen(dir.path()).await);
+            self.store = Some(reopened(|| SqliteStore::open(dir.path())).await);
         }
         self
     }
 }
-
-/// Opens a folder that was used before in this process. A child that another test starts has copies of all files of
-/// this process, and with them the lock of the folder, until its own program begins.
-async fn reopen(dir: &std::path::Path) -> SqliteStore {
-    when_free(FREE_WAIT, || SqliteStore::open(dir)).await.unwrap()
-}
-
-/// Longest wait for a folder, for a busy machine.
-const FREE_WAIT: std::time::Duration = std::time::Duration::from_secs(120);
 
 fn stores() -> Vec<Subject> {
     let dir = tempfile::tempdir().unwrap();
@@ -398,7 +389,7 @@ async fn a_backup_has_the_components_of_wrapped_revisions() {
     let (copy, back) = (out.path().join("copy"), out.path().join("back"));
     assert_eq!(backup::backup(dir.path(), &copy).unwrap().components, 3);
     backup::restore(&copy, &back, || Ok::<_, StoreError>(())).unwrap();
-    let restored = reopen(&back).await;
+    let restored = reopened(|| SqliteStore::open(&back)).await;
     assert_eq!(restored.load().await.unwrap().revisions, [record]);
     assert_eq!(restored.blob(Digest::of(b"inner")).await.unwrap().as_deref(), Some(&b"inner"[..]));
 }
@@ -410,7 +401,7 @@ async fn a_folder_has_one_server_and_is_private() {
     let first = SqliteStore::open(dir.path()).unwrap();
     assert!(matches!(SqliteStore::open(dir.path()).err(), Some(StoreError::InUse { .. })));
     drop(first);
-    reopen(dir.path()).await;
+    reopened(|| SqliteStore::open(dir.path())).await;
     let mode = std::fs::metadata(dir.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "{mode:o}");
 }
@@ -451,7 +442,7 @@ async fn a_backup_taken_while_serving_opens_with_the_same_records() {
     assert!(matches!(cut_short, Err(StoreError::Full { .. })));
     assert!(!out.path().join("cut/lector.db").exists(), "an interrupted restore has no database");
     assert_eq!(backup::restore(&copy, &back, || Ok::<_, StoreError>(())).unwrap(), copied);
-    let restored = reopen(&back).await;
+    let restored = reopened(|| SqliteStore::open(&back)).await;
     let records = restored.load().await.unwrap();
     assert_eq!((records.revisions, records.tenants), (vec![record], vec![]));
     assert_eq!(restored.blob(digest).await.unwrap().as_deref(), Some(&b"component"[..]));

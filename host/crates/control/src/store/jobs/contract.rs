@@ -7,11 +7,9 @@ mod limits;
 use std::time::{Duration, Instant};
 
 use super::super::sqlite::SqliteJobStore;
-use super::super::{StoreError, sqlite, when_free};
+use super::super::{StoreError, sqlite};
 use super::*;
-
-/// Longest wait, for a busy machine.
-const SOON: Duration = Duration::from_secs(120);
+use crate::fakes::{SOON, reopened};
 
 /// A store, and the means to open it again as after a crash.
 struct Subject {
@@ -22,13 +20,13 @@ struct Subject {
 impl Subject {
     async fn reopen(&mut self) {
         self.store = None;
-        self.store = Some(Box::new(reopen(self.dir.path()).await));
+        self.store = Some(Box::new(open(self.dir.path()).await));
     }
 
     /// Executes SQL that no call executes, in the format of this store.
     async fn damage(&mut self, sql: &str) {
         self.store = None;
-        drop(reopen(self.dir.path()).await);
+        drop(open(self.dir.path()).await);
         sqlite::job_sql(self.dir.path(), sql);
         self.reopen().await;
     }
@@ -48,11 +46,9 @@ impl Subject {
     }
 }
 
-/// Opens a folder that was used before in this process. Its lock may be held for a moment: by work that no caller waits
-/// for, such as the deletion of a dropped input, and by a child that another test starts, which has copies of all files
-/// of this process until its own program begins.
-async fn reopen(dir: &std::path::Path) -> SqliteJobStore {
-    when_free(SOON, || SqliteJobStore::open(dir, 0)).await.unwrap()
+/// Opens a folder that was used before.
+async fn open(dir: &std::path::Path) -> SqliteJobStore {
+    reopened(|| SqliteJobStore::open(dir, 0)).await
 }
 
 impl std::ops::Deref for Subject {

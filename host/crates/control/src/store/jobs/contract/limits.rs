@@ -81,12 +81,12 @@ async fn without_the_reserve_of_the_disk_new_inputs_are_refused() {
     let staged = async |store: &dyn JobStore| store.stage("a".into(), Arc::new(b"x".to_vec()), 9999).await;
     assert!(matches!(staged(&store).await, Err(StoreError::Full { .. })));
     drop(store);
-    let store = reopen(dir.path()).await;
+    let store = open(dir.path()).await;
     assert!(staged(&store).await.is_ok());
     // And the pages of accepted jobs, so that they cannot use up what others need.
     add(&store, "a", &["1"]).await;
     drop(store);
-    let store = when_free(SOON, || SqliteJobStore::open(dir.path(), u64::MAX / 2)).await.unwrap();
+    let store = reopened(|| SqliteJobStore::open(dir.path(), u64::MAX / 2)).await;
     let held = claim(&store, "t", 1000, 9).await.unwrap().identity();
     assert!(matches!(store.page(held, 1, page(0, true)).await, Err(StoreError::Full { .. })));
 }

@@ -2,20 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use super::*;
+use crate::fakes::reopened;
 use crate::store::damaging::{Cell, cells_of, damage_of};
 use crate::store::jobs::{NewJobDocument, *};
-use crate::store::when_free;
 
-/// Longest wait, for a busy machine.
-const SOON: Duration = Duration::from_secs(120);
 /// After the retention of every finished job.
 const LATER_MS: u64 = 1 << 40;
 
 async fn open(dir: &Path) -> SqliteJobStore {
-    when_free(SOON, || SqliteJobStore::open(dir, 0)).await.unwrap()
+    reopened(|| SqliteJobStore::open(dir, 0)).await
 }
 
 async fn add(store: &SqliteJobStore, tenant: &str) -> JobId {
