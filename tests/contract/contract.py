@@ -52,6 +52,8 @@ DEPLOYMENTS = ["first", "second"]
 DELETABLE_DEPLOYMENTS = ["spare-1", "spare-2", "spare-3"]
 TENANTS = ["spare-1", "spare-2", "spare-3", "spare-4"]
 KEYS = 8
+# Operations that end a key. Each has keys of its own: what another one has ended cannot be revoked or rotated.
+OF_KEYS = ["revokeKey", "rotateKey", "revokeAnyKey", "rotateAnyKey"]
 JOBS = 2
 DELETABLE_JOBS = 8
 FILES = 2
@@ -116,10 +118,13 @@ def prepare(server, component):
     for tenant in [TENANT, *TENANTS]:
         server.call("PUT", f"/api/v1/admin/tenants/{tenant}", {})
     own = server.call("POST", "/api/v1/admin/keys", {"tenant": TENANT, "label": "contract"})
-    ids = [
-        server.call("POST", "/api/v1/admin/keys", {"tenant": TENANT, "label": f"spare {number}"})["record"]["id"]
-        for number in range(2 * KEYS)
-    ]
+    keys = {
+        operation: [
+            server.call("POST", "/api/v1/admin/keys", {"tenant": TENANT, "label": f"{operation} {number}"})["record"]["id"]
+            for number in range(KEYS)
+        ]
+        for operation in OF_KEYS
+    }
     for name in [*DEPLOYMENTS, *DELETABLE_DEPLOYMENTS]:
         path = f"/api/v1/deployments/{name}"
         server.call("PUT", path, component, "application/wasm", TENANT)
@@ -146,9 +151,7 @@ def prepare(server, component):
         "deployments": DEPLOYMENTS,
         "deletable_deployments": DELETABLE_DEPLOYMENTS,
         "tenants": TENANTS,
-        # A key that was revoked cannot be rotated.
-        "keys": ids[:KEYS],
-        "rotated_keys": ids[KEYS:],
+        "keys": keys,
     }
 
 

@@ -63,9 +63,11 @@ def chosen(value, of):
     return zlib.crc32(repr(value).encode(errors="replace")) % of
 
 
-def existing(value, names, valid=NAME, always=False):
-    """Returns one of the names in place of most valid values, or of every value."""
-    if not always and (not isinstance(value, str) or not valid.fullmatch(value) or chosen(value, 8) == 0):
+def existing(value, names, valid=NAME, turn=None):
+    """Returns one of the names in place of most valid values; with a turn, that of the turn in place of every value."""
+    if turn is not None:
+        return names[turn % len(names)]
+    if not isinstance(value, str) or not valid.fullmatch(value) or chosen(value, 8) == 0:
         return value
     return names[chosen(value, len(names))]
 
@@ -112,16 +114,17 @@ def before_call(context, case, kwargs):
         "page": ["1"],
         "name": deployments,
         "tenant": PREPARED["tenants"],
-        "id": PREPARED["rotated_keys" if operation.startswith("rotate") else "keys"],
+        "id": PREPARED["keys"].get(operation, []),
         "number": ["1", "2"],
         "code": ["internal", "option_invalid"],
     }
     is_sound = case.meta is None or case.meta.generation.mode.is_positive
-    # That an operation succeeds at all must not depend on the data of this run.
+    # That an operation succeeds at all must not depend on the data of this run: until it has, each call has the next name.
     must_exist = is_sound and not any(status < "3" for status in seen[operation])
+    turn = sum(seen[operation].values()) if must_exist else None
     case.path_parameters = {
         name: existing(
-            str(value) if isinstance(value, int) else value, names[name], ANY if name == "file" else NAME, must_exist
+            str(value) if isinstance(value, int) else value, names[name], ANY if name == "file" else NAME, turn
         )
         for name, value in (case.path_parameters or {}).items()
     }
