@@ -23,7 +23,7 @@ const SAME_PLACE: f32 = 0.03;
 const SAME_COLUMN: f32 = 0.03;
 /// Ratio of sizes from which two headings differ in level.
 const SIZE_STEP: f32 = 1.08;
-/// Most headings of an outline; a document of 5,000 pages has fewer.
+/// Most headings of an outline; a document of 5,000 pages has fewer. The summary says how many more there were.
 const OUTLINE_MAX: usize = 20_000;
 
 /// A heading of the document.
@@ -65,8 +65,9 @@ struct Ends {
     bottom: Vec<End>,
 }
 
-/// Joins the pages of a document: their texts with a form feed between them, and as properties `outline`, `furniture` and
-/// `continued`, where there are any. Pages are counted from 0 over the pages that were read.
+/// Joins the pages of a document: their texts with a form feed between them, and as properties `outline`, `outline_omitted`
+/// (headings beyond the most that an outline has), `furniture` and `continued`, where there are any. Pages are counted from 0
+/// over the pages that were read.
 ///
 /// # Errors
 ///
@@ -74,6 +75,7 @@ struct Ends {
 pub async fn read_document(mut pages: Pages) -> Result<Summary, Error> {
     let mut text = String::new();
     let mut headings: Vec<Heading> = Vec::new();
+    let mut omitted = 0;
     let mut ends: Vec<Ends> = Vec::new();
     while let Some(page) = pages.next().await? {
         if !ends.is_empty() {
@@ -81,7 +83,9 @@ pub async fn read_document(mut pages: Pages) -> Result<Summary, Error> {
         }
         text.push_str(&page.text());
         let (found, own) = survey(&page, ends.len());
-        headings.extend(found.into_iter().take(OUTLINE_MAX.saturating_sub(headings.len())));
+        let room = OUTLINE_MAX.saturating_sub(headings.len());
+        omitted += found.len().saturating_sub(room);
+        headings.extend(found.into_iter().take(room));
         ends.push(own);
     }
     let repeated = repeated(&ends);
@@ -89,6 +93,9 @@ pub async fn read_document(mut pages: Pages) -> Result<Summary, Error> {
     let outline = outline(headings, &repeated);
     if !outline.is_empty() {
         summary = summary.with_property("outline", outline);
+    }
+    if omitted > 0 {
+        summary = summary.with_property("outline_omitted", omitted);
     }
     let furniture = furniture(&ends, &repeated);
     if !furniture.is_empty() {

@@ -66,6 +66,21 @@ fn headings_have_levels_of_the_whole_document() {
 }
 
 #[test]
+fn headings_beyond_the_most_of_an_outline_are_counted() {
+    // In another place on each page: none is furniture.
+    let headings = |page: u8| -> Vec<Set> {
+        (0..250)
+            .map(|_| (BlockKind::Heading(1), 0.1 + 0.01 * f32::from(page), 12.0, &["Scope"] as &[&str]))
+            .collect()
+    };
+    let found = properties((0..81).map(|number| page(&headings(number))).collect());
+    assert_eq!(
+        (found["outline"].as_array().map(Vec::len), &found["outline_omitted"]),
+        (Some(20_000), &250.into())
+    );
+}
+
+#[test]
 fn what_is_repeated_at_one_place_is_furniture() {
     const HEADS: [&[&str]; 4] =
         [&["Annual report 1"], &["Annual report 2"], &["Annual report 3"], &["Annual report 4"]];

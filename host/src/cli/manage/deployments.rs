@@ -60,9 +60,15 @@ pub(in crate::cli) struct RollbackArgs {
     /// Maximum share of failed pages, 0 to 1
     #[arg(long, value_name = "SHARE")]
     rollback_error_rate: Option<f64>,
+    /// Maximum share of failed pages above that of the stable revision, 0 to 1
+    #[arg(long, value_name = "SHARE")]
+    rollback_error_increase: Option<f64>,
     /// Maximum 99th percentile of page time, in milliseconds
     #[arg(long, value_name = "MS")]
     rollback_p99_ms: Option<u64>,
+    /// Maximum 99th percentile of page time, divided by that of the stable revision
+    #[arg(long, value_name = "RATIO")]
+    rollback_p99_ratio: Option<f64>,
     /// Number of pages before the revision is evaluated
     #[arg(long, value_name = "PAGES")]
     rollback_pages_min: Option<u64>,
@@ -84,12 +90,13 @@ impl ExpectArgs {
 
 impl RollbackArgs {
     fn into(self, body: &mut Value) {
-        let Self { rollback_error_rate, rollback_p99_ms, rollback_pages_min } = self;
         let mut policy = json!({});
         let members = [
-            ("error_rate_max", rollback_error_rate.map(Value::from)),
-            ("p99_ms_max", rollback_p99_ms.map(Value::from)),
-            ("pages_min", rollback_pages_min.map(Value::from)),
+            ("error_rate_max", self.rollback_error_rate.map(Value::from)),
+            ("error_rate_increase_max", self.rollback_error_increase.map(Value::from)),
+            ("p99_ms_max", self.rollback_p99_ms.map(Value::from)),
+            ("p99_ratio_max", self.rollback_p99_ratio.map(Value::from)),
+            ("pages_min", self.rollback_pages_min.map(Value::from)),
         ];
         for (name, value) in members {
             set(&mut policy, name, value);
@@ -296,5 +303,48 @@ impl ApiCommand for Revisions {
             (Some(name), Some(number)) => format!("/deployments/{name}/revisions/{number}"),
         };
         Ok(server.at(Method::GET, &path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use clap::Parser;
+    use lector_control::RollbackPolicy;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        policy: RollbackArgs,
+    }
+
+    #[test]
+    fn each_flag_of_a_rollback_policy_is_a_member_of_it() {
+        let body = |flags: &[&str]| {
+            let mut body = json!({});
+            Flags::try_parse_from([&["lector"], flags].concat()).unwrap().policy.into(&mut body);
+            body
+        };
+        assert_eq!(body(&[]), json!({}), "no policy of its own");
+        let all = body(&[
+            "--rollback-error-rate=0.5",
+            "--rollback-error-increase=0.25",
+            "--rollback-p99-ms=9",
+            "--rollback-p99-ratio=2",
+            "--rollback-pages-min=7",
+        ]);
+        let expected = RollbackPolicy {
+            error_rate_max: 0.5,
+            p99_ms_max: 9,
+            pages_min: 7,
+            error_rate_increase_max: Some(0.25),
+            p99_ratio_max: Some(2.0),
+        };
+        assert_eq!(
+            serde_json::from_value::<RollbackPolicy>(all["rollback_policy"].clone()).unwrap(),
+            expected
+        );
     }
 }
