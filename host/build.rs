@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// Embedded paths, relative to the root of the repository.
-const TAKEN: [&str; 11] = [
+const TAKEN: [&str; 12] = [
     "guest/.cargo",
     "guest/Cargo.toml",
     "guest/Cargo.lock",
     "guest/examples/c",
     "guest/examples/python",
+    "guest/examples/typescript",
     "guest/find",
     "guest/sdk",
     "guest/steps",

@@ -11,7 +11,7 @@ use crate::places::Places;
 use crate::shell::{self, Scratch};
 
 /// The languages, as `lector guest new --lang` takes them.
-pub const ALL: [&str; 2] = ["python", "c"];
+pub const ALL: [&str; 3] = ["python", "c", "typescript"];
 
 /// Beginning of the error of `lector guest build` where a language's tool cannot be installed.
 const NO_TOOL: &str = "lector: installing ";

@@ -63,7 +63,7 @@ const STEPS: &[Step] = &[
     step("integration", "the real gateway, guests, models and documents", |places| {
         passed(integration::run(places))
     }),
-    step("languages", "guests in Python and C: new, build, check, test", guest_languages),
+    step("languages", "guests in Python, C and TypeScript: new, build, check, test", guest_languages),
     step("formats", "a sample of every output format, read by independent readers", |places| {
         Ok(formats::run(places)?.map_or(Outcome::Passed, Outcome::Skipped))
     }),

@@ -1,25 +1,30 @@
 //! `lector guest`, for authors of guests: `new`, `build`, `check`, `test`, `dev`, `vendor`.
 //!
 //! Owns the arguments of the commands. `project.rs` is a project on disk, created from the files of `embedded_sdk.rs`;
-//! `compiler.rs` builds: `rust.rs` with cargo, `python.rs` with componentize-py, `c.rs` with clang; `pipeline_runner.rs` is
-//! the host in this process for `check`, `test` and `dev`; `golden.rs` owns golden documents. Needs no server, except for `dev --server` (`deployed.rs`).
+//! `compiler.rs` builds: `rust.rs` with cargo, `python.rs` with componentize-py, `c.rs` with clang, `typescript.rs` with
+//! componentize-qjs, whose tools `tool.rs` keeps in the cache; `pipeline_runner.rs` is the host in this process for `check`, `test`
+//! and `dev`; `golden.rs` owns golden documents. Needs no server, except for `dev --server` (`deployed.rs`).
 
 mod c;
 mod changes;
 mod check;
 mod compiler;
+mod contract;
 mod deployed;
 mod dev;
 mod embedded_sdk;
 mod explained;
 mod golden;
 mod language;
+mod npm_tool;
 mod pip_tool;
 mod pipeline_runner;
 mod project;
 mod python;
 mod rust;
 mod test;
+mod tool;
+mod typescript;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -16,16 +16,16 @@ use wit_bindgen_core::{AsyncFilterSet, Files};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, WorldId};
 
-use super::pip_tool::{PipTool, run};
+use super::contract::{self, WORLD};
+use super::pip_tool::PipTool;
 use super::project::Project;
+use super::tool::{run, write_if_changed};
 
 const TOOL: PipTool = PipTool {
     name: "ziglang",
     version: "0.17.1",
     sha256: "ea6cc5d87b033cf0aedfbc8f9549a908cae6c50ac31f1698188fa48a74524b54",
 };
-/// The world with every import; those that the guest does not call are not part of its component.
-const WORLD: &str = "wrapper";
 /// Start of the name of the function in the object file that names the world.
 const LINKED: &str = "__component_type_object_force_link";
 /// SIMD as in the guests in Rust. Warnings of the author's own code only: the bindings are compiled without.
@@ -37,7 +37,7 @@ pub(super) fn build(project: &Project, cache: &Path) -> anyhow::Result<PathBuf> 
     let sources = sources(&project.dir.join("src"))?;
     let tool = TOOL.installed(cache)?;
     let target = project.dir.join("target");
-    let (resolve, world) = world(&project.contract()?)?;
+    let (resolve, world) = contract::read(&project.contract()?)?;
     let bindings = target.join("bindings");
     fs::create_dir_all(&bindings).with_context(|| format!("making {}", bindings.display()))?;
     for (name, bytes) in generate(resolve.clone(), world)?.iter() {
@@ -92,18 +92,6 @@ fn sources(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(sources)
 }
 
-/// Reads the contract of a project.
-fn world(contract: &Path) -> anyhow::Result<(Resolve, WorldId)> {
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve
-        .push_dir(contract)
-        .with_context(|| format!("reading the contract in {}", contract.display()))?;
-    let world = resolve
-        .select_world(&[package], Some(WORLD))
-        .with_context(|| format!("the contract in {} has no world `{WORLD}`", contract.display()))?;
-    Ok((resolve, world))
-}
-
 /// Returns the header and the source of the bindings.
 fn generate(mut resolve: Resolve, world: WorldId) -> anyhow::Result<Files> {
     let options = wit_bindgen_c::Opts {
@@ -135,26 +123,18 @@ fn component(mut module: Vec<u8>, resolve: &Resolve, world: WorldId) -> anyhow::
         )
 }
 
-/// Keeps the time of a file that has this content: builds that compare times do not repeat.
-fn write_if_changed(to: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    if fs::read(to).is_ok_and(|found| found == bytes) {
-        return Ok(());
-    }
-    fs::write(to, bytes).with_context(|| format!("writing {}", to.display()))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn contract() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit")
+    fn contract() -> (Resolve, WorldId) {
+        contract::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit")).unwrap()
     }
 
     #[test]
     fn the_bindings_of_the_contract_wait() {
-        let (resolve, world) = world(&contract()).unwrap();
+        let (resolve, world) = contract();
         let files = generate(resolve, world).unwrap();
         let file = |wanted: &str| {
             let (_, bytes) = files.iter().find(|(name, _)| *name == wanted).unwrap();
@@ -177,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_module_without_the_exports_is_refused_with_their_names() {
-        let (resolve, world) = world(&contract()).unwrap();
+        let (resolve, world) = contract();
         let error = component(b"\0asm\x01\0\0\0".to_vec(), &resolve, world).unwrap_err();
         let text = format!("{error:#}");
         assert!(text.starts_with("making the component") && text.contains("lector:ocr/pipeline"), "{text}");

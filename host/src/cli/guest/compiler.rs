@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use super::language::Language;
 use super::project::Project;
 pub(super) use super::rust::Purpose;
-use super::{c, python, rust};
+use super::{c, python, rust, typescript};
 use crate::cli::files::write_whole;
 use crate::{app, config};
 
@@ -23,6 +23,7 @@ pub(super) fn build(project: &Project, purpose: Purpose) -> anyhow::Result<PathB
         Language::Rust => rust::build(project, &cache, purpose)?,
         Language::Python => python::build(project, &cache)?,
         Language::C => c::build(project, &cache)?,
+        Language::Typescript => typescript::build(project, &cache)?,
     };
     let bytes = fs::metadata(&built).with_context(|| format!("reading {}", built.display()))?.len();
     ensure!(

@@ -24,12 +24,13 @@ use crate::cli::terminal;
 use crate::config::Config;
 
 /// Watched paths of a project; without the output of builds.
-const WATCHED: [&str; 8] = [
+const WATCHED: [&str; 9] = [
     "Cargo.toml",
     "src",
     "pyproject.toml",
     "app.py",
     "guest.toml",
+    "package.json",
     "golden",
     embedded_sdk::VENDORED,
     ".cargo",

@@ -76,7 +76,7 @@ pub(super) fn vendor(dir: &Path, language: Language) -> anyhow::Result<()> {
     }
     let about = match language {
         Language::Rust => VENDORED_README,
-        Language::Python | Language::C => VENDORED_CONTRACT,
+        Language::Python | Language::C | Language::Typescript => VENDORED_CONTRACT,
     };
     let about = about.replace("VERSION", env!("CARGO_PKG_VERSION"));
     write(&fresh.join("README.md"), about.as_bytes())?;
@@ -220,5 +220,30 @@ mod tests {
         assert!(manifest.contains("name = \"bills\"") && !manifest.contains("{{"), "{manifest}");
         assert!(!dir.join("lector/guest").exists() && !dir.join("Cargo.lock").exists());
         assert!(vendored_is_ours(&dir, Language::C));
+    }
+    #[test]
+    fn a_typescript_project_has_the_contract_and_no_crates() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("bills");
+        write_project(&dir, "bills", Language::Typescript).unwrap();
+        for path in [
+            ".gitignore",
+            "README.md",
+            "golden/golden.toml",
+            "golden/invoice.pdf",
+            "golden/invoice.pdf.json",
+            "lector/README.md",
+            "lector/wit/world.wit",
+            "package.json",
+            "src/app.ts",
+            "src/values.ts",
+            "tsconfig.json",
+        ] {
+            assert!(dir.join(path).is_file(), "{path}");
+        }
+        let manifest = fs::read_to_string(dir.join("package.json")).unwrap();
+        assert!(manifest.contains("\"name\": \"bills\"") && !manifest.contains("{{"), "{manifest}");
+        assert!(!dir.join("lector/guest").exists() && !dir.join("Cargo.lock").exists());
+        assert!(vendored_is_ours(&dir, Language::Typescript));
     }
 }

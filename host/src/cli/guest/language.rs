@@ -12,11 +12,13 @@ pub(in crate::cli) enum Language {
     Python,
     /// Built by clang; wraps another deployment
     C,
+    /// Built by componentize-qjs; wraps another deployment
+    Typescript,
 }
 
 impl Language {
     /// All languages.
-    pub(super) const ALL: [Self; 3] = [Self::Rust, Self::Python, Self::C];
+    pub(super) const ALL: [Self; 4] = [Self::Rust, Self::Python, Self::C, Self::Typescript];
 
     /// Returns the file that names a project of this language.
     pub(super) fn manifest(self) -> &'static str {
@@ -24,6 +26,7 @@ impl Language {
             Self::Rust => "Cargo.toml",
             Self::Python => "pyproject.toml",
             Self::C => "guest.toml",
+            Self::Typescript => "package.json",
         }
     }
 
@@ -32,13 +35,22 @@ impl Language {
         Self::ALL.map(Self::manifest).join(", ")
     }
 
-    /// Returns the table of the manifest with the project's name.
-    pub(super) fn table(self) -> &'static str {
-        match self {
+    /// Returns the project's name in the text of its manifest.
+    pub(super) fn name_in(self, manifest: &str) -> anyhow::Result<Option<String>> {
+        let table = match self {
             Self::Rust => "package",
             Self::Python => "project",
             Self::C => "guest",
-        }
+            Self::Typescript => {
+                let manifest: serde_json::Value = serde_json::from_str(manifest)?;
+                // Without the scope of an npm package: the name becomes that of a file.
+                let name = manifest["name"].as_str().and_then(|name| name.rsplit('/').next());
+                return Ok(name.filter(|name| !name.is_empty()).map(str::to_owned));
+            }
+        };
+        let manifest: toml::Table = manifest.parse()?;
+        let name = manifest.get(table).and_then(|table| table.get("name")).and_then(toml::Value::as_str);
+        Ok(name.map(str::to_owned))
     }
 
     /// Returns the folder of this repository that a new project is copied from.
@@ -47,6 +59,7 @@ impl Language {
             Self::Rust => "guest/template/",
             Self::Python => "guest/examples/python/",
             Self::C => "guest/examples/c/",
+            Self::Typescript => "guest/examples/typescript/",
         }
     }
 
@@ -61,6 +74,7 @@ impl Language {
             Self::C => {
                 "define the functions `exports_lector_ocr_pipeline_..` that target/bindings/wrapper.h declares"
             }
+            Self::Typescript => "src/app.ts must export `pipeline`",
         }
     }
 
@@ -86,6 +100,8 @@ mod tests {
     fn a_project_is_recognized_by_its_manifest() {
         let home = tempfile::tempdir().unwrap();
         assert_eq!(Language::of(home.path()), None);
+        std::fs::write(home.path().join("package.json"), "").unwrap();
+        assert_eq!(Language::of(home.path()), Some(Language::Typescript));
         std::fs::write(home.path().join("guest.toml"), "").unwrap();
         assert_eq!(Language::of(home.path()), Some(Language::C));
         std::fs::write(home.path().join("pyproject.toml"), "").unwrap();
@@ -100,5 +116,20 @@ mod tests {
             Language::Python.carries("wit/world.wit")
                 && !Language::Rust.carries("guest/examples/python/app.py")
         );
+    }
+    #[test]
+    fn a_manifest_tells_the_name() {
+        for (language, manifest, name) in [
+            (Language::Rust, "[package]\nname = \"a\"", Some("a")),
+            (Language::Rust, "[workspace]", None),
+            (Language::Python, "[project]\nname = \"a\"", Some("a")),
+            (Language::C, "[guest]\nname = \"a\"", Some("a")),
+            (Language::Typescript, r#"{"name": "a"}"#, Some("a")),
+            (Language::Typescript, r#"{"name": "@team/a"}"#, Some("a")),
+            (Language::Typescript, "{}", None),
+        ] {
+            assert_eq!(language.name_in(manifest).unwrap().as_deref(), name, "{manifest}");
+        }
+        assert!(Language::Typescript.name_in("[guest]").is_err() && Language::C.name_in("{").is_err());
     }
 }

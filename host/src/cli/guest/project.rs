@@ -27,15 +27,13 @@ impl Project {
         let manifest = dir.join(language.manifest());
         let text =
             std::fs::read_to_string(&manifest).with_context(|| format!("reading {}", manifest.display()))?;
-        let table: toml::Table =
-            text.parse().with_context(|| format!("{} is not a manifest", manifest.display()))?;
         let name =
-            table.get(language.table()).and_then(|package| package.get("name")).and_then(toml::Value::as_str);
+            language.name_in(&text).with_context(|| format!("{} is not a manifest", manifest.display()))?;
         let Some(name) = name else {
             bail!("{} names no package: give the folder of the guest itself", manifest.display())
         };
         let dir = dir.canonicalize().with_context(|| format!("resolving {}", dir.display()))?;
-        Ok(Self { dir, name: name.to_owned(), language })
+        Ok(Self { dir, name, language })
     }
 
     /// Returns the path of the built component.
@@ -72,7 +70,7 @@ pub(super) fn new(path: &Path, language: Language) -> anyhow::Result<()> {
     embedded_sdk::write_project(path, name, language)?;
     let about = match language {
         Language::Rust => "a guest that works like the standard one, and removes lines in capitals",
-        Language::Python | Language::C => {
+        Language::Python | Language::C | Language::Typescript => {
             "a guest that wraps another deployment, and finds the fields of invoices"
         }
     };

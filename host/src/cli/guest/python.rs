@@ -6,8 +6,9 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use super::pip_tool::{PipTool, python, run};
+use super::pip_tool::{PipTool, python};
 use super::project::Project;
+use super::tool::run;
 
 /// Of the versions tried, 0.25.1 lowers `async func` onto asyncio.
 const TOOL: PipTool = PipTool {

@@ -1,0 +1,35 @@
+// The entry of a component in TypeScript: calls the author's pipeline, and makes errors of exceptions, which name the line.
+import { shortened, start } from "./console.js";
+import * as app from "./src/ENTRY";
+
+const given = app.pipeline;
+for (const name of ["configure", "recognize", "assemble"]) {
+  if (typeof given?.[name] !== "function") throw new TypeError(`src/ENTRY must export \`pipeline\` with a function \`${name}\``);
+}
+
+function called(name, error) {
+  return (...values) => {
+    start();
+    try {
+      const result = given[name](...values);
+      if (result instanceof Promise) {
+        throw new TypeError(`\`${name}\` returns a promise; calls of the contract wait, so write it without \`async\``);
+      }
+      return result;
+    } catch (thrown) {
+      if (!(thrown instanceof Error) && typeof thrown?.message === "string") throw thrown;
+      console.error(thrown);
+      const text = thrown instanceof Error ? String(thrown) : `thrown: ${JSON.stringify(thrown)}`;
+      const place = shortened(thrown?.stack ?? "").split("\n").find((line) => line.includes("(src/"));
+      throw error(place ? `${text} ${place.trim()}` : text);
+    }
+  };
+}
+
+const failed = (message) => ({ kind: "failed", code: "exception", message, retryAfterMs: null });
+
+export const pipeline = {
+  configure: called("configure", (message) => ({ pointer: "", message })),
+  recognize: called("recognize", failed),
+  assemble: called("assemble", failed),
+};
