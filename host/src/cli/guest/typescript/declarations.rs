@@ -140,7 +140,8 @@ impl Printer<'_> {
                 _ => writeln!(text, "    {item}{signature};"),
             };
         }
-        text.push_str("  }\n");
+        text.push_str("    /** Frees the handle, which is held until it is collected or the call ends. */\n");
+        text.push_str("    [Symbol.dispose](): void;\n  }\n");
         Ok(())
     }
 
@@ -172,10 +173,9 @@ impl Printer<'_> {
     fn of(&self, of: &Type) -> anyhow::Result<String> {
         let simple = match of {
             Type::Bool => "boolean",
-            Type::U64 | Type::S64 => "bigint",
-            Type::U8 | Type::S8 | Type::U16 | Type::S16 | Type::U32 | Type::S32 | Type::F32 | Type::F64 => {
-                "number"
-            }
+            // 64 bits, too: the tool takes and gives numbers, exact up to 2^53.
+            Type::U8 | Type::S8 | Type::U16 | Type::S16 | Type::U32 | Type::S32 => "number",
+            Type::U64 | Type::S64 | Type::F32 | Type::F64 => "number",
             Type::Char | Type::String => "string",
             Type::ErrorContext => bail!("error contexts have no form in TypeScript"),
             Type::Id(id) => {
@@ -300,8 +300,9 @@ mod tests {
             "  /** A page. */",
             "  export class Page {",
             "    constructor(name: string);",
-            "    static open(n: bigint): Page;",
+            "    static open(n: number): Page;",
             "     * More.",
+            "    [Symbol.dispose](): void;",
             "    readAll(data: Uint8Array, other: Page): void;",
             "  export function deep(a: { tag: \"none\" } | { tag: \"some\"; val: number | null }, b: [boolean, string]): Sizes | null;",
             "  export function nested(): Array<{ tag: \"ok\"; val: number } | { tag: \"err\"; val: string }>;",

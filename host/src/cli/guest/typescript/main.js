@@ -15,6 +15,9 @@ function called(name, error) {
       if (result instanceof Promise) {
         throw new TypeError(`\`${name}\` returns a promise; calls of the contract wait, so write it without \`async\``);
       }
+      if (typeof result !== "object" || result === null) {
+        throw new TypeError(`\`${name}\` returned ${result}; the contract says what it returns`);
+      }
       return result;
     } catch (thrown) {
       if (!(thrown instanceof Error) && typeof thrown?.message === "string") throw thrown;
