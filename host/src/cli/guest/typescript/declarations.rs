@@ -10,7 +10,8 @@ use wit_parser::{
 
 /// Declares what exists beside the contract and the language itself.
 const GLOBALS: &str = "\
-// The contract as TypeScript, written by `lector guest build`. Calls wait for their result; an error of a call is thrown.
+// The contract as TypeScript, written by `lector guest build`. Calls wait for their result. The error of a call is
+// thrown as an `Error` whose `payload` is the record of the contract; a function of the pipeline throws such a record itself.
 
 /** Log events: `debug`, `info` (and `log`), `warn` and `error` are their levels. Nothing is logged while modules are loaded. */
 declare const console: {

@@ -20,7 +20,9 @@ function called(name, error) {
       }
       return result;
     } catch (thrown) {
-      if (!(thrown instanceof Error) && typeof thrown?.message === "string") throw thrown;
+      // An error of the author is a record; one of a call that the author did not catch has the record in it.
+      const record = thrown?.payload ?? thrown;
+      if (!(record instanceof Error) && typeof record?.message === "string") throw record;
       console.error(thrown);
       const text = thrown instanceof Error ? String(thrown) : `thrown: ${JSON.stringify(thrown)}`;
       const place = shortened(thrown?.stack ?? "").split("\n").find((line) => line.includes("(src/"));
