@@ -36,9 +36,8 @@ const TRIAL_LINES: usize = 3;
 const TRIALS_MAX: usize = 8;
 /// Languages of one script that are tried.
 const TRIALS_OF_A_SCRIPT: usize = 3;
-/// Least mean probability of a trial, and least fraction of letters of its script, with which a language has the page.
+/// Least mean probability of a trial with which a language has the page.
 const TRIAL_SURE: f32 = 0.75;
-const TRIAL_SHARE: f32 = 0.6;
 
 /// Lines in the picture for script detection, and its most pixels.
 const DETECTION_LINES: usize = 8;
@@ -166,12 +165,17 @@ async fn find(
         None => (Detected::Nothing, 0.0),
     };
     let mut tried: Vec<&'static Script> = Vec::new();
-    match detected {
-        Detected::OfPpOcr if page.mean >= VERY_UNSURE => return Ok(Route::Stays),
-        // Script detection takes these for Latin.
-        Detected::OfPpOcr => tried.extend(["Armenian", "Georgian"].into_iter().filter_map(scripts::named)),
-        Detected::Other(script) => tried.push(script),
-        Detected::Nothing => {}
+    if let Detected::Other(script) = detected {
+        tried.push(script);
+    }
+    // Of Georgian PP-OCR reads the commas, with confidence.
+    let is_very_unsure = page.mean < VERY_UNSURE || page.is_sparse;
+    if detected == Detected::OfPpOcr && !is_very_unsure {
+        return Ok(Route::Stays);
+    }
+    if is_very_unsure && (detected == Detected::OfPpOcr || guessed.is_some_and(Script::is_latin)) {
+        // Script detection takes these for Latin, and PP-OCR's letters look Vietnamese in some fonts.
+        tried.extend(["Armenian", "Georgian"].into_iter().filter_map(scripts::named));
     }
     if detected != Detected::OfPpOcr && score < DETECTION_SURE {
         // PP-OCR's letters tell Vietnamese, and its trial would be met by any Latin page.
@@ -337,7 +341,7 @@ async fn trial(
     let read: Vec<(String, f32)> =
         transcriber.as_the_data_writes(image, sample).await?.iter().flatten().map(parts).collect();
     let text: String = read.iter().map(|(text, _)| text.as_str()).collect();
-    let sure = mean(&read).filter(|mean| *mean >= TRIAL_SURE && script.share(&text) >= TRIAL_SHARE);
+    let sure = mean(&read).filter(|mean| *mean >= TRIAL_SURE && script.has_page(&text));
     Ok(sure.map(|mean| (mean, text)))
 }
 
@@ -359,7 +363,7 @@ impl Routed {
     }
 
     fn has(&self, own: &Reading, before: &Reading) -> bool {
-        self.script.share(&own.text()) >= TRIAL_SHARE && own.confidence() >= before.confidence() - LEAD
+        self.script.has_line(&own.text()) && own.confidence() >= before.confidence() - LEAD
     }
 }
 

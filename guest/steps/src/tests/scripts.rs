@@ -97,6 +97,45 @@ fn what_detection_does_not_know_is_found_by_trial() {
     assert_eq!(texts(&transcript)[0], "כל בני אדם");
 }
 
+/// Makes a host whose PP-OCR reads letters that Vietnamese has, with this probability.
+fn marked(certainty: f32) -> FakeHost {
+    let labels = ["", "đ", "ê", "c", "n"];
+    cascade(recognizer_with(labels, move |_| certainty), recognizer_with(labels, move |_| certainty))
+}
+
+/// Words of a syllable.
+const SYLLABLES: [&str; 8] = ["abc", "acb", "abab", "abcd", "aab", "acb", "acd", "abd"];
+
+#[test]
+fn a_page_with_letters_of_vietnamese_is_tried_whatever_the_confidence() {
+    let vietnamese = ("Tất cả mọi người sinh ra", 0.95);
+    let (model, runs) = scripts(&[("osd", ("Latin", 0.2)), ("vie", vietnamese)]);
+    let transcript = read(&marked(0.97).model("scripts", model), FakePage::raster(tall(&SYLLABLES)), "{}");
+    assert_eq!(texts(&transcript), [vietnamese.0; 8]);
+    assert!(runs.borrow().iter().all(|language| *language == "vie"), "no detection: {:?}", runs.borrow());
+    // The data of Vietnamese reads other Latin pages with confidence, without its letters.
+    let (model, _) = scripts(&[("osd", ("Latin", 0.2)), ("vie", ("Tous les êtres humains", 0.95))]);
+    let transcript = read(&marked(0.97).model("scripts", model), FakePage::raster(tall(&SYLLABLES)), "{}");
+    assert_eq!(texts(&transcript)[0], "đêc");
+}
+
+#[test]
+fn a_doubtful_page_that_looks_vietnamese_may_be_armenian() {
+    let (model, _) =
+        scripts(&[("hye", ("Բոլոր մարդիկ", 0.9)), ("osd", ("Latin", 0.2)), ("vie", ("Ta ca", 0.5))]);
+    let transcript = read(&marked(0.7).model("scripts", model), FakePage::raster(tall(&SYLLABLES)), "{}");
+    assert_eq!(texts(&transcript)[0], "Բոլոր մարդիկ");
+}
+
+#[test]
+fn a_page_of_which_hardly_a_letter_is_read_is_tried_where_detection_says_latin() {
+    let (model, _) = scripts(&[("kat", ("ყველა ადამიანი", 0.9)), ("osd", ("Latin", 0.2))]);
+    let labels = ["", ",", "", "", ""];
+    let commas = || recognizer_with(labels, |_| 0.97);
+    let host = cascade(commas(), commas()).model("scripts", model);
+    assert_eq!(texts(&read(&host, FakePage::raster(tall(&["abcdbcdb"; 6])), "{}"))[2], "ყველა ადამიანი");
+}
+
 #[test]
 fn a_script_without_an_installed_language_is_a_warning_with_the_package() {
     let (model, _) = scripts(&[("ara", ("الناس", 0.9)), ("osd", ("Cyrillic", 0.2))]);
