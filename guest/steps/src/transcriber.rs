@@ -30,11 +30,20 @@ const OUTPUTS: [&str; 2] = ["text", "words"];
 /// Numbers of a word in the second output: left, top, right and bottom edge, confidence.
 const WORD_NUMBERS: usize = 5;
 
-/// Rows of a line's picture: above what the recognizer scales it to.
+/// Rows of a line's picture: above what the recognizer scales it to, so that it can tell the line from its neighbors' ink.
 const HEIGHT: u32 = 64;
+/// Rows where the data of Armenian reads it: of pictures that are scaled down and sharpened by libtesseract it reads the thin
+/// `ն` of sans-serif fonts as `ե` or `ծ` (ADR 0180).
+const HEIGHT_ARMENIAN: u32 = 32;
 
-/// Maximum columns of a piece of a line.
-const WIDTH_MAX: u32 = 6400;
+/// Maximum columns of a piece of a line, in line heights.
+const WIDTH_MAX: u32 = 100;
+
+/// Returns how lines are cut out for these languages.
+fn crop_options(names: &[&str]) -> CropOptions {
+    let height = if names.contains(&"hye") { HEIGHT_ARMENIAN } else { HEIGHT };
+    CropOptions { height, width_max: WIDTH_MAX * height, ..CropOptions::default() }
+}
 
 /// The opened model and the languages of the page.
 pub(crate) struct Transcriber {
@@ -87,7 +96,7 @@ impl Transcriber {
                 .iter()
                 .find_map(|name| scripts::of_language(name))
                 .and_then(|script| Letters::of_script(script.name)),
-            crops: CropOptions { height: HEIGHT, width_max: WIDTH_MAX, ..CropOptions::default() },
+            crops: crop_options(names),
             in_flight: settings.recognition.in_flight as usize,
             in_time: RunsInTime::default(),
         })
@@ -145,7 +154,7 @@ impl Transcriber {
 
     async fn run(&self, image: &Image, piece: &Piece) -> Result<Reading, Error> {
         let crops = vec![Crop { image, quad: to_sdk_quad(&piece.quad), width: piece.width }];
-        let size = Size { width: piece.width, height: HEIGHT };
+        let size = Size { width: piece.width, height: self.crops.height };
         // The model takes red, green and blue in 0 to 1.
         let normalization =
             Normalization { mean: (0.0, 0.0, 0.0), std: (1.0, 1.0, 1.0), channels: Channels::Rgb };
@@ -240,6 +249,14 @@ mod tests {
             .collect();
         assert_eq!(places, [("שלום".to_owned(), 50.0, 100.0), ("עולם".to_owned(), 0.0, 50.0)]);
         assert_eq!(super::reading("", &[]).unwrap().text(), "");
+    }
+
+    #[test]
+    fn lines_of_armenian_are_cut_out_smaller() {
+        let [russian, armenian, mixed] = [&["rus"][..], &["hye"], &["eng", "hye"]].map(crop_options);
+        assert_eq!((russian.height, russian.width_max), (64, 6400));
+        assert_eq!((armenian.height, armenian.width_max), (32, 3200));
+        assert_eq!(mixed, armenian);
     }
 
     #[test]
