@@ -173,13 +173,13 @@ async fn find(
     if detected == Detected::OfPpOcr && !is_very_unsure {
         return Ok(Route::Stays);
     }
-    if is_very_unsure && (detected == Detected::OfPpOcr || guessed.is_some_and(Script::is_latin)) {
-        // Script detection takes these for Latin, and PP-OCR's letters look Vietnamese in some fonts.
+    if is_very_unsure && detected != Detected::Nothing && guessed.is_none_or(Script::is_latin) {
+        // Script detection takes these for Latin or another script, and PP-OCR's letters look Vietnamese in some fonts.
         tried.extend(["Armenian", "Georgian"].into_iter().filter_map(scripts::named));
     }
     if detected != Detected::OfPpOcr && score < DETECTION_SURE {
         // PP-OCR's letters tell Vietnamese, and its trial would be met by any Latin page.
-        let is_new = |script: &&'static Script| script.name != "Vietnamese" && !tried.contains(script);
+        let is_new = |script: &&'static Script| !script.is_latin() && !tried.contains(script);
         let more: Vec<&'static Script> = SCRIPTS.iter().filter(is_new).collect();
         tried.extend(more);
     }
