@@ -126,7 +126,7 @@ impl Script {
         let is_own = || {
             letters().filter(is_vietnamese).count() as f32 >= VIETNAMESE_SAMPLE_MIN * letters().count() as f32
         };
-        self.share(sample) >= SHARE_MIN && (!self.is_latin() || is_own())
+        letters().count() >= SAMPLE_MIN && self.share(sample) >= SHARE_MIN && (!self.is_latin() || is_own())
     }
 
     /// Tells whether a line of such a page, as that data has read it, is of this script and hence not PP-OCR's.
@@ -141,6 +141,8 @@ impl Script {
     }
 }
 
+/// Fewest letters of a sample that show the script of a page: a spot of a picture is read as one letter or two.
+const SAMPLE_MIN: usize = 3;
 /// Least fraction of the letters of a text that are of a script.
 const SHARE_MIN: f32 = 0.6;
 /// Least fraction of letters that are hardly of another language in a sample of a Vietnamese page; the whole declaration has .25.
@@ -270,6 +272,7 @@ mod tests {
         let cyrillic = named("Cyrillic").unwrap();
         assert!(
             cyrillic.has_page("Все люди")
+                && !cyrillic.has_page("ю я")
                 && cyrillic.has_line("Все люди")
                 && !cyrillic.has_line("www.example.org")
         );
