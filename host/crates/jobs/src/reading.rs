@@ -112,12 +112,6 @@ impl Reading<'_> {
             Ok(left) => u32::try_from(left).unwrap_or(u32::MAX),
             Err(fault) => return Ok(Turn::again(fault)),
         };
-        let bytes = match self.jobs.store().blob(row.digest.clone()).await {
-            Ok(Some(bytes)) => bytes,
-            Ok(None) => return self.fail(&faults::data_damaged()).await,
-            Err(error @ StoreError::Damaged { .. }) => return self.fail(&faults::stored(error)).await,
-            Err(error) => return Err(error.into()),
-        };
         let (pages, take) = match &unread {
             None => (spec.request.pages.clone(), None),
             Some(unread) => {
@@ -127,14 +121,14 @@ impl Reading<'_> {
                 (selection(&now), Some(now))
             }
         };
-        let read = self.pages(&spec, &principal, bytes, pages, take.as_deref()).await;
+        let read = self.pages(&spec, &principal, pages, take.as_deref()).await;
         match read {
             // The document has more pages than one request may select, or than are left of the quota: its first page
             // tells how many.
             Err(Stop::Fault(fault))
                 if matches!(fault.code, "too_many_pages" | "quota_exceeded") && unread.is_none() =>
             {
-                self.open_long(&spec, &principal, row).await
+                self.open_long(&spec, &principal).await
             }
             other => other,
         }
@@ -147,14 +141,24 @@ impl Reading<'_> {
         pages
     }
 
-    /// Starts to read pages of the document; returns its events.
+    /// Reads the document from the store.
+    async fn document(&self, row: &JobDocumentRow) -> Result<Vec<u8>, Stop> {
+        let bytes = match self.jobs.store().blob(row.digest.clone()).await {
+            Ok(bytes) => bytes.ok_or_else(faults::data_damaged)?,
+            Err(error @ StoreError::Damaged { .. }) => return Err(faults::stored(error).into()),
+            Err(error) => return Err(error.into()),
+        };
+        // More bytes than those that were admitted are counted nowhere.
+        if bytes.len() as u64 == row.bytes { Ok(bytes) } else { Err(faults::data_damaged().into()) }
+    }
+
+    /// Starts to read pages of the document; returns its events. Its bytes are read once they are admitted.
     async fn stream(
         &self,
         spec: &JobSpec,
         principal: &Principal,
-        bytes: Vec<u8>,
         pages: PageSelection,
-    ) -> Result<EventStream, Fault> {
+    ) -> Result<EventStream, Stop> {
         let row = self.row()?;
         let mut request = DocumentRequest {
             pages,
@@ -166,7 +170,8 @@ impl Reading<'_> {
         // All turns of a job are served by the same revision while a canary runs.
         request.key = request.key.or_else(|| Some(spec.request.request.to_string()));
         let session = self.jobs.parts.service.begin(principal, request, TimeoutStart::PerDocument)?;
-        let permit = session.admitted_whole(bytes.len() as u64).await?;
+        let permit = session.admitted_whole(row.bytes).await?;
+        let bytes = self.document(row).await?;
         let (name, content_type) = (row.name.clone(), row.content_type.clone());
         Ok(session.stream(permit, Upload { name, content_type, bytes }))
     }
@@ -176,12 +181,11 @@ impl Reading<'_> {
         &self,
         spec: &JobSpec,
         principal: &Principal,
-        bytes: Vec<u8>,
         pages: PageSelection,
         only: Option<&[u32]>,
     ) -> Result<Turn, Stop> {
         let began = Instant::now();
-        let mut events = self.stream(spec, principal, bytes, pages).await?;
+        let mut events = self.stream(spec, principal, pages).await?;
         let (mut again, mut whole) = (None, false);
         while let Some(event) = events.next().await {
             (self.jobs.parts.see)(&event);
@@ -220,14 +224,8 @@ impl Reading<'_> {
     }
 
     /// Opens a document with more pages than one request may select, or than are left of the quota.
-    async fn open_long(
-        &self,
-        spec: &JobSpec,
-        principal: &Principal,
-        row: &JobDocumentRow,
-    ) -> Result<Turn, Stop> {
-        let bytes = self.jobs.store().blob(row.digest.clone()).await?.ok_or_else(faults::data_damaged)?;
-        let mut events = self.stream(spec, principal, bytes, selection(&[0])).await?;
+    async fn open_long(&self, spec: &JobSpec, principal: &Principal) -> Result<Turn, Stop> {
+        let mut events = self.stream(spec, principal, selection(&[0])).await?;
         while let Some(event) = events.next().await {
             match event {
                 Event::Opened { content_type, page_count, .. } => {

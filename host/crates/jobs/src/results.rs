@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
-use lector_control::store::jobs::{JobDocumentRow, JobId, JobStore};
+use lector_control::store::jobs::{JobDocumentRow, JobId};
 use lector_control::{Held, Principal};
 use lector_core::{DeploymentName, DocumentView, Fault, Kind, RequestId, Summary};
 use lector_serving::{AnswerMemory, DocumentResult, PageResult};
@@ -16,6 +16,7 @@ use crate::codes::interned;
 use crate::faults;
 use crate::service::Jobs;
 use crate::shapes::{Ended, Opened, page_of};
+use crate::store_access::TenantStore;
 
 /// Memory of a page while it is read, for each byte in the store: its text, and the page that is parsed from it.
 const READ_PER_STORED: u64 = 4;
@@ -74,7 +75,7 @@ pub struct StoredDocument {
 
 /// The pages of a document in the store.
 struct Pages {
-    store: Arc<dyn JobStore>,
+    store: TenantStore,
     job: JobId,
     document: u32,
     memory: AnswerMemory,
@@ -92,14 +93,16 @@ impl std::fmt::Debug for StoredDocument {
 impl Pages {
     /// Returns the size of a page in the store.
     async fn bytes(&self, index: u32) -> Result<Option<u64>, Fault> {
-        self.store.page_bytes(self.job.clone(), self.document, index).await.map_err(faults::stored)
+        let (job, document) = (self.job.clone(), self.document);
+        self.store.call(move |store| store.page_bytes(job, document, index)).await
     }
 
     /// Reads a page of `bytes` bytes in the store. Its memory counts before there is any.
     async fn read(&self, index: u32, bytes: u64) -> Result<Option<PageResult>, Fault> {
         let mut reservation = self.memory.reserve(bytes.saturating_mul(READ_PER_STORED)).await?;
-        let stored = self.store.page_result(self.job.clone(), self.document, index).await;
-        let Some((_, text)) = stored.map_err(faults::stored)? else { return Ok(None) };
+        let (job, document) = (self.job.clone(), self.document);
+        let stored = self.store.call(move |store| store.page_result(job, document, index)).await?;
+        let Some((_, text)) = stored else { return Ok(None) };
         let page = on_blocking_thread(move || page_of(index, &text)).await?;
         let outcome = page.outcome.map(|transcript| {
             let transcript = Arc::unwrap_or_clone(transcript);
@@ -133,8 +136,8 @@ impl StoredDocument {
 
     /// Reads the first page that failed, without a look at the others.
     pub async fn failed_page(&self) -> Result<Option<PageResult>, Fault> {
-        let Pages { store, job, document, .. } = &self.pages;
-        let index = store.failed_page(job.clone(), *document).await.map_err(faults::stored)?;
+        let (job, document) = (self.pages.job.clone(), self.pages.document);
+        let index = self.pages.store.call(move |store| store.failed_page(job, document)).await?;
         let Some(index) = index else { return Ok(None) };
         match self.pages.bytes(index).await? {
             Some(bytes) => self.pages.read(index, bytes).await,
@@ -145,6 +148,11 @@ impl StoredDocument {
     /// Returns the memory of the answer that this document is read for.
     pub fn memory(&self) -> &AnswerMemory {
         &self.pages.memory
+    }
+
+    /// Returns the memory of the answer, which holds its place as long as the answer is made.
+    pub fn into_memory(self) -> AnswerMemory {
+        self.pages.memory
     }
 
     /// Streams the selected pages in order, and holds one at a time.
@@ -202,9 +210,15 @@ impl Jobs {
     ) -> Result<StoredDocument, Fault> {
         let memory = self.parts.service.answer_memory(principal)?;
         let (spec, row) = self.document(principal, id, document).await?;
-        let JobDocumentRow { name, opened, ended, pages_ok, pages_failed, .. } = row;
-        let Some(ended) = ended else { return Err(faults::not_finished()) };
-        let mut reservation = memory.reserve((ended.len() as u64).saturating_mul(READ_PER_STORED)).await?;
+        let JobDocumentRow { name, opened, ended, ended_bytes, pages_ok, pages_failed, .. } = row;
+        if ended.is_none() {
+            return Err(faults::not_finished());
+        }
+        // The summary may be large: its memory counts before there is any.
+        let mut reservation = memory.reserve(ended_bytes.saturating_mul(READ_PER_STORED)).await?;
+        let (store, job) = (self.store_of(principal), id.clone());
+        let ended = store.call(move |store| store.ended(job, document)).await?;
+        let ended = ended.ok_or_else(|| faults::not_found(id))?;
         let parse = move || serde_json::from_str::<Ended>(&ended).map_err(faults::spec_damaged);
         let ended = on_blocking_thread(parse).await?;
         let summary = ended.summary.map(|summary| {
@@ -229,7 +243,7 @@ impl Jobs {
             pages_failed,
             total: Duration::from_millis(ended.total_ms),
         };
-        let pages = Pages { store: self.store().clone(), job: id.clone(), document, memory };
+        let pages = Pages { store, job: id.clone(), document, memory };
         Ok(StoredDocument { pages, envelope })
     }
 
@@ -244,7 +258,7 @@ impl Jobs {
     ) -> Result<PageResult, Fault> {
         let memory = self.parts.service.answer_memory(principal)?;
         self.document(principal, id, document).await?;
-        let pages = Pages { store: self.store().clone(), job: id.clone(), document, memory };
+        let pages = Pages { store: self.store_of(principal), job: id.clone(), document, memory };
         let page = match pages.bytes(index).await? {
             Some(bytes) => pages.read(index, bytes).await?,
             None => None,
@@ -261,9 +275,9 @@ impl Jobs {
         document: u32,
     ) -> Result<(u64, impl Future<Output = Result<Vec<u8>, Fault>> + Send + use<>), Fault> {
         let (_, row) = self.document(principal, id, document).await?;
-        let store = self.store().clone();
+        let store = self.store_of(principal);
         let read = async move {
-            let bytes = store.blob(row.digest).await.map_err(faults::stored)?;
+            let bytes = store.call(move |store| store.blob(row.digest)).await?;
             bytes.ok_or_else(faults::data_damaged)
         };
         Ok((row.bytes, read))

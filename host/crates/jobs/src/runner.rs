@@ -81,11 +81,12 @@ impl Jobs {
     }
 
     async fn claim(&self) -> Result<Option<Claim>, StoreError> {
-        let now_ms = self.clock.now_ms();
+        let claims_now_ms = self.claims_now_ms();
         let query = ClaimQuery {
             token: format!("{}-{}", self.process, self.claims.fetch_add(1, Relaxed)),
-            now_ms,
-            until_ms: now_ms.saturating_add(self.lease_ms()),
+            now_ms: self.clock.now_ms(),
+            claims_now_ms,
+            until_ms: claims_now_ms.saturating_add(self.lease_ms()),
             tenant_claims_max: self.config().tenant_running_max,
         };
         self.store().claim(query).await
@@ -163,7 +164,7 @@ impl Jobs {
     async fn renew(&self, claim: &ClaimRef) {
         loop {
             self.sleep(self.config().lease / 3).await;
-            let until_ms = self.clock.now_ms().saturating_add(self.lease_ms());
+            let until_ms = self.claims_now_ms().saturating_add(self.lease_ms());
             match self.store().renew(claim.job.clone(), claim.token.clone(), until_ms).await {
                 Ok(true) => {}
                 Ok(false) => return,

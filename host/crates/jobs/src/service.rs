@@ -81,6 +81,8 @@ pub struct Jobs {
     pub(crate) claims: AtomicU64,
     /// Distinguishes the claims of this process.
     pub(crate) process: String,
+    /// The start of this process, by the monotonic clock and by the civil one.
+    began: (Instant, u64),
 }
 
 impl std::fmt::Debug for Jobs {
@@ -94,7 +96,7 @@ impl Jobs {
     pub fn start(config: JobsConfig, parts: Parts) -> Result<Arc<Self>, Fault> {
         let clock = parts.service.control().clock().clone();
         let process = JobId::random().ok_or_else(faults::no_randomness)?.to_string();
-        let tasks = TaskTracker::new();
+        let (tasks, began) = (TaskTracker::new(), (clock.now(), clock.now_ms()));
         let jobs = Arc::new(Self {
             access: StoreAccess::new(parts.store.clone(), tasks.clone()),
             counted: tokio::sync::Mutex::default(),
@@ -109,6 +111,7 @@ impl Jobs {
             tasks,
             claims: AtomicU64::new(0),
             process,
+            began,
         });
         jobs.tasks.spawn(jobs.clone().run());
         let weak = Arc::downgrade(&jobs);
@@ -169,6 +172,14 @@ impl Jobs {
 
     pub(crate) fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.clock.sleep_until(self.clock.now() + time)
+    }
+
+    /// Returns the time of the clock that ends claims: the civil time of the start, and the time since then. A civil clock that
+    /// is set forward would end the claims of turns in progress.
+    pub(crate) fn claims_now_ms(&self) -> u64 {
+        let (began, at_ms) = self.began;
+        let since = self.clock.now().saturating_duration_since(began).as_millis();
+        at_ms.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
     }
 
     pub(crate) fn stopped(&self) -> impl Future<Output = ()> + Send + '_ {

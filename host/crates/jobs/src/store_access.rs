@@ -3,6 +3,7 @@
 //! Each call holds a thread until it returns. Without the bound the requests of one tenant would take all threads on which
 //! the process may block. The runner, retention and webhooks call the store themselves: their number is bounded.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use lector_control::store::jobs::JobStore;
@@ -50,14 +51,26 @@ impl TenantStore {
         &self,
         call: impl for<'s> FnOnce(&'s dyn JobStore) -> Stored<'s, T> + Send + 'static,
     ) -> Result<T, Fault> {
+        self.run(|store| async move { call(&*store).await.map_err(faults::stored) }).await
+    }
+
+    /// Waits for a place, and runs several calls of the store that belong together. They go on if this future is dropped,
+    /// and hold their place.
+    pub(crate) async fn run<T: Send + 'static, F>(
+        &self,
+        calls: impl FnOnce(Arc<dyn JobStore>) -> F + Send + 'static,
+    ) -> Result<T, Fault>
+    where
+        F: Future<Output = Result<T, Fault>> + Send + 'static,
+    {
         let (StoreAccess { store, places, tasks }, account) = (self.access.clone(), self.account.clone());
         let place = places.acquire(Request::one(account.tenant, account.weight, 1.0)).await;
         let called = tasks.spawn(async move {
-            let done = call(&*store).await;
+            let done = calls(store).await;
             drop(place);
             done
         });
         let ended = |error: tokio::task::JoinError| StoreError::Read { what: "a job", source: error.into() };
-        called.await.map_err(ended).flatten().map_err(faults::stored)
+        called.await.map_err(|error| faults::stored(ended(error))).flatten()
     }
 }

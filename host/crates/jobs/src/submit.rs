@@ -33,7 +33,11 @@ impl Jobs {
     /// Submits a job. It is durable when this returns. The inputs of a job that is not accepted are deleted. Faults:
     /// `option_invalid`, `deployment_not_found`, `tenant_not_found`, `idempotency_key_reused`, `tenant_jobs_exceeded`,
     /// `tenant_job_bytes_exceeded`, `storage_full`.
-    pub async fn submit(&self, principal: &Principal, submission: Submission) -> Result<Submitted, Fault> {
+    pub async fn submit(
+        self: &Arc<Self>,
+        principal: &Principal,
+        submission: Submission,
+    ) -> Result<Submitted, Fault> {
         submission.spec.check(self.config().retention_max)?;
         if submission.inputs.is_empty() {
             let message = "The job has no document: send at least one as a part named `file`.";
@@ -67,14 +71,21 @@ impl Jobs {
         // The tenant may be deleted while its documents arrive; the next tenant of that name must not get them.
         control.still_exists(principal)?;
         let inputs = inputs.into_iter().map(|input| input.blob).collect();
-        let added = self.store_of(principal).call(move |store| store.add(job, inputs)).await?;
-        if let Err(gone) = control.still_exists(principal) {
-            // Deleted during the addition, which the deletion may not have seen.
-            if added == Added::New {
-                self.forget(principal.tenant(), &id).await?;
+        let (jobs, owner, own) = (self.clone(), principal.clone(), id.clone());
+        // Also if the client leaves.
+        let store = self.store_of(principal);
+        let added = store.run(|store| async move {
+            let added = store.add(job, inputs).await.map_err(faults::stored)?;
+            if let Err(gone) = jobs.parts.service.control().still_exists(&owner) {
+                // Deleted during the addition, which the deletion may not have seen.
+                if added == Added::New {
+                    jobs.forget(owner.tenant(), &own).await?;
+                }
+                return Err(gone);
             }
-            return Err(gone);
-        }
+            Ok(added)
+        });
+        let added = added.await?;
         let (id, created) = match added {
             Added::New => (id, true),
             Added::Same(id) => (id, false),

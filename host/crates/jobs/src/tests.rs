@@ -8,17 +8,18 @@ mod quotas;
 mod tenants;
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use lector_control::Principal;
 use lector_control::store::jobs::{ClaimRef, Documents, JobStore, ROW_BYTES};
 use lector_control::store::{SqliteJobStore, SqliteStore, StoreError};
+use lector_control::{Limits, Principal};
 use lector_core::clock::ManualClock;
 use lector_core::{Fault, RequestId};
-use lector_serving::fakes::{Behavior, Script, config, found, platform_at};
+use lector_serving::fakes::{Behavior, Script, config, found, platform_at, until};
 use lector_serving::{DocumentRequest, DocumentService, PageSelection};
 
 use self::crashes::Dying;
@@ -522,4 +523,44 @@ async fn a_document_ends_where_its_tenant_may_keep_no_more() {
     let id = server.submit_for(&principal, &[1]).await;
     let ended = server.finished_for(&principal, &id).await;
     assert_eq!(ended.fault.unwrap().code, "tenant_job_bytes_exceeded");
+}
+
+#[tokio::test]
+async fn a_summary_is_read_once_its_memory_is_counted() {
+    let server = Server::start_with(Dying::living).await;
+    let limits = Limits { held_bytes_max: 4096, ..Limits::default() };
+    let principal = server.tenant("acme", limits).await;
+    let id = server.submit_for(&principal, &[1]).await;
+    server.finished_for(&principal, &id).await;
+    let answer = || server.service.answer_memory(&principal).unwrap();
+    let (one, other) = (answer(), answer());
+    // The second one exceeds the limit, so that the next one waits.
+    let held = (one.reserve(4096).await.unwrap(), other.reserve(1).await.unwrap());
+    tokio::time::pause();
+    let read = || server.dying.results_read.load(SeqCst);
+    let refused = server.jobs.result(&principal, &id, 0).await.err().unwrap();
+    assert_eq!((refused.code, read()), ("tenant_memory_exceeded", 0));
+    tokio::time::resume();
+    drop((held, one, other));
+    let document = server.jobs.result(&principal, &id, 0).await.unwrap();
+    assert_eq!(read(), 1);
+    assert!(document.envelope().summary.is_some());
+    drop(server.jobs.input(&principal, &id, 0).await.unwrap());
+    assert_eq!(read(), 1, "an input has no summary");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_forward_ends_no_turn() {
+    let server = Server::start().await;
+    *server.script.otherwise.lock().unwrap() = Behavior::Wait;
+    let id = server.submit(&[&[1]]).await;
+    until("the turn", || server.service.status().documents_admitted == 1).await;
+    server.clock.set_civil(std::time::SystemTime::now() + Duration::from_secs(1 << 30));
+    // Each look comes after the end of the one before.
+    for _ in 0..3 {
+        let claims = server.jobs.claims.load(SeqCst);
+        server.jobs.ready.notify_one();
+        until("a look for work", || server.jobs.claims.load(SeqCst) > claims).await;
+    }
+    assert_eq!(server.status(&id).await.attempts, 1);
 }

@@ -221,7 +221,7 @@ pub enum Documents {
     None,
     /// The one with this number.
     One(u32),
-    /// All of them, without the facts about the end of those that did not fail.
+    /// All of them.
     All,
 }
 
@@ -246,8 +246,11 @@ pub struct JobDocumentRow {
     pub pages_ok: u32,
     /// Pages that failed.
     pub pages_failed: u32,
-    /// Facts about its end, as text of the caller, empty where they were not read; `None`: it has not ended.
+    /// Facts about its end, as text of the caller; of a document that did not fail empty, see [`JobStore::ended`]. `None`: it
+    /// has not ended.
     pub ended: Option<String>,
+    /// Number of bytes of the facts about its end.
+    pub ended_bytes: u64,
     /// Whether it failed as a whole.
     pub failed: bool,
     /// The fault of its last unsuccessful attempt.
@@ -296,7 +299,10 @@ pub struct ClaimQuery {
     pub token: String,
     /// The time now, milliseconds since 1970.
     pub now_ms: u64,
-    /// The time at which the claim ends.
+    /// The time now of the clock that ends claims, in milliseconds. Nothing sets that clock: a claim would end while its
+    /// holder works.
+    pub claims_now_ms: u64,
+    /// The time of that clock at which the claim ends.
     pub until_ms: u64,
     /// Most claims on the jobs of one tenant at once.
     pub tenant_claims_max: u32,
@@ -439,6 +445,8 @@ pub trait JobStore: Send + Sync + 'static {
     fn add(&self, job: NewJob, inputs: Vec<StagedBlob>) -> Stored<'_, Added>;
     /// Returns a job with these documents.
     fn job(&self, id: JobId, documents: Documents) -> Stored<'_, Option<JobRow>>;
+    /// Returns the facts about the end of a document. `None`: it has not ended, or does not exist.
+    fn ended(&self, job: JobId, document: u32) -> Stored<'_, Option<String>>;
     /// Returns jobs with [all](Documents::All) their documents, newest first. A page ends with `limit` jobs, or with the job
     /// that reaches [`LIST_DOCUMENTS_MAX`] documents or [`LIST_BYTES_MAX`] bytes.
     fn jobs(&self, query: JobQuery) -> Stored<'_, Listed<JobRow>>;
@@ -448,7 +456,7 @@ pub trait JobStore: Send + Sync + 'static {
     /// A job whose row cannot be read ends as failed, and one whose documents have all ended is finished; the next one is
     /// claimed.
     fn claim(&self, query: ClaimQuery) -> Stored<'_, Option<Claim>>;
-    /// Moves the end of a claim. `false`: it has ended.
+    /// Moves the end of a claim, by the clock that ends claims. `false`: it has ended.
     fn renew(&self, job: JobId, token: String, until_ms: u64) -> Stored<'_, bool>;
     /// Stores the facts of an opened document with its event `document`, once.
     fn opened(&self, claim: ClaimRef, now_ms: u64, opened: String, event: String) -> Stored<'_, ()>;
@@ -481,7 +489,7 @@ pub trait JobStore: Send + Sync + 'static {
     fn deliveries(&self, query: DeliveryQuery) -> Stored<'_, Listed<DeliveryRow>>;
     /// Returns deliveries that are due, by their time, some of each tenant. Those that cannot be read are given up.
     fn due_deliveries(&self, now_ms: u64, limit: u32) -> Stored<'_, Vec<DeliveryRow>>;
-    /// Records an attempt to deliver.
+    /// Records an attempt to deliver. A delivery that ends is deleted if its job is.
     fn attempted(&self, seq: u64, attempt: DeliveryAttempt) -> Stored<'_, ()>;
     /// Returns the signing secrets of a tenant, newest first; makes the first one from `new` if there is none.
     fn secrets(&self, tenant: TenantName, new: String, now_ms: u64) -> Stored<'_, Vec<String>>;

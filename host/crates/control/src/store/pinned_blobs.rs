@@ -36,6 +36,13 @@ impl PinnedBlobs {
     }
 }
 
+impl BlobPin {
+    /// Returns the digest of the blob.
+    pub(super) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+}
+
 impl Drop for BlobPin {
     fn drop(&mut self) {
         let mut pinned = self.blobs.lock();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 use futures::FutureExt;
 use lector_control::Digest;
@@ -29,6 +29,13 @@ pub(super) struct Dying {
     /// The tenant whose lists are never read, and the number of them.
     pub(super) stalled: Mutex<Option<TenantName>>,
     pub(super) stalls: AtomicU64,
+    /// Whether reads of results and of inputs never end; the number of those reads.
+    pub(super) stalled_reads: AtomicBool,
+    pub(super) results_read: AtomicU64,
+    pub(super) blobs_read: AtomicU64,
+    /// Additions that wait before they begin, until there is a permit.
+    pub(super) additions: Mutex<Option<Arc<tokio::sync::Semaphore>>>,
+    pub(super) additions_begun: AtomicU64,
 }
 
 fn dead<T>() -> Result<T, StoreError> {
@@ -47,6 +54,11 @@ impl Dying {
             without_secrets: Mutex::default(),
             stalled: Mutex::default(),
             stalls: AtomicU64::default(),
+            stalled_reads: AtomicBool::default(),
+            results_read: AtomicU64::default(),
+            blobs_read: AtomicU64::default(),
+            additions: Mutex::default(),
+            additions_begun: AtomicU64::default(),
         }
     }
 
@@ -78,6 +90,15 @@ impl Dying {
     fn read<'a, T: Send + 'a>(&'a self, call: impl FnOnce() -> Stored<'a, T>) -> Stored<'a, T> {
         if self.is_dead() { async { dead() }.boxed() } else { call() }
     }
+
+    fn read_of<'a, T: Send + 'a>(
+        &'a self,
+        counter: &AtomicU64,
+        call: impl FnOnce() -> Stored<'a, T>,
+    ) -> Stored<'a, T> {
+        counter.fetch_add(1, SeqCst);
+        if self.stalled_reads.load(SeqCst) { std::future::pending().boxed() } else { self.read(call) }
+    }
 }
 
 impl JobStore for Dying {
@@ -85,11 +106,22 @@ impl JobStore for Dying {
         self.write(|| self.inner.stage(tenant, bytes, bytes_max))
     }
     fn add(&self, job: NewJob, inputs: Vec<StagedBlob>) -> Stored<'_, Added> {
+        self.additions_begun.fetch_add(1, SeqCst);
+        if let Some(additions) = self.additions.lock().unwrap().clone() {
+            return async move {
+                additions.acquire().await.unwrap().forget();
+                self.inner.add(job, inputs).await
+            }
+            .boxed();
+        }
         self.write(|| self.inner.add(job, inputs))
     }
     fn job(&self, id: JobId, documents: Documents) -> Stored<'_, Option<JobRow>> {
         self.jobs_read.lock().unwrap().push(documents);
         self.read(|| self.inner.job(id, documents))
+    }
+    fn ended(&self, job: JobId, document: u32) -> Stored<'_, Option<String>> {
+        self.read_of(&self.results_read, || self.inner.ended(job, document))
     }
     fn jobs(&self, query: JobQuery) -> Stored<'_, Listed<JobRow>> {
         if self.stalled.lock().unwrap().as_ref() == Some(&query.tenant) {
@@ -126,7 +158,7 @@ impl JobStore for Dying {
         self.read(|| self.inner.next_due())
     }
     fn page_bytes(&self, job: JobId, document: u32, index: u32) -> Stored<'_, Option<u64>> {
-        self.read(|| self.inner.page_bytes(job, document, index))
+        self.read_of(&self.results_read, || self.inner.page_bytes(job, document, index))
     }
     fn failed_page(&self, job: JobId, document: u32) -> Stored<'_, Option<u32>> {
         self.read(|| self.inner.failed_page(job, document))
@@ -135,7 +167,7 @@ impl JobStore for Dying {
         self.read(|| self.inner.page_result(job, document, index))
     }
     fn blob(&self, digest: Digest) -> Stored<'_, Option<Vec<u8>>> {
-        self.read(|| self.inner.blob(digest))
+        self.read_of(&self.blobs_read, || self.inner.blob(digest))
     }
     fn events(&self, job: JobId, after: u64, limit: u32) -> Stored<'_, Vec<JobEventRow>> {
         self.read(|| self.inner.events(job, after, limit))
@@ -274,7 +306,8 @@ async fn a_document_that_kills_the_process_is_given_up() {
     drop(store);
     for attempt in 1..=3 {
         let store = reopened(&dir).await;
-        let query = ClaimQuery { token: "t".into(), now_ms: 1, until_ms: 2, tenant_claims_max: 1 };
+        let query =
+            ClaimQuery { token: "t".into(), now_ms: 1, claims_now_ms: 1, until_ms: 2, tenant_claims_max: 1 };
         let claim = store.claim(query).await.unwrap().unwrap();
         assert_eq!(claim.job.documents[0].attempts, attempt);
         // The process dies here.

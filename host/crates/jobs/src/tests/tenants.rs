@@ -123,3 +123,55 @@ async fn the_requests_of_a_tenant_take_some_calls_of_the_store_and_no_more() {
     }
     assert_eq!(stalls(), 8);
 }
+
+#[tokio::test]
+async fn the_reads_of_results_and_inputs_take_some_calls_of_the_store_and_no_more() {
+    let server = Server::start_with(Dying::living).await;
+    let loud = server.tenant("loud", Limits::default()).await;
+    let id = server.submit_for(&loud, &[1]).await;
+    server.finished_for(&loud, &id).await;
+    server.dying.stalled_reads.store(true, SeqCst);
+    let counts = || {
+        let of = |counter: &std::sync::atomic::AtomicU64| counter.load(SeqCst);
+        of(&server.dying.results_read) + of(&server.dying.blobs_read)
+    };
+    let before = counts();
+    for _ in 0..20 {
+        for kind in 0..3 {
+            let (jobs, loud, id) = (server.jobs.clone(), loud.clone(), id.clone());
+            tokio::spawn(async move {
+                match kind {
+                    0 => drop(jobs.page(&loud, &id, 0, 0).await),
+                    1 => drop(jobs.result(&loud, &id, 0).await),
+                    _ => drop(jobs.input(&loud, &id, 0).await.unwrap().1.await),
+                }
+            });
+        }
+    }
+    lector_serving::fakes::until("the calls", || counts() == before + 8).await;
+    let quiet = server.tenant("quiet", Limits::default()).await;
+    assert!(server.jobs.list(&quiet, JobFilter::default(), None, 9).await.unwrap().is_empty());
+    assert_eq!(counts(), before + 8);
+}
+
+#[tokio::test]
+async fn a_submission_whose_client_leaves_gives_the_next_tenant_nothing() {
+    let server = Server::start_with(Dying::living).await;
+    let former = server.tenant("acme", Limits::default()).await;
+    let input = server.jobs.stage(&former, None, None, vec![1]).await.unwrap();
+    let permits = Arc::new(tokio::sync::Semaphore::new(0));
+    *server.dying.additions.lock().unwrap() = Some(permits.clone());
+    let (jobs, client) = (server.jobs.clone(), former.clone());
+    let submission = Submission { spec: spec(), inputs: vec![input], idempotency_key: None };
+    let submitting = tokio::spawn(async move { jobs.submit(&client, submission).await });
+    lector_serving::fakes::until("the addition", || server.dying.additions_begun.load(SeqCst) == 1).await;
+    submitting.abort();
+    assert!(submitting.await.unwrap_err().is_cancelled());
+    let control = server.service.control();
+    control.delete_tenant(&Admin::of_this_machine(), &"acme".into()).await.unwrap();
+    let new = server.tenant("acme", Limits::default()).await;
+    // The deletion has not seen the job.
+    permits.add_permits(1);
+    server.has_blobs(0).await;
+    assert!(server.jobs.list(&new, JobFilter::default(), None, 9).await.unwrap().is_empty());
+}

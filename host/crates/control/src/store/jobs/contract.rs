@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod limits;
+mod messages;
 
 use std::time::{Duration, Instant};
 
@@ -129,9 +130,12 @@ async fn add(store: &dyn JobStore, tenant: &str, inputs: &[&str]) -> JobId {
     id
 }
 
+fn query(token: &str, now_ms: u64, most: u32) -> ClaimQuery {
+    ClaimQuery { token: token.to_owned(), now_ms, claims_now_ms: 0, until_ms: 100, tenant_claims_max: most }
+}
+
 async fn claim(store: &dyn JobStore, token: &str, now_ms: u64, most: u32) -> Option<Claim> {
-    let query =
-        ClaimQuery { token: token.to_owned(), now_ms, until_ms: now_ms + 100, tenant_claims_max: most };
+    let query = ClaimQuery { claims_now_ms: now_ms, until_ms: now_ms + 100, ..query(token, now_ms, most) };
     store.claim(query).await.unwrap()
 }
 
@@ -243,6 +247,19 @@ async fn claims_are_fair_to_tenants_and_then_by_priority_and_turn() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_ends_no_claim() {
+    for store in stores().await {
+        add(&*store, "a", &["1"]).await;
+        let first = store.claim(query("first", 1000, 9)).await.unwrap().unwrap();
+        assert_eq!(first.job.started_at_ms, Some(1000));
+        // A day later by the clock on the wall, and one millisecond before the end of the claim.
+        let later = ClaimQuery { claims_now_ms: 99, ..query("other", 86_400_000, 9) };
+        assert!(store.claim(later.clone()).await.unwrap().is_none());
+        assert!(store.claim(ClaimQuery { claims_now_ms: 100, ..later }).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
 async fn a_claim_ends_at_its_time_unless_it_is_renewed() {
     for store in stores().await {
         let id = add(&*store, "a", &["1"]).await;
@@ -341,22 +358,26 @@ async fn a_page_of_a_list_ends_with_its_documents_or_bytes() {
 }
 
 #[tokio::test]
-async fn a_list_and_a_status_do_not_read_the_ends_of_documents() {
+async fn the_ends_of_documents_are_read_apart() {
     for store in stores().await {
         let id = add(&*store, "a", &["1", "2"]).await;
         for failed in [false, true] {
             let held = claim(&*store, "t", 1, 9).await.unwrap().identity();
-            let facts = DocumentEnd { ended: format!("{{\"failed\":{failed}}}"), ..end(failed) };
+            let facts = DocumentEnd { ended: format!("{{\"fäiled\":{failed}}}"), ..end(failed) };
+            assert_eq!(store.ended(id.clone(), held.document).await.unwrap(), None);
             store.end_document(held.clone(), facts).await.unwrap();
             // The last one ended the claim.
             drop(store.release(held, released(false)).await);
         }
         let ends = |row: &JobRow| row.documents.iter().map(|of| of.ended.clone()).collect::<Vec<_>>();
-        let without = [Some(String::new()), Some("{\"failed\":true}".to_owned())];
+        let without = [Some(String::new()), Some("{\"fäiled\":true}".to_owned())];
         assert_eq!(ends(&found(&*store, &id).await.unwrap()), without);
         assert_eq!(ends(&listed(&*store, "a", None, 9).await.rows[0]), without);
-        let one = store.job(id, Documents::One(0)).await.unwrap().unwrap();
-        assert_eq!(ends(&one), [Some("{\"failed\":false}".to_owned())]);
+        let one = store.job(id.clone(), Documents::One(0)).await.unwrap().unwrap();
+        assert_eq!((ends(&one), one.documents[0].ended_bytes), (without[..1].to_vec(), 17));
+        assert_eq!(store.ended(id.clone(), 0).await.unwrap().as_deref(), Some("{\"fäiled\":false}"));
+        assert_eq!(store.ended(id.clone(), 1).await.unwrap(), without[1]);
+        assert_eq!(store.ended(id, 2).await.unwrap(), None);
     }
 }
 
@@ -439,63 +460,6 @@ async fn lists_have_pages_and_filters() {
         // Only a page that others follow has a next one.
         assert_eq!(list(None, before, 3).await.0, None);
         assert_eq!(list(Some(JobState::Queued), None, 4).await.0, None);
-    }
-}
-
-#[tokio::test]
-async fn messages_wait_are_delivered_or_given_up() {
-    for mut store in stores().await {
-        for tenant in ["a", "a", "b"] {
-            let webhook = Some(format!("https://{tenant}.example/"));
-            let (id, _) = add_with(&*store, tenant, &["1"], |job| job.webhook = webhook).await;
-            delete(&*store, tenant, &id, 100).await.unwrap();
-        }
-        store.reopen().await;
-        let due = async |at| store.due_deliveries(at, 9).await.unwrap();
-        assert_eq!(store.next_due().await.unwrap(), Some(100));
-        assert!(due(99).await.is_empty());
-        let rows = due(100).await;
-        assert_eq!(rows.len(), 3);
-        assert!(
-            rows[0].id.starts_with("msg_") && rows[0].state == JobState::Canceled && rows[0].attempts == 0
-        );
-        let attempt = |delivered, next_at_ms| DeliveryAttempt {
-            delivered,
-            next_at_ms,
-            error: (!delivered).then(|| "no".to_owned()),
-        };
-        store.attempted(rows[0].seq, attempt(true, None)).await.unwrap();
-        store.attempted(rows[1].seq, attempt(false, None)).await.unwrap();
-        store.attempted(rows[2].seq, attempt(false, Some(300))).await.unwrap();
-        store.reopen().await;
-        assert!(store.due_deliveries(299, 9).await.unwrap().is_empty());
-        let of = async |tenant: &str, dead, before, limit| {
-            let query = DeliveryQuery { tenant: tenant.into(), dead, before, limit };
-            store.deliveries(query).await.unwrap()
-        };
-        let dead = of(rows[1].tenant.as_str(), true, None, 9).await.rows;
-        assert_eq!((dead.len(), dead[0].seq, dead[0].last_error.as_deref()), (1, rows[1].seq, Some("no")));
-        let newest = of("a", false, None, 1).await;
-        assert_eq!(newest.rows.len(), 1);
-        let older = of("a", false, newest.next, 1).await;
-        assert_eq!((older.rows.len(), older.next), (1, None));
-        assert_eq!(store.counts().await.unwrap().deliveries, (1, 1));
-        assert_eq!(of("b", false, None, 9).await.rows.len(), 1);
-    }
-}
-
-#[tokio::test]
-async fn a_tenant_has_its_newest_two_secrets() {
-    for store in stores().await {
-        let secrets =
-            async |tenant: &str, new: &str| store.secrets(tenant.into(), new.to_owned(), 1).await.unwrap();
-        assert_eq!(secrets("a", "s1").await, ["s1"]);
-        assert_eq!(secrets("a", "unused").await, ["s1"]);
-        store.rotate_secret("a".into(), "s2".to_owned(), 2).await.unwrap();
-        assert_eq!(secrets("a", "unused").await, ["s2", "s1"]);
-        store.rotate_secret("a".into(), "s3".to_owned(), 3).await.unwrap();
-        assert_eq!(secrets("a", "unused").await, ["s3", "s2"]);
-        assert_eq!(secrets("b", "t1").await, ["t1"]);
     }
 }
 

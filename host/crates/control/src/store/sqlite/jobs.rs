@@ -275,7 +275,13 @@ impl JobStore for SqliteJobStore {
             };
             inner.has_space(length, inner.disk_free_min, "an input of a job")?;
             let pin = inner.pinned.pin(Digest::of(&bytes));
-            inner.blobs.put(&bytes)?;
+            if let Err(error) = inner.blobs.put(&bytes) {
+                // The file may have its name already: it counts until it is deleted, too.
+                let digest = pin.digest().clone();
+                drop(pin);
+                inner.forget([digest]);
+                return Err(error);
+            }
             // A store that is closed deletes the blob when it is opened again.
             let forget = move |digest| {
                 blocking::spawn(move || {
@@ -304,6 +310,10 @@ impl JobStore for SqliteJobStore {
 
     fn job(&self, id: JobId, documents: Documents) -> Stored<'_, Option<JobRow>> {
         self.read(move |connection| read::job(connection, &id, documents))
+    }
+
+    fn ended(&self, job: JobId, document: u32) -> Stored<'_, Option<String>> {
+        self.read(move |connection| read::ended(connection, &job, document))
     }
 
     fn jobs(&self, query: JobQuery) -> Stored<'_, Listed<JobRow>> {

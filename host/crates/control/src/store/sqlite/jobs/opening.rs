@@ -63,6 +63,8 @@ pub(super) const STEPS: Steps = &[
      END;
      CREATE INDEX jobs_by_state ON jobs (tenant, state, seq);
      CREATE INDEX deliveries_dead ON deliveries (tenant, seq) WHERE NOT delivered AND next_at_ms IS NULL;",
+    // 3. The due deliveries of each tenant are found without those of another.
+    "CREATE INDEX deliveries_due_by_tenant ON deliveries (tenant, next_at_ms) WHERE next_at_ms IS NOT NULL;",
 ];
 
 /// Opens the database `file` in `dir`: a connection that writes, and one that only reads.
@@ -75,6 +77,7 @@ pub(super) fn open(dir: &Path, file: &Path) -> Result<(Connection, Connection), 
     schema::to(&mut connection, dir, STEPS, STEPS.len() as u32)?;
     end_claims(&connection).map_err(unusable)?;
     tally(&mut connection).map_err(unusable)?;
+    sweep_deliveries(&connection).map_err(unusable)?;
     let reader = open_reader(file).map_err(unusable)?;
     Ok((connection, reader))
 }
@@ -103,6 +106,14 @@ fn end_claims(connection: &Connection) -> rusqlite::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Deletes deliveries that nothing else deletes: those of jobs that a former version or a damaged row has left, and those
+/// that belong to no tenant.
+fn sweep_deliveries(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM deliveries WHERE typeof(tenant) <> 'text'
+               OR next_at_ms IS NULL AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = deliveries.job)";
+    connection.execute(sql, []).map(|_| ())
 }
 
 /// Counts the jobs and bytes of each tenant. What a damaged row adds is bounded, so that the sums cannot overflow.

@@ -17,6 +17,14 @@ use crate::store::jobs::{
 const JOB: &str =
     "seq, id, tenant, state, created_at_ms, started_at_ms, finished_at_ms, expires_at_ms, spec, events";
 
+/// Selects whether a row names a digest.
+const IS_NAMED: &str = "SELECT EXISTS (SELECT 1 FROM documents WHERE digest = ?1) OR EXISTS (SELECT 1 FROM pages WHERE digest = ?1)";
+/// Selects the digests that the rows of a job name.
+const BLOBS_OF: &str =
+    "SELECT digest FROM documents WHERE job = ?1 UNION SELECT digest FROM pages WHERE job = ?1";
+/// Selects the bytes that the jobs of a tenant keep. As a float: a sum of integers can overflow.
+const KEPT: &str = "SELECT CAST(max(0, total(bytes)) AS INTEGER) FROM tallies WHERE tenant = ?1";
+
 /// Returns the text of a column as a type that parses it.
 pub(super) fn parsed<T>(
     row: &Row<'_>,
@@ -60,14 +68,15 @@ fn document_row(row: &Row<'_>) -> rusqlite::Result<JobDocumentRow> {
         ended: row.get(9)?,
         failed: row.get(10)?,
         last_fault: row.get(11)?,
+        ended_bytes: row.get(12)?,
     })
 }
 
 /// Documents of the job `?1`: the one with the number `?2`, or all. The facts about the end of a document that did not fail
-/// have its summary, and are read only for one document.
+/// have its summary, which may be large: [`ended`] reads it.
 const DOCUMENTS: &str =
     "SELECT number, name, content_type, digest, bytes, attempts, opened, pages_ok, pages_failed,
-     CASE WHEN ?2 IS NULL AND ended IS NOT NULL AND NOT failed THEN '' ELSE ended END, failed, last_fault
+     CASE WHEN ended IS NOT NULL AND NOT failed THEN '' ELSE ended END, failed, last_fault, ifnull(octet_length(ended), 0)
      FROM documents WHERE job = ?1 AND (?2 IS NULL OR number = ?2) ORDER BY number";
 
 /// Returns the job in a row of [`JOB`], with documents that the statement of [`DOCUMENTS`] reads.
@@ -97,6 +106,18 @@ pub(super) fn job(
         statement.query_row([id.as_str()], |row| with_documents(&mut of_job, row, documents)).optional()
     };
     read().map_err(failed("a job"))
+}
+
+/// Returns the facts about the end of a document.
+pub(super) fn ended(
+    connection: &Connection,
+    job: &JobId,
+    document: u32,
+) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT ended FROM documents WHERE job = (SELECT seq FROM jobs WHERE id = ?1) AND number = ?2";
+    let read =
+        || connection.prepare(sql)?.query_row(params![job.as_str(), document], |row| row.get(0)).optional();
+    read().map(Option::flatten).map_err(failed("a document of a job"))
 }
 
 /// Returns the job at a position, with all its documents.
@@ -292,22 +313,18 @@ pub(super) fn named(connection: &Connection) -> Result<BTreeSet<Digest>, StoreEr
 
 /// Returns whether a row names the digest.
 pub(super) fn is_named(connection: &Connection, digest: &Digest) -> Result<bool, StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM documents WHERE digest = ?1) OR EXISTS (SELECT 1 FROM pages WHERE digest = ?1)";
-    let mut statement = connection.prepare(sql).map_err(failed("the blobs of jobs"))?;
+    let mut statement = connection.prepare(IS_NAMED).map_err(failed("the blobs of jobs"))?;
     statement.query_row([digest.as_str()], |row| row.get(0)).map_err(failed("the blobs of jobs"))
 }
 
 /// Returns the digests that the rows of a job name.
 pub(super) fn blobs_of(connection: &Connection, job: u64) -> Result<BTreeSet<Digest>, StoreError> {
-    let sql = "SELECT digest FROM documents WHERE job = ?1 UNION SELECT digest FROM pages WHERE job = ?1";
-    digests(connection, sql, [job]).map_err(failed("the blobs of a job"))
+    digests(connection, BLOBS_OF, [job]).map_err(failed("the blobs of a job"))
 }
 
 /// Returns the bytes that the jobs of a tenant keep.
 pub(super) fn kept(connection: &Connection, tenant: &TenantName) -> Result<u64, StoreError> {
-    // As a float: a sum of integers can overflow.
-    let sql = "SELECT CAST(max(0, total(bytes)) AS INTEGER) FROM tallies WHERE tenant = ?1";
-    let read = || connection.prepare(sql)?.query_row([tenant.as_str()], |row| row.get(0));
+    let read = || connection.prepare(KEPT)?.query_row([tenant.as_str()], |row| row.get(0));
     read().map_err(failed("the bytes of a tenant's jobs"))
 }
 
@@ -345,16 +362,46 @@ pub(super) fn counts(connection: &Connection) -> Result<JobCounts, StoreError> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::super::opening::STEPS;
-    use super::super::webhooks;
+    use super::super::{queue, webhooks, write};
     use super::*;
     use crate::store::sqlite::read::plan;
     use crate::store::sqlite::schema;
 
-    #[test]
-    fn a_list_reads_the_rows_of_its_page_alone() {
+    fn newest() -> Connection {
         let mut connection = Connection::open_in_memory().unwrap();
         let newest = STEPS.len() as u32;
         schema::to(&mut connection, std::path::Path::new("x"), STEPS, newest).unwrap();
+        connection
+    }
+
+    #[test]
+    fn work_on_one_job_reads_no_finished_job_and_no_ended_delivery_of_others() {
+        let connection = newest();
+        // All jobs that may be claimed, and no others: the index has the unfinished ones.
+        let next = plan(&connection, queue::NEXT);
+        assert!(next.starts_with("SCAN j USING INDEX jobs_unfinished; "), "{next}");
+        assert!(!next.contains("PRIMARY KEY (rowid"), "{next}");
+        let mut searches = write::SEARCHES.to_vec();
+        searches.extend([webhooks::DELETE_ORPHAN, IS_NAMED, BLOBS_OF, KEPT]);
+        for sql in searches {
+            let plan = plan(&connection, sql).replace("SCAN CONSTANT ROW", "");
+            assert!(plan.contains("SEARCH") && !plan.contains("SCAN"), "{sql}: {plan}");
+            assert!(!plan.contains("rowid>?") && !plan.contains("rowid<?"), "{sql}: {plan}");
+        }
+    }
+
+    #[test]
+    fn a_look_for_due_deliveries_reads_some_of_each_tenant() {
+        let plan = plan(&newest(), &webhooks::due_sql());
+        let of_a_tenant =
+            "SEARCH deliveries USING COVERING INDEX deliveries_due_by_tenant (tenant=? AND next_at_ms<?)";
+        assert!(plan.contains(of_a_tenant), "{plan}");
+        assert!(!plan.contains("SCAN deliveries") && !plan.contains("SCAN d"), "{plan}");
+    }
+
+    #[test]
+    fn a_list_reads_the_rows_of_its_page_alone() {
+        let connection = newest();
         for (sql, index) in [
             (list_sql(false), "jobs_by_tenant (tenant=? AND seq<?)"),
             (list_sql(true), "jobs_by_state (tenant=? AND state=? AND seq<?)"),

@@ -37,7 +37,13 @@ async fn add(store: &SqliteJobStore, tenant: &str) -> JobId {
 }
 
 async fn claim(store: &SqliteJobStore, token: &str) -> Option<Claim> {
-    let query = ClaimQuery { token: token.to_owned(), now_ms: 1000, until_ms: 2000, tenant_claims_max: 9 };
+    let query = ClaimQuery {
+        token: token.to_owned(),
+        now_ms: 1000,
+        claims_now_ms: 1000,
+        until_ms: 2000,
+        tenant_claims_max: 9,
+    };
     store.claim(query).await.unwrap()
 }
 
@@ -172,11 +178,27 @@ async fn an_older_folder_opens_and_keeps_its_jobs() {
             "INSERT INTO jobs (id, tenant, state, priority, created_at_ms, retention_ms, spec, not_before_ms,
                    claimed, events, bytes) VALUES (?1, 'acme', 'queued', 0, 1, 9, '{}', 0, 1, 0, 7)";
         connection.execute(sql, [id.as_str()]).unwrap();
+        // Of the job that exists, and of deleted ones: those that have ended, and those that wait.
+        for (at, (job, next)) in
+            [(id.as_str(), None), ("job_0", None), ("job_1", Some(1)), (id.as_str(), Some(2))]
+                .into_iter()
+                .enumerate()
+        {
+            let sql = "INSERT INTO deliveries (id, job, tenant, url, state, created_at_ms, next_at_ms)
+                       VALUES (?1, ?2, 'acme', 'https://a.example/', 'succeeded', 1, ?3)";
+            connection.execute(sql, rusqlite::params![format!("msg_{at}"), job, next]).unwrap();
+        }
         drop(connection);
         let store = open(dir.path()).await;
         let counts = store.counts().await.unwrap();
         assert_eq!((counts.jobs, counts.bytes), ([1, 0, 0, 0, 0], 7), "from version {old}");
         assert_eq!(store.job(id, Documents::All).await.unwrap().unwrap().state, JobState::Queued);
+        let left = store.inner.read(|connection| {
+            let mut statement = connection.prepare("SELECT id FROM deliveries ORDER BY id").unwrap();
+            let ids = statement.query_map([], |row| row.get(0)).unwrap();
+            Ok(ids.collect::<rusqlite::Result<Vec<String>>>().unwrap())
+        });
+        assert_eq!(left.unwrap(), ["msg_0", "msg_2", "msg_3"], "ended messages of deleted jobs are gone");
     }
 }
 
@@ -201,6 +223,19 @@ async fn pages_are_stored_while_many_blobs_are_deleted() {
     for index in 0..3 {
         assert!(store.page_result(job.clone(), 0, index).await.unwrap().is_some());
     }
+}
+
+#[tokio::test]
+async fn an_input_whose_storing_fails_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    // The file has its name already, and nothing else can be written.
+    let path = store.inner.blobs.path(&Digest::of(b"input"));
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, b"not").unwrap();
+    fs::remove_dir(dir.path().join(BLOBS).join("tmp")).unwrap();
+    assert!(store.stage("a".into(), Arc::new(b"input".to_vec()), u64::MAX).await.is_err());
+    assert!(!path.exists());
 }
 
 #[tokio::test]

@@ -12,6 +12,9 @@ use crate::store::jobs::{DeliveryAttempt, DeliveryQuery, DeliveryRow, JobId, Job
 const SECRETS_KEPT: u32 = 2;
 /// Due deliveries of a tenant that are read at once, so that the slow receivers of one do not delay those of another.
 const DUE_OF_A_TENANT: u32 = 4;
+/// Deletes a delivery that has ended, if its job is deleted.
+pub(super) const DELETE_ORPHAN: &str = "DELETE FROM deliveries WHERE seq = ?1 AND next_at_ms IS NULL
+     AND NOT EXISTS (SELECT 1 FROM jobs WHERE id = deliveries.job)";
 /// The columns of [`row`].
 const DELIVERY: &str =
     "seq, id, job, tenant, url, state, created_at_ms, attempts, next_at_ms, delivered, last_error";
@@ -53,19 +56,31 @@ pub(super) fn deliveries(
     read().map_err(failed("webhook deliveries"))
 }
 
+/// Selects due deliveries by their time: for each tenant that waits for a delivery, the first ones in the index. Only the
+/// rows that are returned are read.
+pub(super) fn due_sql() -> String {
+    format!(
+        "WITH RECURSIVE waiting (tenant) AS (
+             SELECT min(tenant) FROM deliveries WHERE next_at_ms IS NOT NULL
+             UNION ALL SELECT (SELECT min(tenant) FROM deliveries WHERE next_at_ms IS NOT NULL AND tenant > w.tenant)
+             FROM waiting w WHERE w.tenant IS NOT NULL)
+         SELECT {DELIVERY} FROM deliveries WHERE seq IN (
+             SELECT d.seq FROM waiting w CROSS JOIN deliveries d WHERE d.seq IN (
+                 SELECT seq FROM deliveries WHERE tenant = w.tenant AND next_at_ms <= ?1 AND seq >= 0
+                 ORDER BY next_at_ms LIMIT ?2)
+             ORDER BY d.next_at_ms LIMIT ?3)
+         ORDER BY next_at_ms"
+    )
+}
+
 /// Returns due deliveries, and the positions of those that cannot be read.
 pub(super) fn due(
     connection: &Connection,
     now_ms: u64,
     limit: u32,
 ) -> Result<(Vec<DeliveryRow>, Vec<u64>), StoreError> {
-    let sql = format!(
-        "SELECT {DELIVERY} FROM (
-         SELECT *, row_number() OVER (PARTITION BY tenant ORDER BY next_at_ms) AS nth FROM deliveries
-         WHERE next_at_ms <= ?1 AND seq >= 0) WHERE nth <= ?2 ORDER BY next_at_ms LIMIT ?3"
-    );
     let read = || -> rusqlite::Result<(Vec<DeliveryRow>, Vec<u64>)> {
-        let mut statement = connection.prepare(&sql)?;
+        let mut statement = connection.prepare(&due_sql())?;
         let mut rows = statement.query(params![now_ms, DUE_OF_A_TENANT, limit])?;
         let (mut due, mut damaged) = (Vec::new(), Vec::new());
         while let Some(found) = rows.next()? {
@@ -100,7 +115,8 @@ pub(super) fn attempted(
     or_delete(transaction, seq, transaction.execute(sql, params![seq, delivered, next_at_ms, error]))
 }
 
-/// Deletes a delivery whose row is so damaged that it cannot be written: it would be due for ever.
+/// Ends the write of a delivery. Deletes one whose row is so damaged that it cannot be written, because it would be due for
+/// ever, and one that has ended after its job was deleted.
 fn or_delete(
     transaction: &Transaction<'_>,
     seq: u64,
@@ -113,6 +129,7 @@ fn or_delete(
         }
         false => Err(error),
     });
+    let written = written.and_then(|_| transaction.execute(DELETE_ORPHAN, [seq]));
     written.map(|_| ()).map_err(|error| wrote("a webhook delivery", error))
 }
 

@@ -15,6 +15,26 @@ use crate::store::jobs::{
 };
 use crate::store::sqlite::write_error;
 
+/// Selects whether a job of a tenant exists, and whether it is finished.
+const POSITION: &str =
+    "SELECT seq, finished_at_ms IS NOT NULL FROM jobs WHERE id = ?1 AND tenant = ?2 AND seq >= 0";
+/// Counts the unfinished jobs of a tenant.
+const UNFINISHED: &str = "SELECT count(*) FROM jobs WHERE tenant = ?1 AND finished_at_ms IS NULL";
+/// Adds the delivery about the end of a job. Its id is derived from that of the job.
+const ADD_DELIVERY: &str =
+    "INSERT INTO deliveries (id, job, tenant, url, state, created_at_ms, next_at_ms)
+     SELECT 'msg_' || substr(id, 5), id, tenant, webhook, ?2, ?3, ?3 FROM jobs WHERE seq = ?1 AND webhook IS NOT NULL";
+/// Deletes the delivery about a job if it has ended: by its own id, which is indexed.
+const DELETE_DELIVERY: &str = "DELETE FROM deliveries WHERE id = (SELECT 'msg_' || substr(id, 5) FROM jobs WHERE seq = ?1) AND next_at_ms IS NULL";
+/// Selects jobs whose retention is over.
+const EXPIRED: &str =
+    "SELECT seq FROM jobs WHERE expires_at_ms <= ?1 AND seq >= 0 ORDER BY expires_at_ms LIMIT ?2";
+/// Selects the first job of a tenant.
+const FIRST: &str = "SELECT seq, id FROM jobs WHERE tenant = ?1 AND seq >= 0 ORDER BY seq LIMIT 1";
+/// Statements that search by more than the key of a row, while no other write can begin.
+#[cfg(test)]
+pub(super) const SEARCHES: [&str; 6] = [POSITION, UNFINISHED, ADD_DELIVERY, DELETE_DELIVERY, EXPIRED, FIRST];
+
 /// Blobs of deleted jobs after which a transaction that deletes several jobs ends, so that others come between.
 const DELETED_BLOBS: usize = 1024;
 
@@ -68,8 +88,7 @@ pub(super) fn add(transaction: &Transaction<'_>, job: &NewJob) -> Result<Added, 
             None => {}
         }
     }
-    let unfinished = "SELECT count(*) FROM jobs WHERE tenant = ?1 AND finished_at_ms IS NULL";
-    let unfinished = transaction.query_row(unfinished, [tenant], |row| row.get(0));
+    let unfinished = transaction.query_row(UNFINISHED, [tenant], |row| row.get(0));
     let unfinished = unfinished.map_err(failed("the jobs of a tenant"))?;
     if unfinished >= job.limits.unfinished {
         return Ok(Added::TooMany(unfinished));
@@ -233,11 +252,7 @@ fn end_job(transaction: &Transaction<'_>, job: u64, state: JobState, now_ms: u64
         params![job, state.as_str(), now_ms],
     )?;
     event(transaction, job, now_ms, "end", &format!("{{\"state\":\"{}\"}}", state.as_str()))?;
-    transaction.execute(
-        "INSERT INTO deliveries (id, job, tenant, url, state, created_at_ms, next_at_ms)
-         SELECT 'msg_' || substr(id, 5), id, tenant, webhook, ?2, ?3, ?3 FROM jobs WHERE seq = ?1 AND webhook IS NOT NULL",
-        params![job, state.as_str(), now_ms],
-    )?;
+    transaction.execute(ADD_DELIVERY, params![job, state.as_str(), now_ms])?;
     Ok(())
 }
 
@@ -250,9 +265,8 @@ pub(super) fn position(
     tenant: &TenantName,
     id: &JobId,
 ) -> Result<Option<(u64, bool)>, StoreError> {
-    let sql = "SELECT seq, finished_at_ms IS NOT NULL FROM jobs WHERE id = ?1 AND tenant = ?2 AND seq >= 0";
     let given = [id.as_str(), tenant.as_str()];
-    let found = connection.query_row(sql, given, |row| Ok((row.get(0)?, row.get(1)?)));
+    let found = connection.query_row(POSITION, given, |row| Ok((row.get(0)?, row.get(1)?)));
     found.optional().map_err(failed("a job"))
 }
 
@@ -269,15 +283,9 @@ pub(super) fn expire(
     limit: u32,
 ) -> Result<DeletedWith<u64>, StoreError> {
     let due = || -> rusqlite::Result<Vec<u64>> {
-        let sql =
-            "SELECT seq FROM jobs WHERE expires_at_ms <= ?1 AND seq >= 0 ORDER BY expires_at_ms LIMIT ?2";
-        transaction.prepare(sql)?.query_map(params![now_ms, limit], |row| row.get(0))?.collect()
+        transaction.prepare(EXPIRED)?.query_map(params![now_ms, limit], |row| row.get(0))?.collect()
     };
     let due = due().map_err(failed("expired jobs"))?;
-    if due.is_empty() {
-        let ended = "DELETE FROM deliveries WHERE next_at_ms IS NULL AND job NOT IN (SELECT id FROM jobs)";
-        transaction.execute(ended, []).map_err(|error| wrote("webhook deliveries", error))?;
-    }
     let (mut gone, mut digests) = (0, BTreeSet::new());
     for seq in due {
         digests.extend(read::blobs_of(transaction, seq)?);
@@ -290,13 +298,10 @@ pub(super) fn expire(
     Ok((gone, digests))
 }
 
-/// Deletes a job with its rows, and its delivery if that has ended.
+/// Deletes a job with its rows, and its delivery if that has ended; otherwise the end of the delivery deletes it.
 fn remove(transaction: &Transaction<'_>, seq: u64) -> Result<(), StoreError> {
     let write = || -> rusqlite::Result<()> {
-        transaction.execute(
-            "DELETE FROM deliveries WHERE job = (SELECT id FROM jobs WHERE seq = ?1) AND next_at_ms IS NULL",
-            [seq],
-        )?;
+        transaction.execute(DELETE_DELIVERY, [seq])?;
         transaction.execute("DELETE FROM jobs WHERE seq = ?1", [seq])?;
         Ok(())
     };
@@ -312,9 +317,8 @@ pub(super) fn forget_tenant(
 ) -> Result<DeletedWith<Vec<JobId>>, StoreError> {
     let name = tenant.as_str();
     let next = || -> rusqlite::Result<Option<(u64, Option<JobId>)>> {
-        let sql = "SELECT seq, id FROM jobs WHERE tenant = ?1 AND seq >= 0 ORDER BY seq LIMIT 1";
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, read::parsed(row, 1, JobId::parse).ok()));
-        transaction.prepare(sql)?.query_row([name], row).optional()
+        transaction.prepare(FIRST)?.query_row([name], row).optional()
     };
     let (mut gone, mut digests) = (Vec::new(), BTreeSet::new());
     while gone.len() < limit as usize && (gone.is_empty() || digests.len() < DELETED_BLOBS) {
