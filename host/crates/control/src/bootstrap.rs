@@ -2,7 +2,7 @@
 //! tasks.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -87,7 +87,7 @@ impl ControlPlane {
             documents,
             failures: Failures::new(clock.clone()),
             flusher: UsageFlusher::new()?,
-            left: Mutex::default(),
+            left: Arc::default(),
             background_tasks: BackgroundTasks::new(clock.clone()),
             clock,
             collection: Arc::default(),

@@ -100,11 +100,13 @@ struct Level {
     /// The tenant that waits.
     account: Account,
     overdraft: Mutex<Option<OwnedSemaphorePermit>>,
+    /// Notified at the end of a wait for this budget: bodies that wait for either budget wait on that of the server.
+    bodies: Option<Arc<Notify>>,
 }
 
 impl Level {
-    fn new(account: Account, (budget, most): (Arc<ByteBudget>, u64)) -> Self {
-        Self { budget, most, account, overdraft: Mutex::default() }
+    fn new(account: Account, (budget, most): (Arc<ByteBudget>, u64), bodies: Option<Arc<Notify>>) -> Self {
+        Self { budget, most, account, overdraft: Mutex::default(), bodies }
     }
 
     fn lock_overdraft(&self) -> std::sync::MutexGuard<'_, Option<OwnedSemaphorePermit>> {
@@ -135,27 +137,27 @@ impl Level {
                 self.budget.add(bytes);
                 return taken();
             }
-            waiting.get_or_insert_with(|| ResultWaits::new(&self.budget));
+            waiting.get_or_insert_with(|| ResultWaits::new(self));
             freed.await;
         }
     }
 }
 
 /// Counts a document that waits for memory of a budget.
-struct ResultWaits<'a>(&'a ByteBudget);
+struct ResultWaits<'a>(&'a Level);
 
 impl<'a> ResultWaits<'a> {
-    fn new(budget: &'a ByteBudget) -> Self {
-        budget.results_waiting.fetch_add(1, Relaxed);
-        Self(budget)
+    fn new(level: &'a Level) -> Self {
+        level.budget.results_waiting.fetch_add(1, Relaxed);
+        Self(level)
     }
 }
 
 impl Drop for ResultWaits<'_> {
     fn drop(&mut self) {
-        self.0.results_waiting.fetch_sub(1, Relaxed);
+        self.0.budget.results_waiting.fetch_sub(1, Relaxed);
         // Bodies may continue.
-        if let Some(waiting) = &self.0.waiting {
+        if let Some(waiting) = &self.0.bodies {
             waiting.notify_one();
         }
     }
@@ -206,9 +208,10 @@ impl DocumentMemory {
         server: (Arc<ByteBudget>, u64),
         large_freed: Arc<Notify>,
     ) -> Arc<Self> {
+        let bodies = server.0.waiting.clone();
         Arc::new(Self {
-            tenant: Level::new(account.clone(), tenant),
-            server: Level::new(account, server),
+            tenant: Level::new(account.clone(), tenant, bodies.clone()),
+            server: Level::new(account, server, bodies),
             held: AtomicU64::new(0),
             peak: AtomicU64::new(0),
             large_freed,
@@ -223,6 +226,11 @@ impl DocumentMemory {
         all.keep();
         self.count(bytes);
         Reservation { document: Some(self.clone()), bytes }
+    }
+
+    /// Returns the bytes that the tenant and the server may hold at once: the smaller limit.
+    pub fn most(&self) -> u64 {
+        self.tenant.most.min(self.server.most)
     }
 
     fn add(&self, bytes: u64) {
@@ -283,6 +291,11 @@ impl Reservation {
             Some(document) => document.reserve(bytes).await,
             None => Self::default(),
         }
+    }
+
+    /// Returns the bytes that the tenant and the server may hold at once; without a limit, all.
+    pub fn most(&self) -> u64 {
+        self.document.as_ref().map_or(u64::MAX, |document| document.most())
     }
 
     /// Returns the reserved bytes.
@@ -465,6 +478,29 @@ mod tests {
         let (a, _held) = (fixture.document(), now(&other_document, 900).unwrap());
         assert!(now(&a, 10).is_none(), "the tenant has memory left, and the server has none");
         assert_eq!(fixture.held(), (0, 900));
+    }
+
+    #[test]
+    fn bodies_continue_when_the_wait_of_a_result_ends() {
+        for own in [100, 10_000] {
+            let (notify, tenant) = (Arc::new(Notify::new()), Arc::<ByteBudget>::default());
+            let server = Arc::new(ByteBudget::of_server(notify.clone()));
+            let document = || {
+                let (own, all) = ((tenant.clone(), own), (server.clone(), 1000));
+                DocumentMemory::new(account("a"), own, all, Arc::default())
+            };
+            let (holder, overdrawn, waits) = (document(), document(), document());
+            assert_eq!(holder.most(), own.min(1000));
+            let _held = (now(&holder, holder.most()).unwrap(), now(&overdrawn, 1000).unwrap());
+            let mut waiting = Box::pin(waits.reserve(1));
+            assert!(waiting.as_mut().now_or_never().is_none());
+            let blocked = |budget: &ByteBudget| !budget.try_take(0, u64::MAX);
+            assert!(blocked(&tenant) || blocked(&server), "no body begins while a result waits");
+            while notify.notified().now_or_never().is_some() {}
+            drop(waiting);
+            assert!(!blocked(&tenant) && !blocked(&server));
+            assert!(notify.notified().now_or_never().is_some(), "with a limit of {own}");
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub struct ControlPlane {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) flusher: UsageFlusher,
     /// Deleted tenants with usage that is not yet in the store.
-    pub(crate) left: Mutex<Vec<Arc<Tenant>>>,
+    pub(crate) left: Arc<Mutex<Vec<Arc<Tenant>>>>,
     pub(crate) background_tasks: BackgroundTasks,
     /// The collection of components, and the components that it may not delete.
     pub(crate) collection: Arc<Collection>,
@@ -238,10 +238,5 @@ impl ControlPlane {
             in_flight
         });
         taken
-    }
-
-    /// Keeps the counters of a deleted tenant until its last document has ended and they are written.
-    pub(crate) fn detach(&self, tenant: Arc<Tenant>) {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).push(tenant);
     }
 }

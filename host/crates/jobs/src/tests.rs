@@ -20,7 +20,7 @@ use lector_control::{Limits, Principal};
 use lector_core::clock::ManualClock;
 use lector_core::{Fault, RequestId};
 use lector_serving::fakes::{Behavior, Script, config, found, platform_at, until};
-use lector_serving::{DocumentRequest, DocumentService, PageSelection};
+use lector_serving::{DocumentRequest, DocumentService, PageSelection, TenantActivity};
 
 use self::crashes::Dying;
 use crate::*;
@@ -547,6 +547,22 @@ async fn a_summary_is_read_once_its_memory_is_counted() {
     assert!(document.envelope().summary.is_some());
     drop(server.jobs.input(&principal, &id, 0).await.unwrap());
     assert_eq!(read(), 1, "an input has no summary");
+}
+
+#[tokio::test]
+async fn a_document_is_read_from_the_store_once_it_is_admitted() {
+    let server = Server::start_with(Dying::living).await;
+    let limits = Limits { held_bytes_max: 4096, ..Limits::default() };
+    let principal = server.tenant("acme", limits).await;
+    let answer = server.service.answer_memory(&principal).unwrap();
+    let held = answer.reserve(4096).await.unwrap();
+    let id = server.submit_for(&principal, &[1]).await;
+    let waits = |of: &TenantActivity| of.documents_waiting + of.uploads_waiting > 0;
+    until("the document waits", || server.service.tenant_activity().iter().any(waits)).await;
+    assert_eq!(server.dying.blobs_read.load(SeqCst), 0);
+    drop((held, answer));
+    assert_eq!(server.finished_for(&principal, &id).await.state, JobState::Succeeded);
+    assert_eq!(server.dying.blobs_read.load(SeqCst), 1);
 }
 
 #[tokio::test]

@@ -8,13 +8,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lector_control::{Principal, Reservation};
+use lector_control::{DocumentMemory, Principal, Reservation};
 use lector_core::port::DocumentHint;
 use lector_core::{Composed, Fault, PageText, PdfStandard};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::Permit;
+use crate::admission::{AnswerMemory, Permit};
 use crate::collector::DocumentResult;
 use crate::faults::{deadline_exceeded, shutting_down};
 use crate::request::Event;
@@ -24,10 +24,22 @@ use crate::service::{DocumentService, Session, Upload};
 /// A document that can be composed. It counts as in flight, and its bytes as held, until it is dropped.
 pub struct Composer {
     retained: Retained,
+    /// The account of the composed file.
+    memory: Arc<DocumentMemory>,
     cut_off: CancellationToken,
 }
 
 impl Composer {
+    fn new(retained: Retained, cut_off: CancellationToken) -> Self {
+        Self { memory: retained.permit.memory(), retained, cut_off }
+    }
+
+    /// Counts the composed file on the account of an answer. An answer that is in memory until its file is made would wait
+    /// for itself on another account.
+    pub fn for_answer(self, answer: &AnswerMemory) -> Self {
+        Self { memory: answer.account().clone(), ..self }
+    }
+
     /// Composes the searchable PDF. `pages` need not contain all pages of the document. Faults:
     /// `document_not_composable`, `document_compose_crashed`, `document_compose_timeout`,
     /// `document_compose_cpu_exceeded`, `document_memory_exceeded`, `deadline_exceeded`, `shutting_down`.
@@ -36,10 +48,10 @@ impl Composer {
         pages: Vec<PageText>,
         standard: PdfStandard,
     ) -> Result<SearchablePdf, Fault> {
-        let Self { retained: Retained { document, permit, deadline }, cut_off } = self;
+        let Self { retained: Retained { document, permit, deadline }, memory, cut_off } = self;
         let composing = async {
             // The file is about as large as the document; its true size is known at the end.
-            let mut reservation = permit.memory().reserve(permit.held_bytes()).await;
+            let mut reservation = memory.reserve(permit.held_bytes()).await;
             let composed = document.compose(pages, standard).await?;
             reservation.set(composed.bytes());
             Ok(SearchablePdf { composed, reservation })
@@ -104,7 +116,7 @@ impl Session {
         let result = events.collected(see).await?;
         // The pipeline hands the document over before its last event.
         let retained = retained.await.map_err(|_| crate::event_stream::broke_off())?;
-        Ok((result, Composer { retained, cut_off }))
+        Ok((result, Composer::new(retained, cut_off)))
     }
 }
 
@@ -132,7 +144,7 @@ impl DocumentService {
             Ok(opened) => opened?,
             Err(_) => return Err(deadline_exceeded("before the document was open")),
         };
-        Ok(Composer { retained: Retained { document, permit, deadline }, cut_off: self.cut_off() })
+        Ok(Composer::new(Retained { document, permit, deadline }, self.cut_off()))
     }
 }
 
@@ -144,7 +156,7 @@ mod tests {
     use lector_core::{Direction, Quad, Size, WordText};
 
     use super::*;
-    use crate::fakes::{Behavior, Script, platform, until};
+    use crate::fakes::{Behavior, Script, platform, platform_holding, until};
     use crate::request::DocumentRequest;
     use crate::service::TimeoutStart;
 
@@ -212,6 +224,21 @@ mod tests {
         assert_eq!(script.begun().len(), 0, "no page is read again");
         let empty = platform.composer(&principal, of(Vec::new()), DocumentHint::default(), time).await;
         assert_eq!(empty.err().unwrap().code, "document_empty");
+    }
+
+    #[tokio::test]
+    async fn the_file_of_an_answer_that_exceeds_the_limit_does_not_wait_for_the_answer() {
+        let platform = platform_holding(&Script::new(Behavior::Read), 100, 100).await.unwrap();
+        let principal = platform.control().of_this_machine().unwrap();
+        let of = |bytes: Vec<u8>| (bytes.len() as u64, async { Ok(bytes) });
+        let time = Duration::from_secs(60);
+        let composer = platform.composer(&principal, of(vec![2]), DocumentHint::default(), time);
+        let composer = composer.await.unwrap();
+        tokio::time::pause();
+        let answer = platform.answer_memory(&principal).unwrap();
+        let _texts = (answer.reserve(90).await.unwrap(), answer.reserve(50).await.unwrap());
+        let pdf = composer.for_answer(&answer).searchable_pdf(text("word"), PdfStandard::Own).await.unwrap();
+        assert_eq!(pdf.into_vec().unwrap(), b"%PDF of 2 pages\n1: word\n");
     }
 
     #[tokio::test]

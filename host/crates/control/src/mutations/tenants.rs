@@ -1,6 +1,6 @@
 //! Tenants: creation, change, deletion.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use lector_core::{Fault, Kind, TenantName};
 use serde_json::Value;
@@ -133,18 +133,18 @@ impl ControlPlane {
         mutation.directory.keys.retain(|_, key| key.scope.tenant() != Some(name));
         mutation.directory.deployments.retain(|(owner, _), _| owner != name);
         mutation.change(Change::DeleteTenant(name.clone()));
-        self.revision_cache.guest_logs().forget(name);
-        let former = name.clone();
+        let (former, left) = (name.clone(), self.left.clone());
+        let (logs, deleted) = (self.revision_cache.guest_logs().clone(), tenant.clone());
+        // Only once it is deleted: the store may refuse the change.
         mutation.after = Some(Box::pin(async move {
+            logs.forget(&former);
+            // Its counters are kept until its last document has ended and the usage flush has written them.
+            left.lock().unwrap_or_else(PoisonError::into_inner).extend(deleted);
             if let Err(fault) = changing.forget(&former).await {
                 // Deleted before a tenant of that name is created.
                 tracing::error!(tenant = %former, %fault, "data of a deleted tenant is left");
             }
         }));
-        // The next usage flush writes its usage.
-        if let Some(tenant) = &tenant {
-            self.detach(tenant.clone());
-        }
         let note = AuditContext {
             actor: &admin.actor,
             tenant: Some(name),

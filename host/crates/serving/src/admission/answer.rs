@@ -33,6 +33,11 @@ impl Admission {
 }
 
 impl AnswerMemory {
+    /// Returns the account of the answer.
+    pub(crate) fn account(&self) -> &Arc<DocumentMemory> {
+        &self.memory
+    }
+
     /// Waits up to 30 seconds for `bytes`, in fair order over tenants. Dropping the future leaves the queue.
     ///
     /// Faults: `tenant_memory_exceeded` for the tenant's own limit, `server_overloaded` for the limit of the server.

@@ -3,9 +3,10 @@
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use lector_control::{Admin, Destination, RevisionState, RollbackRequest, Stage, TenantPolicy};
+use lector_control::{Admin, Destination, Limits, RevisionState, RollbackRequest, Stage, TenantPolicy};
+use lector_core::TenantName;
 
-use super::{PROMOTE, SOON, name, route_withdrawn, server, weights};
+use super::{PROMOTE, SOON, StoreFailure, name, route_withdrawn, server, weights};
 use crate::fakes::{Behavior, until};
 
 #[tokio::test]
@@ -106,4 +107,22 @@ async fn a_shadow_ends_with_the_service() {
     assert_eq!(server.script.running.load(SeqCst), 0);
     let view = server.platform.own_deployment(&server.principal, &name()).unwrap();
     assert_eq!(view.revision(2).unwrap().comparison.unwrap().skipped, 1);
+}
+
+#[tokio::test]
+async fn a_deletion_of_a_tenant_that_the_store_refuses_keeps_what_its_guests_logged() {
+    let mut server = server().await;
+    let (admin, acme) = (Admin::of_this_machine(), TenantName::from("acme"));
+    server.principal = server.tenant("acme", Limits::default()).await;
+    server.deploy_for(&server.principal, "d", "one ").await.unwrap();
+    *server.script.otherwise.lock().unwrap() = Behavior::Fail;
+    server.deploy_for(&server.principal, "d", "logs").await.unwrap_err();
+    let lines = || server.platform.guest_log(&server.principal, &name(), None).map(|lines| lines.len());
+    assert_eq!(lines().unwrap(), 1);
+    server.store.be(StoreFailure::Full);
+    let refused = server.platform.delete_tenant(&admin, &acme).await.unwrap_err();
+    assert_eq!((refused.code, lines().unwrap()), ("storage_full", 1));
+    server.store.be(StoreFailure::Sound);
+    server.platform.delete_tenant(&admin, &acme).await.unwrap();
+    assert!(lines().is_err());
 }
