@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lector_control::Reservation;
 use lector_core::{Fault, Kind, Quad, Transcript};
-use lector_serving::DocumentResult;
+use lector_serving::{AnswerMemory, DocumentResult};
 
 /// Longest wait for the memory of an answer.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -18,6 +18,8 @@ pub(super) struct Reading {
     pub(super) result: Box<DocumentResult>,
     /// Size of the document.
     pub(super) document_bytes: u64,
+    /// The memory of the answer, with its place among the answers of the tenant; `None`: the document was just read.
+    answer: Option<AnswerMemory>,
 }
 
 /// Returns the fault of a document with a page that failed, and with this many others.
@@ -36,7 +38,21 @@ impl Reading {
         if let Some((index, fault)) = failed.next() {
             return Err(page_failed(index, fault, failed.count()));
         }
-        Ok(Self { result, document_bytes })
+        Ok(Self { result, document_bytes, answer: None })
+    }
+
+    /// Checks that no page of a stored document has failed. The answer keeps its place until this is dropped.
+    pub(super) fn stored(
+        result: Box<DocumentResult>,
+        document_bytes: u64,
+        answer: AnswerMemory,
+    ) -> Result<Self, Fault> {
+        Ok(Self { answer: Some(answer), ..Self::new(result, document_bytes)? })
+    }
+
+    /// Returns the memory of the answer, if the document comes from the store.
+    pub(super) fn answer(&self) -> Option<&AnswerMemory> {
+        self.answer.as_ref()
     }
 
     /// Returns the pages in order, with their positions from 0.
@@ -60,12 +76,21 @@ impl Reading {
         self.result.pages.iter().flat_map(|page| &page.outcome).map(|page| page.reservation().bytes()).sum()
     }
 
-    /// Waits for the memory of a copy of the whole document in another form, before there is any. Fault:
-    /// `tenant_memory_exceeded`.
+    /// Waits for the memory of a copy of the whole document in another form, before there is any. Faults:
+    /// `tenant_memory_exceeded`, and `document_result_too_large` for more than may ever be held at once: it would keep
+    /// everything else waiting.
     pub(super) async fn room(&self, bytes: u64) -> Result<Reservation, Fault> {
         let Some(page) = self.result.pages.iter().find_map(|page| page.outcome.as_ref().ok()) else {
             return Ok(Reservation::default());
         };
+        let most = page.reservation().most();
+        if bytes > most {
+            let message = format!(
+                "The answer takes about {bytes} bytes of memory while it is made, and the tenant and the server may hold \
+                 {most} bytes at once: request fewer pages at a time, or a format that is written page by page."
+            );
+            return Err(Fault::new(Kind::TooLarge, "document_result_too_large", message));
+        }
         let waited = tokio::time::timeout(ROOM_WAIT_MAX, page.reservation().more(bytes)).await;
         waited.map_err(|_| {
             let after_s = ROOM_WAIT_MAX.as_secs();
@@ -105,5 +130,48 @@ pub(super) mod sample {
             page.blocks.push(Block { id, kind, quad, confidence: 1.0, table: None, properties: None });
         }
         page
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use std::sync::Arc;
+
+    use lector_control::{DocumentMemory, Held};
+    use lector_core::fair::Account;
+    use lector_core::{Size, Timing};
+    use lector_serving::PageResult;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_never_fits_is_refused_and_exceeds_no_limit() {
+        let (own, server) = (Arc::default(), Arc::default());
+        let (own_max, server_max) = ((Arc::clone(&own), 1000), (Arc::clone(&server), 500));
+        let memory = DocumentMemory::new(Account::new("a".into(), 1), own_max, server_max, Arc::default());
+        let page = Transcript::blank(Size { width: 1, height: 1 }, 72.0);
+        let page = PageResult {
+            index: 0,
+            outcome: Ok(Arc::new(Held::new(page, memory.reserve(10).await))),
+            timing: Timing::default(),
+        };
+        let result = DocumentResult {
+            request: "r".into(),
+            deployment: "d".into(),
+            name: None,
+            content_type: "image/png",
+            page_count: 1,
+            pages: vec![page],
+            summary: None,
+            summary_fault: None,
+            pages_ok: 1,
+            pages_failed: 0,
+            total: Duration::ZERO,
+        };
+        let reading = Reading::new(Box::new(result), 1).unwrap();
+        assert_eq!(reading.room(501).await.unwrap_err().code, "document_result_too_large");
+        assert_eq!((own.held(), server.held()), (10, 10));
+        assert_eq!(reading.room(490).await.unwrap().bytes(), 490);
     }
 }

@@ -168,8 +168,9 @@ impl<'a> Tasks<'a> {
         let job =
             self.jobs.status(self.principal, &job_id(id)?).await.map_err(|fault| translated(fault, id))?;
         let bytes = job.documents.iter().map(|document| document.bytes).sum();
-        let whole = self.document(id).await?.collect(WHOLE_BYTES_MAX).await?;
-        Ok(Arc::new(Reading::new(Box::new(whole), bytes)?))
+        let document = self.document(id).await?;
+        let whole = document.collect(WHOLE_BYTES_MAX).await?;
+        Ok(Arc::new(Reading::stored(Box::new(whole), bytes, document.into_memory())?))
     }
 
     /// Composes the searchable PDF of a finished task, whose words were read.
@@ -180,6 +181,11 @@ impl<'a> Tasks<'a> {
         let composer = service.composer(self.principal, input, DocumentHint::default(), timeout).await?;
         let reading = self.reading(id).await?;
         let _texts = reading.room(reading.held_bytes()).await?;
+        // The file counts on the account of the words, which are held until it is made.
+        let composer = match reading.answer() {
+            Some(answer) => composer.for_answer(answer),
+            None => composer,
+        };
         // The words of 2,000 pages take some time to copy, and must not block other connections.
         let pages = tokio::task::spawn_blocking(move || lector_export::page_texts(&reading.result)).await;
         let pages = pages.map_err(problem::internal)?;

@@ -128,7 +128,7 @@ fn job(task: &TaskView, url: Option<String>) -> Value {
     job
 }
 
-/// Returns a new URL of the result of a finished job.
+/// Returns the URL of the result of a finished job.
 fn result_url(call: &Call, principal: &Principal, task: &TaskView) -> Result<Option<String>, Fault> {
     if !matches!(task.state, TaskState::Done(_)) {
         return Ok(None);
