@@ -27,6 +27,10 @@ const LABEL_WORDS_MAX: usize = 4;
 /// Least capitals of a line that is set in them: fewer may be an abbreviation.
 const CAPITALS_MIN: usize = 10;
 
+/// Size of a footnote, as a fraction of running text: of fonts, of heights read from pixels.
+pub(super) const SMALL_EMBEDDED: f32 = 0.95;
+pub(super) const SMALL_READ: f32 = 0.9;
+
 /// A paragraph or an item.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
@@ -65,9 +69,12 @@ pub(super) fn blocks(frame: &Frame<'_>, taken: &[bool]) -> Vec<Draft> {
     let free: Vec<usize> =
         (0..frame.lines.len()).filter(|i| !taken.get(*i).copied().unwrap_or(false)).collect();
     let block = |i: &usize| frame.lines.get(*i).map(|line| line.block);
+    let mut leaves: Vec<Vec<Row>> =
+        free.chunk_by(|a, b| block(a) == block(b)).map(|leaf| rows(frame, leaf)).collect();
+    keep_receipt(frame, &mut leaves);
     let mut out: Vec<Draft> = Vec::new();
-    for leaf in free.chunk_by(|a, b| block(a) == block(b)) {
-        paragraphs(frame, rows(frame, leaf), &mut out);
+    for rows in leaves {
+        paragraphs(frame, rows, &mut out);
     }
     settle_lists(&mut out);
     out
@@ -118,8 +125,10 @@ fn keep_rows(frame: &Frame<'_>, rows: &mut [Row]) {
     // Whether a row and the next one are of a kind, at a common edge.
     let alike = |at: usize| {
         let (Some((row, kind)), Some((next, next_kind))) = (of(at), of(at + 1)) else { return false };
-        let edge = |row: &Row| if *kind == Entry::Label { row.area.x } else { row.area.right() };
-        kind == next_kind && (edge(row) - edge(next)).abs() < 0.7 * em && !starts_anew(row, next, em)
+        let edge = |row: &Row| if kind.is_amount() { row.area.right() } else { row.area.x };
+        kind.is_amount() == next_kind.is_amount()
+            && (edge(row) - edge(next)).abs() < 0.7 * em
+            && !starts_anew(row, next, em)
     };
     let is_row: Vec<bool> = (0..rows.len())
         .map(|at| match of(at) {
@@ -133,12 +142,27 @@ fn keep_rows(frame: &Frame<'_>, rows: &mut [Row]) {
     }
     let count = rows.iter().filter(|row| row.rowed).count();
     let Some(block) = around(rows.iter().map(|row| row.area)) else { return };
-    if count < ROWS_MIN || count * 3 < rows.len() {
-        return;
+    if count >= ROWS_MIN && count * 3 >= rows.len() {
+        keep_short(rows, block.width - SHORT_EM * em);
     }
+}
+
+/// Marks lines narrower than a width as rows; a line as wide as the text around it is running text.
+fn keep_short(rows: &mut [Row], width: f32) {
     for row in rows.iter_mut().filter(|row| row.level) {
-        // A line as wide as the block is running text.
-        row.rowed |= row.area.width < block.width - SHORT_EM * em && patterns::marker(&row.text).is_none();
+        row.rowed |= row.area.width < width && patterns::marker(&row.text).is_none();
+    }
+}
+
+/// Marks the short lines of a page as rows where most of its lines are articles with their amounts: a receipt, whose other
+/// lines the layout may have parted from these.
+fn keep_receipt(frame: &Frame<'_>, leaves: &mut [Vec<Row>]) {
+    let rows = || leaves.iter().flatten();
+    let is_article = |row: &&Row| row.rowed && row.text.split_whitespace().next_back().is_some_and(is_amount);
+    let (count, all) = (rows().filter(is_article).count(), rows().count());
+    let Some(page) = around(rows().map(|row| row.area)) else { return };
+    if count >= ROWS_MIN && count * 2 >= all {
+        leaves.iter_mut().for_each(|rows| keep_short(rows, page.width - SHORT_EM * frame.em));
     }
 }
 
@@ -151,6 +175,13 @@ enum Entry {
     Amount,
     /// A label and its value.
     Label,
+}
+
+impl Entry {
+    /// Returns whether it ends in an amount.
+    fn is_amount(self) -> bool {
+        self != Self::Label
+    }
 }
 
 fn entry(frame: &Frame<'_>, row: &Row) -> Option<Entry> {
@@ -222,6 +253,8 @@ fn paragraphs(frame: &Frame<'_>, rows: Vec<Row>, out: &mut Vec<Draft>) {
     let (left, right) = (block.x, block.right());
     let start_of_block = out.len();
     let mut before: Option<Row> = None;
+    // The number of the last footnote.
+    let mut notes: Option<u32> = None;
     for row in rows {
         let marker = patterns::marker(&row.text).map(|(marker, _)| marker).filter(|_| !row.rowed);
         let item =
@@ -230,11 +263,15 @@ fn paragraphs(frame: &Frame<'_>, rows: Vec<Row>, out: &mut Vec<Draft>) {
             None => (true, false),
             Some(last) => {
                 let hard = starts_anew(last, &row, em)
+                    || is_next_note(frame, &row, left, notes)
                     || (item.is_none() && is_new_paragraph(last, &row, (left, right), em))
                     || item.is_some_and(|x| leaves_item(last, &row, x, right, em));
                 (hard || marker.is_some(), !hard && marker.is_some())
             }
         };
+        if is_small(frame, &row) && patterns::footnote(&row.text) && ends {
+            notes = note_number(&row.text);
+        }
         let line = row.pieces.first().and_then(|i| frame.lines.get(*i));
         match out.last_mut() {
             Some(draft) if !ends => {
@@ -275,6 +312,24 @@ fn starts_anew(last: &Row, row: &Row, em: f32) -> bool {
         || patterns::caption(&row.text).is_some_and(|caption| caption.is_marked)
         || is_numbered_heading(&row.text, row.area.width, last.area.width)
         || is_numbered_heading(&last.text, last.area.width, row.area.width)
+}
+
+/// Returns whether a row begins a footnote after another one, whose number is `last`. A line that goes on may begin with a number.
+fn is_next_note(frame: &Frame<'_>, row: &Row, left: f32, last: Option<u32>) -> bool {
+    let own = note_number(&row.text);
+    is_small(frame, row)
+        && row.area.x <= left + INDENT_EM * frame.em
+        && patterns::footnote(&row.text)
+        && own.is_none_or(|own| last.is_some_and(|last| own == last + 1))
+}
+
+/// Returns the number of a footnote; `None` where another mark stands before it.
+fn note_number(text: &str) -> Option<u32> {
+    patterns::leading_number(text.trim_start().trim_start_matches(['[', '(']))
+}
+
+fn is_small(frame: &Frame<'_>, row: &Row) -> bool {
+    row.size <= if row.embedded { SMALL_EMBEDDED } else { SMALL_READ } * frame.body
 }
 
 /// Returns whether a row stands beside the row before, apart from it: text of two columns that the layout did not part.

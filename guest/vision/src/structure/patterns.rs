@@ -228,6 +228,18 @@ pub fn numbering(text: &str) -> Option<u8> {
     (leads && deeper && titled && whole && parts.len() <= 6).then_some(parts.len() as u8)
 }
 
+/// Returns the number that a text begins with, of a number in parts the first one.
+pub(super) fn leading_number(text: &str) -> Option<u32> {
+    let text = text.trim_start();
+    number(&text[..text.find(|c: char| !is_digit(c)).unwrap_or(text.len())])
+}
+
+/// Returns whether a text begins with a number that has no mark behind it.
+pub(super) fn is_bare_number(text: &str) -> bool {
+    let first = text.split_whitespace().next().unwrap_or_default();
+    !first.is_empty() && first.chars().all(is_digit)
+}
+
 /// Returns whether a text is nothing but the label of a chapter, whose title follows: "Chapter 4", "APPENDIX B", "Chapter Seven".
 pub(super) fn is_chapter_label(text: &str) -> bool {
     let mut words = text.split_whitespace();

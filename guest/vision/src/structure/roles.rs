@@ -8,7 +8,7 @@ mod heads;
 
 use super::frame::{Found, Frame};
 use super::model::{Block, Kind};
-use super::paragraphs::Draft;
+use super::paragraphs::{Draft, SMALL_EMBEDDED, SMALL_READ};
 use super::patterns::{self, Object};
 use super::tokens::around;
 use crate::geometry::{Quad, Rect};
@@ -17,9 +17,6 @@ use crate::geometry::{Quad, Rect};
 const CAPTION_GAP_EM: f32 = 3.0;
 /// Most lines of a caption.
 const CAPTION_LINES_MAX: usize = 12;
-/// Size of a footnote, as a fraction of running text: of fonts, of heights read from pixels.
-const FOOTNOTE_EMBEDDED: f32 = 0.95;
-const FOOTNOTE_READ: f32 = 0.9;
 /// Fraction of the page above which no footnote begins.
 const FOOTNOTE_TOP: f32 = 0.5;
 /// Fraction of the page that a picture takes to be a figure.
@@ -46,7 +43,8 @@ pub(super) fn assign(frame: &Frame<'_>, drafts: Vec<Draft>, tables: Vec<Found>) 
             }
         }
     }
-    code::mark(frame, &drafts, &mut kinds);
+    let mut drafts = drafts;
+    code::mark(frame, &mut drafts, &mut kinds, &mut captions);
     for (draft, kind) in drafts.iter().zip(&mut kinds) {
         if kind.is_none() && draft.marker.is_some() {
             *kind = Some(Kind::ListItem);
@@ -54,7 +52,6 @@ pub(super) fn assign(frame: &Frame<'_>, drafts: Vec<Draft>, tables: Vec<Found>) 
     }
     footnotes(frame, &drafts, &mut kinds);
     headings::mark(frame, &drafts, &mut kinds);
-    let (mut drafts, mut kinds, mut captions) = (drafts, kinds, captions);
     headings::join_labels(frame, &mut drafts, &mut kinds, &mut captions);
     ordered(frame, Roles { drafts, kinds, captions, tables, figures })
 }
@@ -187,7 +184,7 @@ fn footnotes(frame: &Frame<'_>, drafts: &[Draft], kinds: &mut [Option<Kind>]) {
         if zone != Some(draft.zone) {
             (zone, open) = (Some(draft.zone), true);
         }
-        let limit = if draft.embedded { FOOTNOTE_EMBEDDED } else { FOOTNOTE_READ };
+        let limit = if draft.embedded { SMALL_EMBEDDED } else { SMALL_READ };
         let small = draft.size <= limit * frame.body;
         let low = draft.area.y > frame.page.y + FOOTNOTE_TOP * frame.page.height;
         let marked = patterns::footnote(&first_line(frame, draft));

@@ -11,6 +11,7 @@ use crate::layout;
 mod heads;
 mod patterns;
 mod right_to_left;
+mod roles;
 mod tables;
 mod words;
 
@@ -348,6 +349,18 @@ fn lines_are_joined_by_the_words_of_the_text() {
     assert_eq!(all(&["Jean-", "Pierre is"]), "Jean-Pierre is");
     assert_eq!(all(&["文書の構造を", "調べる"]), "文書の構造を調べる");
     assert_eq!(all(&["pages 3 -", "and 4"]), "pages 3 - and 4");
+    // Ranges, slashes and words in capitals.
+    assert_eq!(
+        all(&["from 1990–", "1995, 3", "–4, and", "– so – it –", "is"]),
+        "from 1990–1995, 3–4, and – so – it – is"
+    );
+    assert_eq!(all(&["input/", "output, 5 km", "/h, either /", "or"]), "input/output, 5 km/h, either / or");
+    assert_eq!(all(&["THE ASSOCIA-", "TION OF LIBRARIES"]), "THE ASSOCIATION OF LIBRARIES");
+    assert_eq!(all(&["a CD-", "ROM of the", "NATO-", "EU"]), "a CD-ROM of the NATO-EU");
+    assert_eq!(
+        all(&["a self-", "made man, self-", "ish and non-", "sense"]),
+        "a self-made man, selfish and nonsense"
+    );
     // Quotes, dashes and dots beside an ideograph, and beside Latin letters.
     assert_eq!(all(&["他说：", "“你好”", "然后走了"]), "他说：“你好”然后走了");
     assert_eq!(all(&["他说“你好”", "“再见”", "他——", "走了……", "不"]), "他说“你好”“再见”他——走了……不");

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::patterns::ends_sentence;
-use crate::script::is_unspaced;
+use crate::script::{is_digit, is_unspaced};
 
 /// The words of a text that decide whether a hyphen at the end of a line belongs to the word.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +70,10 @@ fn append(out: &mut String, line: &str, vocabulary: &Vocabulary) {
         }
         return;
     }
+    if is_range(out, line) {
+        out.push_str(line);
+        return;
+    }
     let is_joined = match (is_shared_mark(last), is_shared_mark(next)) {
         (false, false) => is_unspaced(last) && is_unspaced(next),
         (true, false) => is_unspaced(next),
@@ -85,6 +89,17 @@ fn append(out: &mut String, line: &str, vocabulary: &Vocabulary) {
         out.push(' ');
     }
     out.push_str(line);
+}
+
+/// Returns whether a range of numbers, or words with a slash between them, go on over the end of a line.
+fn is_range(out: &str, line: &str) -> bool {
+    let around = |mark: char, fits: fn(char) -> bool| {
+        let fits = |c: Option<char>| c.is_some_and(fits);
+        let behind = out.strip_suffix(mark).is_some_and(|before| fits(before.chars().next_back()));
+        let before = line.strip_prefix(mark).is_some_and(|behind| fits(behind.chars().next()));
+        (behind && fits(line.chars().next())) || (before && fits(out.chars().next_back()))
+    };
+    around('\u{2013}', is_digit) || around('/', char::is_alphanumeric)
 }
 
 enum Hyphen {
@@ -111,7 +126,8 @@ fn hyphen(out: &str, line: &str, last: char, vocabulary: &Vocabulary) -> Hyphen 
         return Hyphen::Apart;
     }
     let next = tail.chars().next().unwrap_or(' ');
-    if !end.is_alphabetic() || !next.is_lowercase() {
+    let is_in_capitals = || next.is_uppercase() && is_capitals(before, line);
+    if !end.is_alphabetic() || !(next.is_lowercase() || is_in_capitals()) {
         return Hyphen::Kept;
     }
     let whole = joined(head, tail);
@@ -122,11 +138,28 @@ fn hyphen(out: &str, line: &str, last: char, vocabulary: &Vocabulary) -> Hyphen 
         || head.contains('-')
         || trimmed(head).chars().count() < 2
         || head.contains("://")
+        || is_of_self(head, tail)
     {
         Hyphen::Kept
     } else {
         Hyphen::Dropped
     }
+}
+
+/// Least capitals around the end of a line in a text that is set in them: a name of capitals with a hyphen has fewer.
+const CAPITALS_MIN: usize = 12;
+
+/// Returns whether a word is broken in a text that is set in capitals.
+fn is_capitals(before: &str, line: &str) -> bool {
+    let near = || before.chars().rev().take(2 * CAPITALS_MIN).chain(line.chars().take(2 * CAPITALS_MIN));
+    near().filter(|c| c.is_uppercase()).count() >= CAPITALS_MIN && !near().any(char::is_lowercase)
+}
+
+/// Returns whether a word begins with "self-": its hyphen stays, apart from a few words that have none. Of other parts
+/// ("non-", "ex-") as many words are written without a hyphen, or they begin other words.
+fn is_of_self(head: &str, tail: &str) -> bool {
+    let without = ["ish", "less", "same", "hood"];
+    trimmed(head).eq_ignore_ascii_case("self") && !without.iter().any(|end| tail.starts_with(end))
 }
 
 fn trimmed(word: &str) -> &str {

@@ -7,11 +7,18 @@ use super::super::model::Kind;
 use super::super::paragraphs::Draft;
 use super::super::{numbers, patterns};
 use super::{whole_text, zone_area};
-use crate::script::is_digit;
+use crate::script::{is_digit, is_unspaced};
 
 /// Ratio to running text from which a line is a heading by its size: of fonts, of heights read from pixels.
 const LARGER_EMBEDDED: f32 = 1.12;
 const LARGER_READ: f32 = 1.3;
+/// The same for a line that begins with a number.
+const NUMBERED_EMBEDDED: f32 = 1.04;
+const NUMBERED_READ: f32 = 1.12;
+/// Letters side by side that are a word.
+const WORD_MIN: usize = 3;
+/// Height of embedded text across the page, as a multiple of its font size: its box holds the whole slope.
+const SLOPE: f32 = 2.0;
 /// Ratio from which two headings differ in level.
 const STEP_EMBEDDED: f32 = 1.06;
 const STEP_READ: f32 = 1.17;
@@ -34,6 +41,10 @@ struct Heading {
     ratio: f32,
     embedded: bool,
     depth: Option<u8>,
+    /// The first part of its number.
+    number: Option<u32>,
+    /// True where nothing but a number without a dot says that it is a heading: a house has one, too.
+    needs_sibling: bool,
 }
 
 /// Marks headings and the title among the paragraphs without a kind.
@@ -46,6 +57,16 @@ pub(super) fn mark(frame: &Frame<'_>, drafts: &[Draft], kinds: &mut [Option<Kind
             headings.push(heading);
         }
     }
+    let numbers: Vec<Option<u32>> = headings.iter().map(|heading| heading.number).collect();
+    let mut places = 0..;
+    headings.retain(|heading| {
+        let place = places.next();
+        let is_near = |(at, other): (usize, &Option<u32>)| {
+            let pair = heading.number.zip(*other).filter(|_| place != Some(at));
+            pair.is_some_and(|(own, other)| own.abs_diff(other) <= 1)
+        };
+        !heading.needs_sibling || numbers.iter().enumerate().any(is_near)
+    });
     // A page of headings has none: a poster, a slide of one size, a cover sheet keeps what is larger than the rest.
     let text = drafts.iter().zip(kinds.iter()).filter(|(_, kind)| kind.is_none()).count();
     if headings.len() > 8 && headings.len() * 3 > text * 2 {
@@ -100,19 +121,25 @@ fn heading(
     let characters = text.chars().count();
     // Without the number before it.
     let titled = text.trim_start_matches(|c: char| is_digit(c) || matches!(c, '.' | ' ')).chars().count();
+    let ratio = draft.size / frame.body;
+    let is_larger = ratio >= if draft.embedded { LARGER_EMBEDDED } else { LARGER_READ };
+    // A formula or a price may be large: it has no word.
+    let is_worded = letters * 2 >= titled || (is_larger && has_word(text));
     if draft.rows.len() > LINES_MAX
         || draft.rowed
         || letters < 2
         || characters > CHARACTERS_MAX
-        || letters * 2 < titled
+        || !is_worded
+        || is_slanted(frame, draft)
     {
         return None;
     }
-    let ratio = draft.size / frame.body;
     let depth = patterns::numbering(text);
     let ends = text.ends_with(['.', ',', ';', '。', '，', '、']) || text.ends_with('-');
-    let made = Some(Heading { draft: at, ratio, embedded: draft.embedded, depth });
-    if ratio >= if draft.embedded { LARGER_EMBEDDED } else { LARGER_READ } {
+    let number = depth.and_then(|_| patterns::leading_number(text));
+    let made =
+        Some(Heading { draft: at, ratio, embedded: draft.embedded, depth, number, needs_sibling: false });
+    if is_larger {
         let sentence = ends && draft.rows.len() > 1 || text.ends_with(':') && characters > SHORT_MAX / 2;
         return if sentence && depth.is_none() { None } else { made };
     }
@@ -134,7 +161,9 @@ fn heading(
         && characters <= 120
         && draft.area.width <= 0.95 * zone.width.max(20.0 * frame.em)
     {
-        return made;
+        let a_little = ratio >= if draft.embedded { NUMBERED_EMBEDDED } else { NUMBERED_READ };
+        let needs_sibling = !a_little && patterns::is_bare_number(text);
+        return made.map(|heading| Heading { needs_sibling, ..heading });
     }
     let short = characters <= SHORT_MAX && draft.rows.len() == 1 && draft.area.width <= 0.75 * zone.width;
     let (Some((next, _)), Some(below), true) = (followed, gap_below, short && apart) else { return None };
@@ -152,6 +181,18 @@ fn heading(
     (starts && no_mark && plain && spaced && long && frame.lines.len() >= PAGE_LINES_MIN)
         .then_some(())
         .and(made)
+}
+
+/// Returns whether a text has a word: letters side by side, or one of a script whose words have one.
+fn has_word(text: &str) -> bool {
+    let is_word = |word: &str| word.chars().count() >= WORD_MIN || word.chars().any(is_unspaced);
+    text.split(|c: char| !c.is_alphabetic()).any(is_word)
+}
+
+/// Returns whether a paragraph runs across the page: a watermark.
+fn is_slanted(frame: &Frame<'_>, draft: &Draft) -> bool {
+    let first = draft.rows.first().and_then(|row| row.first()).and_then(|piece| frame.lines.get(*piece));
+    first.is_some_and(|line| !line.level || (line.embedded && line.area.height > SLOPE * line.size))
 }
 
 /// Returns the white space above a paragraph in its zone; a large value where it is the first.
