@@ -1,6 +1,6 @@
 //! Chunks for retrieval (RAG): one JSON object per line. A chunk is a heading with the blocks below it, up to a size; its
 //! text is Markdown. It states the headings above it, its pages and the boxes of its blocks, so that an answer can show
-//! where it was found. Headers, footers and page numbers are left out.
+//! where it was found. Page numbers are left out, and headers and footers that repeat an earlier one.
 
 use std::io::Write;
 
@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::joined::joined;
 use crate::layout::{self, Bounds};
+use crate::markdown::Heads;
 use crate::{ExportError, Format, Info, Several, Writer, json, markdown};
 
 static INFO: Info = Info {
@@ -61,6 +62,7 @@ struct ChunkWriter {
     headings: Vec<(u8, String)>,
     text: String,
     places: Vec<Place>,
+    heads: Heads,
     /// Whether the text has more than headings.
     has_content: bool,
 }
@@ -86,6 +88,9 @@ impl Writer for ChunkWriter {
 
 impl ChunkWriter {
     fn block(&mut self, page: u64, view: &BlockView<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
+        if self.heads.repeats(view) {
+            return Ok(());
+        }
         let text = markdown::of_block(view);
         let text = text.trim_end();
         if text.is_empty() {
@@ -106,27 +111,34 @@ impl ChunkWriter {
         }
         let bounds = Bounds::of(layout::corners(view));
         let corners = [bounds.x0, bounds.y0, bounds.x1, bounds.y1];
-        let mut rest = text;
-        while !rest.is_empty() {
-            let separator = if self.text.is_empty() { "" } else { BETWEEN_BLOCKS };
-            let room = TEXT_BYTES_MAX.saturating_sub(self.text.len() + separator.len());
-            if rest.len() > room && (self.has_content || room < PART_BYTES_MIN) {
+        if text.len() > self.room() && (self.has_content || self.room() < PART_BYTES_MIN) {
+            self.flush(out)?;
+        }
+        let parts = match self.room() {
+            room if text.len() <= room => vec![text.to_owned()],
+            room => divided(view, text, room),
+        };
+        for (nth, part) in parts.iter().enumerate() {
+            if nth > 0 {
                 self.flush(out)?;
+            }
+            if part.is_empty() {
                 continue;
             }
-            // A block that fits into no chunk is divided at white space.
-            let end = if rest.len() > room { break_before(rest, room) } else { rest.len() };
-            let (part, more) = rest.split_at(end);
-            self.text.push_str(separator);
-            self.text.push_str(part.trim_end());
+            if !self.text.is_empty() {
+                self.text.push_str(BETWEEN_BLOCKS);
+            }
+            self.text.push_str(part);
             self.places.push(Place { page, corners });
             self.has_content |= level.is_none();
-            rest = more.trim_start();
-            if !rest.is_empty() {
-                self.flush(out)?;
-            }
         }
         Ok(())
+    }
+
+    /// Returns the bytes that a block may have to fit into the chunk.
+    fn room(&self) -> usize {
+        let separator = if self.text.is_empty() { "" } else { BETWEEN_BLOCKS };
+        TEXT_BYTES_MAX.saturating_sub(self.text.len() + separator.len())
     }
 
     /// Writes the chunk, if it has text.
@@ -153,6 +165,24 @@ impl ChunkWriter {
         self.has_content = false;
         Ok(())
     }
+}
+
+/// Returns the parts of a block that is larger than a chunk, the first of at most `room` bytes: of a table its rows and of code
+/// its lines, of other blocks what is between white space.
+fn divided(view: &BlockView<'_>, text: &str, room: usize) -> Vec<String> {
+    if let Some(parts) = markdown::divided(view, room, TEXT_BYTES_MAX) {
+        return parts;
+    }
+    // A row that is larger than a chunk: its cells as text, because a part of its markup is none.
+    let text = markdown::rows_as_text(view).unwrap_or_else(|| text.to_owned());
+    let (mut parts, mut rest, mut room) = (Vec::new(), text.as_str(), room);
+    while !rest.is_empty() {
+        let end = if rest.len() > room { break_before(rest, room) } else { rest.len() };
+        let (part, more) = rest.split_at(end);
+        parts.push(part.trim_end().to_owned());
+        (rest, room) = (more.trim_start(), TEXT_BYTES_MAX);
+    }
+    parts
 }
 
 /// Returns a position of at most `most` bytes: after the last white space, or at a character where there is none.
@@ -188,10 +218,10 @@ mod tests {
 
     #[test]
     fn chunks_follow_headings_and_size() {
-        use super::BlockKind::{Header, Heading, Text, Title};
+        use super::BlockKind::{Heading, PageNumber, Text, Title};
         let long = "word ".repeat(900);
         let found = chunks(&[
-            (Header, "furniture".into()),
+            (PageNumber, "7".into()),
             (Title, "The book".into()),
             (Heading { level: 1 }, "One".into()),
             (Text, "first".into()),
@@ -213,6 +243,105 @@ mod tests {
         let words: usize = texts.iter().map(|text| text.matches("word").count()).sum();
         assert_eq!(words, 900);
         assert_eq!(texts.last(), Some(&"# Two"));
+    }
+
+    fn texts_of(page: Transcript) -> Vec<String> {
+        let bytes = crate::document(&super::Chunks, &sample::document_of(vec![page])).unwrap();
+        let chunk =
+            |line: &str| serde_json::from_str::<Value>(line).unwrap()["text"].as_str().unwrap().into();
+        String::from_utf8(bytes).unwrap().lines().map(chunk).collect()
+    }
+
+    fn table_of(rows: u32, wide: &str, spans: bool) -> Transcript {
+        use lector_core::{Cell, Table};
+        let mut page = Transcript::blank(Size { width: 100, height: 100 }, 72.0);
+        page.lines.push(Line::new("Prices", 1.0, Quad::default()));
+        let cell = |row, column, column_span, text: String| Cell {
+            row,
+            column,
+            row_span: 1,
+            column_span,
+            header: row == 0,
+            quad: Quad::default(),
+            text,
+            lines: Vec::new(),
+        };
+        let body = (1..rows).flat_map(|row| {
+            [
+                cell(row, 0, 1, row.to_string()),
+                cell(row, 1, 1, wide.to_owned()),
+                cell(row, 2, 1, format!("e{row}")),
+            ]
+        });
+        let (number, article) = ("No".to_owned(), "Article & more".to_owned());
+        let head = if spans {
+            vec![cell(0, 0, 1, number), cell(0, 1, 2, article)]
+        } else {
+            vec![cell(0, 0, 1, number), cell(0, 1, 1, article), cell(0, 2, 1, "Euro".to_owned())]
+        };
+        let cells = head.into_iter().chain(body).collect();
+        let block = |id, kind, table| Block {
+            id,
+            kind,
+            quad: Quad::default(),
+            confidence: 1.0,
+            table,
+            properties: None,
+        };
+        let table = Some(Table { rows, columns: 3, cells });
+        page.blocks = vec![
+            block(0, super::BlockKind::Heading { level: 1 }, None),
+            block(1, super::BlockKind::Table, table),
+        ];
+        page
+    }
+
+    #[test]
+    fn tables_are_divided_at_rows_with_their_header() {
+        let wide = "a word <b> ".repeat(9);
+        for spans in [false, true] {
+            let texts = texts_of(table_of(60, &wide, spans));
+            assert!(texts.len() > 2 && texts[0].starts_with("# Prices\n\n"), "{texts:?}");
+            for text in &texts {
+                assert!(text.len() <= super::TEXT_BYTES_MAX, "{}", text.len());
+                let is_whole = if spans {
+                    assert_eq!(text.matches("<tr>").count(), text.matches("</tr>\n").count());
+                    text.contains("<thead>\n<tr>") && text.ends_with("</tbody>\n</table>")
+                } else {
+                    text.contains("| No | Article") && text.lines().skip(2).all(|row| row.ends_with(" |"))
+                };
+                assert!(is_whole, "{text}");
+            }
+            let all = texts.concat();
+            assert!((1..60).all(|row| all.matches(&format!("e{row}")).count() >= 1));
+            assert_eq!(all.matches("a word").count(), 59 * 9);
+        }
+        // A row that is larger than a chunk is text, without parts of markup.
+        let texts = texts_of(table_of(3, &wide.repeat(30), true));
+        assert!(texts.iter().all(|text| text.len() <= super::TEXT_BYTES_MAX && !text.contains("<t")));
+        assert_eq!(texts.concat().matches("word").count(), 2 * 270);
+    }
+
+    #[test]
+    fn code_is_divided_at_lines_with_its_fences() {
+        let mut page = Transcript::blank(Size { width: 100, height: 100 }, 72.0);
+        let lines: Vec<String> = (0..200)
+            .map(|at| format!("{}line {at}", " ".repeat(4 * (at % 5))))
+            .chain(["x".repeat(5000)])
+            .collect();
+        page.lines.extend(lines.iter().map(|text| Line::new(text.as_str(), 1.0, Quad::default())));
+        let (kind, quad) = (super::BlockKind::Code, Quad::default());
+        page.blocks.push(Block { id: 0, kind, quad, confidence: 1.0, table: None, properties: None });
+        let texts = texts_of(page);
+        let body: String = texts
+            .iter()
+            .map(|text| {
+                assert!(text.len() <= super::TEXT_BYTES_MAX);
+                text.strip_prefix("```\n").unwrap().strip_suffix("```").unwrap()
+            })
+            .collect();
+        assert_eq!(body.lines().take(200).collect::<Vec<_>>(), lines[..200]);
+        assert_eq!(body.matches('x').count(), 5000);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use lector_core::{BlockKind, BlockView, DocumentView, Line, PageView, Point, Tra
 use serde::Serialize;
 
 use crate::captions::Captions;
+use crate::code::code_lines;
 use crate::grid::{Grid, Slot};
 use crate::joined::{joined, joined_or_rows, spaced};
 use crate::json::tenth;
@@ -253,8 +254,7 @@ impl Document {
                 BlockKind::Table => self.table(page_no, view, caption),
                 BlockKind::Figure => self.picture(page_no, view, caption),
                 BlockKind::Code => {
-                    let lines: Vec<&str> = view.lines.iter().map(|(_, line)| line.text.as_str()).collect();
-                    let text = lines.join("\n").trim_end().to_owned();
+                    let text = code_lines(view).join("\n").trim_end().to_owned();
                     self.text(page_no, &view.lines, text, kind, BODY.to_owned());
                 }
                 kind => self.text(page_no, &view.lines, joined_or_rows(view), kind, BODY.to_owned()),

@@ -12,6 +12,7 @@ use std::io::Write;
 use lector_core::{BlockKind, BlockView, Cell, DocumentView, Line, PageView, Point, Size, Table, Transcript};
 
 use crate::captions::Captions;
+use crate::code::code_lines;
 use crate::grid::{Grid, Slot};
 use crate::joined::{joined, joined_or_rows, spaced};
 use crate::layout::{corners, edges};
@@ -124,7 +125,7 @@ impl Page {
                 self.rest(&view.lines);
             }
             BlockKind::Code => {
-                let lines: Vec<String> = view.lines.iter().map(|(_, line)| plain(&line.text)).collect();
+                let lines: Vec<String> = code_lines(view).iter().map(|line| plain(line)).collect();
                 let text = lines.join("\n");
                 self.text(
                     "code",

@@ -10,6 +10,7 @@ use std::io::Write;
 use lector_core::{BlockKind, BlockView, Direction, DocumentView, Line, PageView, Table, Transcript};
 
 use crate::captions::Captions;
+use crate::code::code_lines;
 use crate::grid::{Grid, Slot};
 use crate::joined::{joined, rows, spaced};
 use crate::list::{Marker, split};
@@ -187,8 +188,7 @@ fn block(view: &BlockView<'_>) -> String {
             element("p", &format!(" data-kind=\"{}\"", escape(&one_line(name))))
         }
         Some(BlockKind::Code) => {
-            let lines: Vec<&str> = view.lines.iter().map(|(_, line)| line.text.trim_end()).collect();
-            format!("<pre{dir}><code>{}</code></pre>\n", escape(&lines.join("\n")))
+            format!("<pre{dir}><code>{}</code></pre>\n", escape(&code_lines(view).join("\n")))
         }
         _ => element("p", ""),
     }
@@ -206,29 +206,7 @@ pub(crate) fn table(table: &Table) -> String {
             row if row == headers => out.push_str("</thead>\n<tbody>\n"),
             _ => {}
         }
-        out.push_str("<tr>");
-        for slot in grid.row(row) {
-            match slot {
-                Slot::Covered(_) => {}
-                Slot::Empty => out.push_str("<td></td>"),
-                Slot::Cell(cell) => {
-                    let (name, scope) = match (cell.header, row < headers) {
-                        (false, _) => ("td", ""),
-                        (true, true) => ("th", " scope=\"col\""),
-                        (true, false) => ("th", " scope=\"row\""),
-                    };
-                    let span = |name: &str, span: u32| match span {
-                        0 | 1 => String::new(),
-                        span => format!(" {name}=\"{span}\""),
-                    };
-                    let (rows, columns) = (span("rowspan", cell.row_span), span("colspan", cell.column_span));
-                    let text = escape(&one_line(&cell.text));
-                    // Cannot fail: the output is a string.
-                    let _ = write!(out, "<{name}{scope}{rows}{columns}>{text}</{name}>");
-                }
-            }
-        }
-        out.push_str("</tr>\n");
+        out.push_str(&self::row(&grid, row, headers));
     }
     out.push_str(match (grid.rows, headers) {
         (0, _) => "",
@@ -236,6 +214,34 @@ pub(crate) fn table(table: &Table) -> String {
         _ => "</tbody>\n",
     });
     out.push_str("</table>\n");
+    out
+}
+
+/// Returns a row of a table that has so many header rows.
+pub(crate) fn row(grid: &Grid<'_>, row: u32, headers: u32) -> String {
+    let mut out = String::from("<tr>");
+    for slot in grid.row(row) {
+        match slot {
+            Slot::Covered(_) => {}
+            Slot::Empty => out.push_str("<td></td>"),
+            Slot::Cell(cell) => {
+                let (name, scope) = match (cell.header, row < headers) {
+                    (false, _) => ("td", ""),
+                    (true, true) => ("th", " scope=\"col\""),
+                    (true, false) => ("th", " scope=\"row\""),
+                };
+                let span = |name: &str, span: u32| match span {
+                    0 | 1 => String::new(),
+                    span => format!(" {name}=\"{span}\""),
+                };
+                let (rows, columns) = (span("rowspan", cell.row_span), span("colspan", cell.column_span));
+                let text = escape(&one_line(&cell.text));
+                // Cannot fail: the output is a string.
+                let _ = write!(out, "<{name}{scope}{rows}{columns}>{text}</{name}>");
+            }
+        }
+    }
+    out.push_str("</tr>\n");
     out
 }
 

@@ -13,6 +13,7 @@ mod accept;
 mod alto;
 mod captions;
 mod chunks;
+mod code;
 mod csv;
 mod docling;
 mod doctags;

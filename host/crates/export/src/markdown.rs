@@ -1,12 +1,14 @@
 //! Markdown (GitHub Flavored): headings, lists, tables, code and paragraphs, a rule between pages.
 //!
-//! Headers, footers and page numbers are left out. A table is a pipe table, or HTML where cells span or where more than
+//! Page numbers are left out, and headers and footers that repeat an earlier one (`markdown/heads.rs`). A table is a pipe table, or HTML where cells span or where more than
 //! one row is a header. URLs and e-mail addresses stay as they are (`markdown/escape.rs`). A footnote is a paragraph: readers drop
 //! a footnote definition without a reference, and the
 //! model does not state the reference. Words that are hyphenated at the end of a line stay so unless the guest joins them
 //! (see `joined.rs`): the format cannot determine whether the hyphen belongs to the word.
 
+mod divided;
 mod escape;
+mod heads;
 pub(crate) mod places;
 
 use std::fmt::Write as _;
@@ -15,12 +17,15 @@ use std::ops::Range;
 
 use lector_core::{BlockKind, BlockView, DocumentView, PageView, Table, Transcript};
 
+use crate::code::code_lines;
 use crate::grid::{Grid, Slot};
 use crate::joined::{joined, rows, spaced};
 use crate::list::{Marker, split};
 use crate::xml::one_line;
 use crate::{ExportError, Format, Info, Several, Writer, html};
+pub(crate) use divided::{divided, rows_as_text};
 use escape::escape;
+pub(crate) use heads::Heads;
 
 static INFO: Info = Info {
     name: "markdown",
@@ -53,6 +58,7 @@ impl Format for Markdown {
 #[derive(Debug, Default)]
 struct MarkdownWriter {
     any_page: bool,
+    heads: Heads,
 }
 
 impl Writer for MarkdownWriter {
@@ -66,7 +72,7 @@ impl Writer for MarkdownWriter {
             out.write_all(b"\n---\n\n")?;
         }
         match page.outcome {
-            Ok(transcript) => Ok(out.write_all(of_page(transcript).as_bytes())?),
+            Ok(transcript) => Ok(out.write_all(of_page(transcript, Some(&mut self.heads)).as_bytes())?),
             Err(fault) => {
                 let (number, message) = (u64::from(page.index) + 1, escape(&one_line(&fault.message), false));
                 Ok(writeln!(out, "*Page {number} was not read: {message}*")?)
@@ -75,18 +81,26 @@ impl Writer for MarkdownWriter {
     }
 }
 
-/// Returns one page. It ends in a line feed unless it is empty.
-pub(crate) fn of_page(page: &Transcript) -> String {
-    written(page, |_, _, _| {})
+/// Returns one page. It ends in a line feed unless it is empty. Without `heads` all headers and footers are left out.
+pub(crate) fn of_page(page: &Transcript, heads: Option<&mut Heads>) -> String {
+    written(page, heads, |_, _, _| {})
 }
 
 /// Returns one page, and reports each block with the text so far and the block's place in it, which is empty for a block that
 /// is left out.
-fn written(page: &Transcript, mut report: impl FnMut(&BlockView<'_>, &str, Range<usize>)) -> String {
+fn written(
+    page: &Transcript,
+    mut heads: Option<&mut Heads>,
+    mut report: impl FnMut(&BlockView<'_>, &str, Range<usize>),
+) -> String {
     let mut out = String::new();
     let mut previous = Kind::Other;
     for view in page.block_views() {
-        let (text, kind) = block(&view);
+        let is_left_out = match &mut heads {
+            Some(heads) => heads.repeats(&view),
+            None => is_head(&view),
+        };
+        let (text, kind) = if is_left_out { (String::new(), Kind::Other) } else { block(&view) };
         if text.is_empty() {
             report(&view, &out, out.len()..out.len());
             continue;
@@ -111,7 +125,12 @@ enum Kind {
     Other,
 }
 
-/// Returns a block as Markdown; nothing for headers, footers and page numbers.
+/// Returns whether a block is a header or footer.
+pub(crate) fn is_head(view: &BlockView<'_>) -> bool {
+    view.block.is_some_and(|block| matches!(block.kind, BlockKind::Header | BlockKind::Footer))
+}
+
+/// Returns a block as Markdown; nothing for page numbers.
 pub(crate) fn of_block(view: &BlockView<'_>) -> String {
     block(view).0
 }
@@ -122,7 +141,7 @@ fn block(view: &BlockView<'_>) -> (String, Kind) {
     let whole = |text: String| (if text.is_empty() { text } else { text + "\n" }, Kind::Other);
     let Some(record) = view.block else { return whole(paragraph(&text)) };
     match &record.kind {
-        BlockKind::Header | BlockKind::Footer | BlockKind::PageNumber => whole(String::new()),
+        BlockKind::PageNumber => whole(String::new()),
         _ if text.is_empty() && record.table.is_none() => whole(String::new()),
         BlockKind::Title => whole(heading(1, &text)),
         BlockKind::Heading { level } => whole(heading(*level, &text)),
@@ -154,17 +173,22 @@ fn heading(level: u8, text: &str) -> String {
     format!("{marks} {}", escape(text, true))
 }
 
-/// Returns the lines between fences that are longer than every run of grave accents in them.
+/// Returns the lines between fences.
 fn code(view: &BlockView<'_>) -> String {
-    let mut text = String::new();
-    for (_, line) in &view.lines {
-        let clean = line.text.replace(|c: char| c.is_control() && c != '\t', " ");
-        text.push_str(clean.trim_end());
-        text.push('\n');
-    }
-    let longest = text.split(|c: char| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest.max(2) + 1);
+    let text = code_text(view);
+    let fence = fence(&text);
     format!("{fence}\n{text}{fence}")
+}
+
+/// Returns the lines of code, each with a line feed.
+fn code_text(view: &BlockView<'_>) -> String {
+    code_lines(view).into_iter().flat_map(|line| [line, "\n".to_owned()]).collect()
+}
+
+/// Returns a fence that is longer than every run of grave accents in a text.
+fn fence(text: &str) -> String {
+    let longest = text.split(|c: char| c != '`').map(str::len).max().unwrap_or(0);
+    "`".repeat(longest.max(2) + 1)
 }
 
 /// Returns a table without a line feed at its end. A pipe table always has a header row; where the table has none, it is
@@ -174,13 +198,24 @@ fn table(table: &Table) -> String {
     if grid.columns == 0 || grid.rows == 0 {
         return String::new();
     }
-    let headers = grid.header_rows();
-    let any_other = table.cells.iter().any(|cell| cell.header && cell.row >= headers);
-    if grid.has_spans() || headers > 1 || any_other {
+    if table_is_html(table, &grid) {
         let mut out = html::table(table);
         out.truncate(out.trim_end().len());
         return out;
     }
+    pipe_rows(&grid).join("\n")
+}
+
+/// Returns whether a table cannot be a pipe table.
+fn table_is_html(table: &Table, grid: &Grid<'_>) -> bool {
+    let headers = grid.header_rows();
+    let any_other = table.cells.iter().any(|cell| cell.header && cell.row >= headers);
+    grid.has_spans() || headers > 1 || any_other
+}
+
+/// Returns the lines of a pipe table: its header, the rule below it, its rows.
+fn pipe_rows(grid: &Grid<'_>) -> Vec<String> {
+    let headers = grid.header_rows();
     let row = |row: u32| {
         let cells = grid.row(row).map(|slot| match slot {
             Slot::Cell(cell) => escape(&one_line(&cell.text), false),
@@ -195,7 +230,7 @@ fn table(table: &Table) -> String {
     let empty = || "|".to_owned() + &"  |".repeat(grid.columns as usize);
     let rule = "|".to_owned() + &" --- |".repeat(grid.columns as usize);
     let head = if headers == 1 { row(0) } else { empty() };
-    std::iter::once(head).chain([rule]).chain((headers..grid.rows).map(row)).collect::<Vec<_>>().join("\n")
+    std::iter::once(head).chain([rule]).chain((headers..grid.rows).map(row)).collect()
 }
 
 /// Escapes a paragraph so that Markdown readers interpret it as plain text.

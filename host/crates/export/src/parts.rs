@@ -2,13 +2,21 @@
 
 use lector_core::{BlockKind, BlockView, Line, Table, Transcript};
 
+use crate::code::code_lines;
 use crate::joined::joined;
 pub use crate::markdown::places::LinePlace;
 use crate::{html, markdown};
 
 /// Returns a page as Markdown, without headers, footers and page numbers.
 pub fn page_markdown(page: &Transcript) -> String {
-    markdown::of_page(page)
+    markdown::of_page(page, None)
+}
+
+/// Returns a page of a document of so many pages as Markdown: of several, as [`page_markdown`] does; a single one has its
+/// headers and footers, because nothing shows that they are repeated.
+pub fn page_markdown_of(pages: usize, page: &Transcript) -> String {
+    let mut heads = markdown::Heads::default();
+    markdown::of_page(page, (pages == 1).then_some(&mut heads))
 }
 
 /// Returns a page as [`page_markdown`] does, and the place in it of each of its lines. A line of a header, a footer or a page
@@ -24,16 +32,13 @@ pub fn places_in<'a>(text: &str, lines: impl IntoIterator<Item = &'a Line>) -> V
 
 /// Returns a block as Markdown; nothing for headers, footers and page numbers.
 pub fn block_markdown(view: &BlockView<'_>) -> String {
-    markdown::of_block(view)
+    if markdown::is_head(view) { String::new() } else { markdown::of_block(view) }
 }
 
 /// Returns the text of a block on one line; code keeps its lines.
 pub fn block_text(view: &BlockView<'_>) -> String {
     match view.block.map(|block| &block.kind) {
-        Some(BlockKind::Code) => {
-            let lines: Vec<&str> = view.lines.iter().map(|(_, line)| line.text.trim_end()).collect();
-            lines.join("\n")
-        }
+        Some(BlockKind::Code) => code_lines(view).join("\n"),
         _ => joined(view),
     }
 }

@@ -30,7 +30,7 @@ const BETWEEN: char = '\u{1}';
 /// Returns a page as Markdown, and the place of each of its lines.
 pub(crate) fn of_page(page: &Transcript) -> (String, Vec<LinePlace>) {
     let mut places = vec![None; page.lines.len()];
-    let text = super::written(page, |view, out, range| {
+    let text = super::written(page, None, |view, out, range| {
         let text = out.get(range.clone()).unwrap_or_default();
         let mut found = Found { places: &mut places, offset: range.start };
         match view.block.map(|block| (&block.kind, &block.table)) {

@@ -90,15 +90,15 @@ proptest! {
         let whole = one_line(&text);
         prop_assume!(!whole.is_empty());
         for kind in [BlockKind::Text, BlockKind::Heading { level: 3 }, BlockKind::Caption, BlockKind::Table] {
-            let markdown = of_page(&page(kind, &[&text], false));
+            let markdown = of_page(&page(kind, &[&text], false), None);
             prop_assert_eq!(read(&markdown).concat(), whole.as_str(), "{}", markdown);
         }
         // The marker of an item is not in its text.
         let item = format!("• {whole}");
-        let markdown = of_page(&page(BlockKind::ListItem, &[&item], false));
+        let markdown = of_page(&page(BlockKind::ListItem, &[&item], false), None);
         prop_assert_eq!(read(&markdown).concat(), whole.as_str(), "{}", markdown);
         let rows: Vec<String> = [one_line(&text), one_line(&second)].into_iter().filter(|row| !row.is_empty()).collect();
-        let markdown = of_page(&page(BlockKind::Text, &[&text, &second], true));
+        let markdown = of_page(&page(BlockKind::Text, &[&text, &second], true), None);
         prop_assert_eq!(read(&markdown).concat(), rows.join("\n"), "{}", markdown);
     }
 }
@@ -114,7 +114,7 @@ fn links_stay_as_they_are_in_every_block() {
         BlockKind::Footnote,
     ];
     for kind in kinds {
-        let markdown = of_page(&page(kind.clone(), &[&format!("{link}, first_last@x.org")], false));
+        let markdown = of_page(&page(kind.clone(), &[&format!("{link}, first_last@x.org")], false), None);
         assert!(markdown.contains(&format!("{link}, first_last@x.org")), "{kind:?}: {markdown}");
     }
 }

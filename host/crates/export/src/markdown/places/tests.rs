@@ -30,7 +30,7 @@ fn page(blocks: &[(BlockKind, &[&str])]) -> Transcript {
 /// Returns the text of each line and of its words, as the Markdown has them.
 fn found(page: &Transcript) -> Vec<(String, Vec<String>)> {
     let (text, places) = of_page(page);
-    assert_eq!(text, super::super::of_page(page));
+    assert_eq!(text, super::super::of_page(page, None));
     let of = |range: &Range<usize>| text[range.clone()].to_owned();
     places.iter().map(|place| (of(&place.range), place.words.iter().map(of).collect())).collect()
 }
