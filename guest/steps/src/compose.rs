@@ -1,6 +1,7 @@
 //! Composition of the lines and blocks of a transcript, in reading order, from pieces of text of any source. Called once
 //! per page.
 
+use std::f32::consts::FRAC_PI_2;
 use std::ops::Range;
 
 use lector_sdk::{Block, BlockKind, Cell, Direction, Line, Size, Source, Table, Transcript, Word, span};
@@ -8,10 +9,14 @@ use lector_vision::bidi;
 use lector_vision::geometry::{Quad, Rect, Rotation};
 use lector_vision::layout;
 use lector_vision::rules::Rule;
+use lector_vision::statistics::weighted_median;
 use lector_vision::structure::{self, Analysis, Kind, Piece, Sheet, Token, Vocabulary};
 
 use crate::convert::to_sdk_quad;
 use crate::fragment::Fragment;
+
+/// Most tilt of a column against the page, in radians.
+const COLUMN_TILT: f32 = 0.3;
 
 /// The rotation of the page while its pieces were read, and its upright size.
 struct Frame {
@@ -57,6 +62,16 @@ impl Printed<'_> {
     fn text(&self) -> String {
         joined(&self.members)
     }
+}
+
+/// Returns the font size of most characters of a line; `None` for text read from pixels.
+fn main_size(members: &[&Fragment]) -> Option<f32> {
+    let sized = members.iter().filter_map(|fragment| Some((fragment.font_size?, characters(fragment))));
+    Some(weighted_median(sized)).filter(|size| *size > 0.0)
+}
+
+fn characters(fragment: &Fragment) -> f32 {
+    fragment.text.chars().count().max(1) as f32
 }
 
 fn joined(members: &[&Fragment]) -> String {
@@ -121,7 +136,7 @@ impl<'a> Layout<'a> {
                 text,
                 quad: layout::join_line(&quads).unwrap_or_default(),
                 words: words.map(|word| Token { text: &word.text, quad: word.quad }).collect(),
-                font_size: line.members.iter().find_map(|fragment| fragment.font_size),
+                font_size: main_size(&line.members),
                 block: line.block,
                 zone: line.zone,
             }
@@ -269,24 +284,50 @@ fn source(members: &[&Fragment]) -> Source {
         .unwrap_or(Source::TextLayer)
 }
 
+/// Returns whether a line is a column of upright characters: one of full width that runs down the page.
+fn is_column(text: &str, quad: &Quad) -> bool {
+    let is_down = (quad.angle() - FRAC_PI_2).abs() < COLUMN_TILT && quad.width() > quad.height();
+    let (wide, all) = text
+        .chars()
+        .filter(|c| c.is_alphabetic())
+        .fold((0, 0), |(wide, all), c| (wide + usize::from(is_wide(c)), all + 1));
+    is_down && wide * 2 > all
+}
+
+/// Returns whether a character has full width: Han, kana, Hangul.
+fn is_wide(c: char) -> bool {
+    matches!(c,
+        '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}' | '\u{ff00}'..='\u{ff60}'
+        | '\u{20000}'..='\u{3ffff}')
+}
+
 /// Joins the fragments of one line; `None` without any.
 fn line(members: &[&Fragment], block: u32, frame: &Frame, show_words: bool) -> Option<Line> {
     let quads: Vec<Quad> = members.iter().map(|fragment| fragment.quad).collect();
     let quad = layout::join_line(&quads)?;
-    let characters = |fragment: &Fragment| fragment.text.chars().count().max(1) as f32;
     let total: f32 = members.iter().map(|fragment| characters(fragment)).sum();
     let sum: f32 = members.iter().map(|fragment| fragment.confidence * characters(fragment)).sum();
+    let is_down = is_column(&joined(members), &quad);
+    // The characters of a column stand upright, and so do its corners; those of other turned lines are in reading order.
+    let placed = |quad: &Quad| {
+        let upright = quad.rotated_corners(Rotation::ThreeQuarters);
+        to_sdk_quad(&frame.back(if is_down { &upright } else { quad }))
+    };
     let words = members.iter().filter(|_| show_words).flat_map(|fragment| &fragment.words).map(|word| Word {
         text: word.text.clone(),
         confidence: word.confidence.clamp(0.0, 1.0),
-        quad: to_sdk_quad(&frame.back(&word.quad)),
+        quad: placed(&word.quad),
     });
     let text = joined(members);
-    let direction = if bidi::is_right_to_left(&text) { Direction::Rtl } else { Direction::Ltr };
+    let direction = match &text {
+        text if bidi::is_right_to_left(text) => Direction::Rtl,
+        _ if is_down => Direction::Ttb,
+        _ => Direction::Ltr,
+    };
     Some(Line {
         text,
         confidence: (sum / total).clamp(0.0, 1.0),
-        quad: to_sdk_quad(&frame.back(&quad)),
+        quad: placed(&quad),
         words: words.collect(),
         source: source(members),
         direction,

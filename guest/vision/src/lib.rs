@@ -29,7 +29,7 @@ mod rows;
 pub mod rules;
 mod script;
 pub mod stamp;
-mod statistics;
+pub mod statistics;
 mod strokes;
 pub mod structure;
 pub mod textlayer;

@@ -8,7 +8,7 @@ pub(crate) fn quantile(values: &mut [f32], share: f32) -> f32 {
 }
 
 /// Returns the value that half of the weight lies below, of pairs of value and weight; 0 for none.
-pub(crate) fn weighted_median(values: impl IntoIterator<Item = (f32, f32)>) -> f32 {
+pub fn weighted_median(values: impl IntoIterator<Item = (f32, f32)>) -> f32 {
     let mut values: Vec<(f32, f32)> = values.into_iter().collect();
     values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let half = values.iter().map(|(_, weight)| weight).sum::<f32>() / 2.0;

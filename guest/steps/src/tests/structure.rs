@@ -1,6 +1,6 @@
 //! Blocks and tables of the standard pipeline.
 
-use lector_sdk::BlockKind;
+use lector_sdk::{BlockKind, Direction};
 
 use super::*;
 
@@ -40,6 +40,53 @@ fn embedded_text_has_blocks_and_tables() {
     let properties = transcript.blocks[1].properties.as_deref().expect("a joined text");
     assert!(properties.contains("dog and explains a second"), "{properties}");
     assert!(transcript.lines.iter().all(|line| line.words.is_empty()), "words were not asked for");
+}
+
+/// A check box larger than the text beside it made a heading of it.
+#[test]
+fn a_line_has_the_size_of_most_of_its_characters() {
+    let mut all = layer(PROSE, &[]);
+    all.spans.extend(layer(&[(57.0, 130.0, "Send me the newsletter")], &[]).spans);
+    let mut mark = of_source(layer(&[(36.0, 126.0, "\u{2610}")], &[]), Source::FormField).spans;
+    for span in &mut mark {
+        span.font_size = 20.0;
+        span.area = Rect { x: 36.0, y: 126.0, width: 20.0, height: 20.0 };
+    }
+    all.spans.splice(0..0, mark);
+    let transcript = read(&host(0), FakePage::pdf(letter(), 100.0, all), "{}");
+    let line = transcript.lines.iter().find(|line| line.text == "\u{2610} Send me the newsletter");
+    let id = line.unwrap_or_else(|| panic!("{:?}", texts(&transcript))).block_id;
+    assert_eq!(transcript.blocks[id as usize].kind, BlockKind::Text);
+}
+
+#[test]
+fn columns_of_upright_characters_run_down_the_page() {
+    let column = |x: f32, text: &str| TextSpan {
+        text: text.to_owned(),
+        area: Rect { x, y: 60.0, width: 12.0, height: 12.0 * text.chars().count() as f32 },
+        font_size: 12.0,
+        visible: true,
+        ends_line: false,
+        source: Source::TextLayer,
+    };
+    for (texts_of, expect) in [
+        (["春の会議では", "新しい図書館の"], Direction::Ttb),
+        (["the volume", "and its year"], Direction::Ltr),
+    ] {
+        let mut all = layer(PROSE, &[]);
+        // Two spans of one column tell that it runs down.
+        let [first, second] = texts_of.map(|text| column(400.0, text));
+        let below = Rect { y: first.area.y + first.area.height + 2.0, ..second.area };
+        all.spans.extend([first, TextSpan { area: below, ends_line: true, ..second }]);
+        let transcript = read(&host(0), FakePage::pdf(letter(), 100.0, all), "{}");
+        let text = texts_of.join(" ");
+        let line = transcript.lines.iter().find(|line| line.text == text);
+        let line = line.unwrap_or_else(|| panic!("{:?}", texts(&transcript)));
+        assert_eq!(line.direction, expect);
+        let (first, around) = (line.quad.top_left, line.quad.bounds());
+        let is_upright = (first.x - around.x).abs() < 1.0 && (first.y - around.y).abs() < 1.0;
+        assert_eq!(is_upright, expect == Direction::Ttb, "{:?}", line.quad);
+    }
 }
 
 #[test]
