@@ -43,7 +43,7 @@ struct Heading {
     depth: Option<u8>,
     /// The first part of its number.
     number: Option<u32>,
-    /// True where nothing but a number without a dot says that it is a heading: a house has one, too.
+    /// True where nothing but a number without a dot says that it is a heading: an address has one, too.
     needs_sibling: bool,
 }
 

@@ -7,7 +7,7 @@ fn of<'a>(blocks: &'a [(Block, Vec<String>)], text: &str) -> &'a Block {
     &found.unwrap_or_else(|| panic!("no {text:?} in {blocks:?}")).0
 }
 
-/// The number of a house has no sibling; that of a chapter has.
+/// The number of an address has no sibling; that of a chapter has.
 #[test]
 fn a_number_without_a_dot_makes_a_heading_beside_another_one() {
     let mut sets =
