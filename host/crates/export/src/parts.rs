@@ -12,13 +12,6 @@ pub fn page_markdown(page: &Transcript) -> String {
     markdown::of_page(page, None)
 }
 
-/// Returns a page of a document of so many pages as Markdown: of several, as [`page_markdown`] does; a single one has its
-/// headers and footers, because nothing shows that they are repeated.
-pub fn page_markdown_of(pages: usize, page: &Transcript) -> String {
-    let mut heads = markdown::Heads::default();
-    markdown::of_page(page, (pages == 1).then_some(&mut heads))
-}
-
 /// Returns a page as [`page_markdown`] does, and the place in it of each of its lines. A line of a header, a footer or a page
 /// number has an empty place between its neighbors.
 pub fn placed_markdown(page: &Transcript) -> (String, Vec<LinePlace>) {
