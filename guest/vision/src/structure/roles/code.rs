@@ -91,8 +91,10 @@ fn samples<'a>(frame: &Frame<'a>, draft: &Draft) -> Vec<Sample<'a>> {
 /// Returns whether the letters have one width; `None` where too few words are known.
 fn is_even(samples: &[Sample<'_>]) -> Option<bool> {
     let long = samples.iter().filter(|sample| sample.text.len() >= WORD_MIN);
+    // A word that is repeated has one width in every font.
+    let words: BTreeSet<&str> = long.clone().map(|sample| sample.text).collect();
     let mut widths: Vec<f32> = long.map(|sample| sample.width).collect();
-    if widths.len() < WORDS_MIN {
+    if words.len() < WORDS_MIN {
         return None;
     }
     let middle = quantile(&mut widths, 0.5);

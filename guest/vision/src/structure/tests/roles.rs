@@ -89,6 +89,10 @@ fn code_with_indents_and_blank_lines_is_one_block() {
     let found: Vec<&Vec<String>> =
         blocks.iter().filter(|(block, _)| block.kind == Kind::Code).map(|(_, rows)| rows).collect();
     assert_eq!(found, [&code.map(|(_, _, text)| text.to_owned()).to_vec()], "{blocks:?}");
+    // A word that is repeated is no sign of one width.
+    let mut sets = proportional(60.0, 7);
+    sets.push(line(60.0, 170.0, 10.0, "checklist of the checklist is a checklist"));
+    assert!(blocks_of(&sets, &[]).iter().all(|(block, _)| block.kind != Kind::Code));
     // A page of nothing else is a letter of a typewriter.
     let sets: Vec<Set> = code
         .iter()
