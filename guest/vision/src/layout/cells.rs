@@ -149,12 +149,15 @@ pub(super) fn middle(row: &Row) -> f32 {
 /// Returns the number of rows of `a` that share a baseline with a row of `b`.
 pub(super) fn common_rows(a: &[Cell], b: &[Cell]) -> usize {
     let height = |row: &Row| row.iter().map(Cell::height).fold(f32::INFINITY, f32::min);
-    let others: Vec<f32> = rows(b).iter().map(middle).collect();
+    let mut others: Vec<f32> = rows(b).iter().map(middle).collect();
+    others.sort_unstable_by(f32::total_cmp);
     rows(a)
         .iter()
         .filter(|row| {
             let (own, reach) = (middle(row), SAME_BASELINE * height(row));
-            others.iter().any(|other| (own - other).abs() <= reach)
+            // The nearest at either side.
+            let at = others.partition_point(|other| *other < own);
+            others[at.saturating_sub(1)..].iter().take(2).any(|other| (own - other).abs() <= reach)
         })
         .count()
 }

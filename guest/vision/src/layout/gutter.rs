@@ -3,6 +3,9 @@
 use super::cells::{Cell, alignment, bands, bands_apart, common_rows, middle, rows};
 use crate::statistics::quantile;
 
+/// Maximum number of left edges tried as the start of a column, those of the most boxes: a page of running text has a few dozen,
+/// a plan with thousands of separate words has as many as fit on it.
+const EDGES_MAX: usize = 128;
 /// Minimum lines of a column.
 const LINES_MIN: usize = 3;
 /// Minimum median width of a column's lines in em; a narrower column is part of a table.
@@ -38,29 +41,38 @@ pub(super) struct Columns {
 pub(super) fn split(cells: &[Cell], em: f32) -> Option<Columns> {
     let mut sorted: Vec<Cell> = cells.to_vec();
     sorted.sort_by(|a, b| a.center_y().total_cmp(&b.center_y()));
-    // Columns begin at left edges that several lines share.
-    let mut edges: Vec<i32> = sorted.iter().map(|c| (c.left / (0.5 * em)).floor() as i32).collect();
-    edges.sort_unstable();
     let mut best: Option<(f32, f32, usize, usize)> = None;
-    let mut edge = 0;
-    while edge < edges.len() {
-        let same = edges[edge..].iter().take_while(|&&e| e == edges[edge]).count();
-        let x = (edges[edge] as f32) * 0.5 * em;
-        // Lines of one column may fall into two neighboring classes.
-        let near = edges[edge..].iter().take_while(|&&e| e <= edges[edge] + 1).count();
-        if near >= LINES_MIN {
-            for (from, to) in stretches(&sorted, x, em) {
-                let extent = shared_extent(&sorted[from..to], x);
-                if extent > best.map_or(2.5 * em, |b| b.0) && separates(&sorted[from..to], x, em) {
-                    best = Some((extent, x, from, to));
-                }
+    for x in edges(&sorted, em) {
+        for (from, to) in stretches(&sorted, x, em) {
+            let extent = shared_extent(&sorted[from..to], x);
+            if extent > best.map_or(2.5 * em, |b| b.0) && separates(&sorted[from..to], x, em) {
+                best = Some((extent, x, from, to));
             }
         }
-        edge += same;
     }
     let (_, x, from, to) = best?;
     let (left, right) = sorted[from..to].iter().partition(|c| c.center_x() < x);
     Some(Columns { above: sorted[..from].to_vec(), left, right, below: sorted[to..].to_vec() })
+}
+
+/// Returns the left edges that several lines share, from the left: columns begin there.
+fn edges(cells: &[Cell], em: f32) -> Vec<f32> {
+    let mut classes: Vec<i32> = cells.iter().map(|c| (c.left / (0.5 * em)).floor() as i32).collect();
+    classes.sort_unstable();
+    let mut edges: Vec<(usize, i32)> = Vec::new();
+    let mut from = 0;
+    for same in classes.chunk_by(|a, b| a == b) {
+        // Lines of one column may fall into two neighboring classes.
+        let near = classes[from..].iter().take_while(|&&class| class <= same[0].saturating_add(1)).count();
+        if near >= LINES_MIN {
+            edges.push((near, same[0]));
+        }
+        from += same.len();
+    }
+    edges.sort_by_key(|edge| std::cmp::Reverse(edge.0));
+    edges.truncate(EDGES_MAX);
+    edges.sort_unstable_by_key(|edge| edge.1);
+    edges.into_iter().map(|(_, class)| class as f32 * 0.5 * em).collect()
 }
 
 /// Returns the longest stretches of cells, in order from the top, none of which spans `x`.
@@ -117,6 +129,14 @@ fn shared_extent(cells: &[Cell], x: f32) -> f32 {
 
 /// Returns whether columns of running text, rather than cells of a table, are on both sides of `x`.
 fn separates(cells: &[Cell], x: f32, em: f32) -> bool {
+    // Half of the lines of a column of running text are wide; the cells of a table are told apart by this alone.
+    let wide = |left: bool| {
+        let is_wide = |c: &&Cell| (c.center_x() < x) == left && c.width() >= PROSE_WIDTH * em;
+        cells.iter().filter(is_wide).take(LINES_MIN / 2 + 1).count() > LINES_MIN / 2
+    };
+    if !wide(true) && !wide(false) {
+        return false;
+    }
     let (left, right): (Vec<Cell>, Vec<Cell>) = cells.iter().partition(|c| c.center_x() < x);
     if left.len() < LINES_MIN || right.len() < LINES_MIN {
         return false;
@@ -249,5 +269,25 @@ impl Pitch {
             return true;
         };
         below - above > WIDER * self.typical
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::{Quad, Rect};
+
+    #[test]
+    fn of_many_left_edges_those_of_the_most_boxes_are_tried() {
+        let cell = |index: usize, x: f32, y: f32| {
+            Cell::new(index, &Quad::from_rect(&Rect { x, y, width: 8.0, height: 10.0 }))
+        };
+        let mut cells: Vec<Cell> =
+            (0..900).map(|i| cell(i, 10.0 * (i % 300) as f32, 12.0 * (i / 300) as f32)).collect();
+        assert_eq!(edges(&cells, 10.0).len(), EDGES_MAX);
+        cells.extend((0..50).map(|i| cell(900 + i, 3005.0, 12.0 * i as f32)));
+        let found = edges(&cells, 10.0);
+        assert_eq!((found.len(), found.last()), (EDGES_MAX, Some(&3005.0)));
+        assert!(found.is_sorted());
     }
 }
