@@ -21,11 +21,17 @@ const RULE_LENGTH: f32 = 10.0;
 const RULE_SPREAD: f32 = 0.005;
 const RULES_AGREE: f32 = 0.7;
 
+/// Difference from every quarter turn, in radians, from which text stands beside the reading order: a watermark across the page. The
+/// lines of a curved page differ less.
+const DIAGONAL: f32 = 0.28;
+/// Maximum fraction of the text, by length, that stands beside the reading order for that; more is the text itself.
+const DIAGONAL_SHARE: f32 = 0.25;
+
 /// A page ready to be cut.
 pub(super) struct Leveled {
     /// Its boxes, level.
     pub cells: Vec<Cell>,
-    /// Boxes across the reading direction beside the text, in reading direction.
+    /// Boxes beside the text across the reading direction, in reading direction, and diagonal ones over it.
     pub aside: Vec<Cell>,
     /// Whether each box of the input is upside down.
     pub upside_down: Vec<bool>,
@@ -60,6 +66,13 @@ fn quarter(angle: f32) -> usize {
 fn reading(boxes: &[Quad]) -> impl Iterator<Item = (usize, Quad)> {
     let height = crop::level_height(boxes);
     boxes.iter().map(move |quad| crop::turned_to_read(quad, height)).enumerate()
+}
+
+/// Returns whether a box is turned by about half of a quarter against the text.
+fn is_diagonal(quad: &Quad, angle: f32) -> bool {
+    let off = wrapped(quad.angle() - angle);
+    let tilt = off - (off / FRAC_PI_2).round() * FRAC_PI_2;
+    tilt.abs() > DIAGONAL && quad.width() >= ASPECT_MIN * quad.height()
 }
 
 /// Returns the direction of most of the text, weighted by line length: the most frequent quarter, then the median
@@ -123,7 +136,11 @@ pub(super) fn level(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Leveled
             .map(|rule| (rule.from.turned_about(center, -angle), rule.to.turned_about(center, -angle))),
     );
     let mut cells = Vec::with_capacity(quads.len());
-    let mut across = Vec::new();
+    let (mut across, mut aside) = (Vec::new(), Vec::new());
+    let length = |quads: &mut dyn Iterator<Item = &Quad>| quads.map(Quad::width).sum::<f32>();
+    let all = length(&mut quads.iter().map(|(_, quad)| quad));
+    let diagonal = length(&mut quads.iter().map(|(_, quad)| quad).filter(|quad| is_diagonal(quad, angle)));
+    let has_watermark = diagonal <= DIAGONAL_SHARE * all;
     let mut upside_down = vec![false; boxes.len()];
     for (index, quad) in &quads {
         let level = Quad(quad.0.map(|p| p.turned_about(center, -angle)));
@@ -134,14 +151,15 @@ pub(super) fn level(boxes: &[Quad], rules: &[Rule], page: (f32, f32)) -> Leveled
         }
         // A turned word among the lines is read at its position; only long ones can be distinguished from short upright
         // ones.
-        if own % 2 == 1 && quad.width() >= ASPECT_MIN * quad.height() {
+        if has_watermark && is_diagonal(quad, angle) {
+            aside.push(cell);
+        } else if own % 2 == 1 && quad.width() >= ASPECT_MIN * quad.height() {
             across.push(cell);
         } else {
             cells.push(cell);
         }
     }
     // Text across the page stays in the flow if level text is on both sides of it (headings of table columns).
-    let mut aside = Vec::new();
     for cell in across {
         let beside = |c: &&Cell| c.top < cell.bottom && c.bottom > cell.top;
         let left = cells.iter().filter(beside).filter(|c| c.center_x() < cell.left).count();

@@ -475,3 +475,13 @@ fn a_paragraph_upside_down_is_read_from_its_lower_right() {
     page.paragraph(100.0, 800.0, 600.0, 3);
     page.check();
 }
+
+#[test]
+fn a_diagonal_watermark_comes_after_the_text() {
+    let mut page = Page::default();
+    page.paragraph(100.0, 200.0, 800.0, 30);
+    let center = Point::new(500.0, 500.0);
+    let mark = Quad::from_rect(&Rect { x: 200.0, y: 440.0, width: 600.0, height: 120.0 });
+    page.boxes.push(Quad(mark.0.map(|p| p.turned_about(center, -0.8))));
+    page.check();
+}

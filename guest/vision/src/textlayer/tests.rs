@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::geometry::Point;
+use crate::geometry::{Point, Rotation};
 
 fn span(text: &str, x: f32, y: f32) -> Span<'_> {
     let area = Rect { x, y, width: 5.0 * text.chars().count() as f32, height: 10.0 };
@@ -82,6 +82,95 @@ fn merges_words_that_run_left_or_up() {
     assert_eq!(stamp.len(), 1);
     assert_eq!(stamp[0].text, "stamp here");
     assert!((stamp[0].quad.angle() + std::f32::consts::FRAC_PI_2).abs() < 1e-4, "runs upwards");
+}
+
+/// Makes the words of a page whose lines are 14 apart, 5 a letter and 5 between words, turned by quarters about its corner.
+fn turned<'a>(lines: &[&'a str], rotation: Rotation) -> Vec<Span<'a>> {
+    let (width, height) = (600.0, 800.0);
+    let mut spans = Vec::new();
+    for (row, line) in lines.iter().enumerate() {
+        let mut x = 60.0;
+        for word in line.split(' ') {
+            let mut span = span(word, x, 60.0 + 14.0 * row as f32);
+            x += span.area.width + 5.0;
+            span.area =
+                Quad(Quad::from_rect(&span.area).0.map(|p| p.turned(rotation, width, height))).bounds();
+            spans.push(span);
+        }
+        spans.last_mut().unwrap().ends_line = true;
+    }
+    spans
+}
+
+#[test]
+fn lines_with_short_words_stay_whole_in_every_rotation() {
+    let text =
+        ["to us It is up to everybody", "as if we go in May", "7", "or do so by all means", "12 of it"];
+    for rotation in [Rotation::None, Rotation::Quarter, Rotation::Half, Rotation::ThreeQuarters] {
+        let found = lines(&turned(&text, rotation));
+        assert_eq!(found.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), text, "{rotation:?}");
+        for line in &found {
+            let upright = line.quad.turned(rotation.inverse(), 600.0, 800.0);
+            assert!(upright.angle().abs() < 1e-4, "{rotation:?}: {}: {}", line.text, line.quad.angle());
+        }
+    }
+}
+
+#[test]
+fn a_line_of_another_direction_beside_short_words_keeps_its_own() {
+    // Numbers below each other on a level page are no line down the page, whatever the order of the document.
+    let mut spans = turned(&["level words of the page", "more of them below"], Rotation::None);
+    spans.extend([span("7", 400.0, 100.0), span("12", 400.0, 111.0), span("9", 400.0, 122.0)]);
+    let turned_words = turned(&["beside it", "to a margin"], Rotation::ThreeQuarters);
+    spans.extend(turned_words);
+    let found = lines(&spans);
+    let texts: Vec<&str> = found.iter().map(|line| line.text.as_str()).collect();
+    assert_eq!(
+        texts,
+        ["level words of the page", "more of them below", "7", "12", "9", "beside it", "to a margin"]
+    );
+    let up = |line: &LayerLine| (line.quad.angle() + std::f32::consts::FRAC_PI_2).abs() < 1e-4;
+    assert_eq!(found.iter().map(up).collect::<Vec<_>>(), [false, false, false, false, false, true, true]);
+}
+
+#[test]
+fn text_that_runs_to_the_left_by_its_script_is_not_upside_down() {
+    let words = ["הוועדה", "נפגשה", "באביב", "לדון"];
+    let spans: Vec<Span<'_>> =
+        words.iter().zip(0..).map(|(text, i)| span(text, 300.0 - 32.0 * i as f32, 50.0)).collect();
+    let found = lines(&spans);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].quad.angle(), 0.0);
+    // Half of a folded sheet is upside down.
+    let mut both = turned(&["one half of the sheet", "a word"], Rotation::None);
+    both.extend(turned(&["the other half of it", "is upside down"], Rotation::Half));
+    let angles: Vec<bool> = lines(&both).iter().map(|line| line.quad.angle().abs() > 3.0).collect();
+    assert_eq!(angles, [false, false, true, true]);
+}
+
+#[test]
+fn a_word_at_an_angle_has_a_quad_at_that_angle() {
+    let at = |text, x: f32, angle: f32| {
+        let length = 0.6 * 60.0 * text_length(text);
+        let level = Quad::from_rect(&Rect { x, y: 400.0, width: length, height: 60.0 });
+        let area = Quad(level.0.map(|p| p.turned_about(Point::new(300.0, 400.0), -angle))).bounds();
+        Span { area, font_size: 60.0, ..span(text, 0.0, 0.0) }
+    };
+    for angle in [0.6, 0.8, 1.0] {
+        let mut spans: Vec<Span<'_>> = (0..40).map(|i| span("words", 50.0, 20.0 * i as f32)).collect();
+        spans.extend([at("STRICTLY", 60.0, angle), at("CONFIDENTIAL", 380.0, angle)]);
+        let found = lines(&spans);
+        assert_eq!(found.len(), 41);
+        assert_eq!(found[40].text, "STRICTLY CONFIDENTIAL");
+        assert!((found[40].quad.angle() + angle).abs() < 0.05, "{angle}: {}", found[40].quad.angle());
+    }
+    // A large initial makes a word thick, too.
+    let initial = Rect { x: 50.0, y: 50.0, width: 40.0, height: 30.0 };
+    assert_eq!(lines(&[Span { area: initial, ..span("The", 0.0, 0.0) }])[0].quad.angle(), 0.0);
+}
+
+fn text_length(text: &str) -> f32 {
+    text.chars().count() as f32
 }
 
 #[test]
