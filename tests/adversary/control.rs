@@ -78,7 +78,11 @@ async fn event_streams(arena: Arc<Arena>) -> u64 {
                 let refusal = Answer::read(answer).await;
                 // Beside other attacks of this address, its connections may all be in use before the streams of its tenant are.
                 let code = refusal.json()["code"].as_str().unwrap_or_default().to_owned();
-                assert!(["too_many_event_streams", "connections_full"].contains(&code.as_str()), "{}", refusal.text());
+                assert!(
+                    ["too_many_event_streams", "connections_full"].contains(&code.as_str()),
+                    "{}",
+                    refusal.text()
+                );
                 refused += 1;
             }
             Err(_) => {}

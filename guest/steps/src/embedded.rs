@@ -18,6 +18,8 @@ pub(crate) struct Embedded {
     pub(crate) pictures: Vec<Rect>,
     /// Lines drawn on the page, in points.
     pub(crate) rules: Vec<Rule>,
+    /// Number of words left out because no viewer shows them.
+    pub(crate) invisible: usize,
 }
 
 /// Judges a text layer and merges its words into lines.
@@ -40,13 +42,29 @@ pub(crate) fn study(layer: &TextLayer, page: (f32, f32)) -> Embedded {
         .collect();
     let pictures: Vec<Rect> = layer.pictures.iter().map(to_vision_rect).collect();
     let rules = layer.rules.iter().map(|area| Rule::along(&to_vision_rect(area))).collect();
+    let verdict =
+        textlayer::judge(&Layer { spans: &spans, pictures: &pictures, unmapped: layer.unmapped, page });
+    let all = spans.len();
+    let mut spans = spans;
+    if verdict == Verdict::Real {
+        // In a hidden layer all is invisible; here it stands beside text that is shown.
+        spans.retain(|span| textlayer::is_shown(span, &pictures));
+    }
     let layer = Layer { spans: &spans, pictures: &pictures, unmapped: layer.unmapped, page };
     Embedded {
-        verdict: textlayer::judge(&layer),
+        verdict,
         lines: textlayer::lines(&spans),
         pictures: textlayer::regions_to_read(&layer),
         rules,
+        invisible: all - spans.len(),
     }
+}
+
+/// Returns the warning about words that no viewer shows, if there are any.
+pub(crate) fn left_out(embedded: &Embedded) -> Option<String> {
+    let words = if embedded.invisible == 1 { "word" } else { "words" };
+    (embedded.invisible > 0)
+        .then(|| format!("{} invisible {words} of the embedded text left out", embedded.invisible))
 }
 
 /// Returns the warning for a page of which only this layer is used, if any.
@@ -83,4 +101,34 @@ pub(crate) fn fragments(lines: &[LayerLine], scale: (f32, f32), words: bool) -> 
             font_size: Some(line.font_size * scale.1),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use lector_sdk::TextSpan;
+
+    use super::*;
+
+    #[test]
+    fn invisible_words_beside_real_text_are_left_out_but_over_pictures() {
+        let span = |row: u8, visible| TextSpan {
+            text: "embedded".to_owned(),
+            area: lector_sdk::Rect { x: 50.0, y: 14.0 * f32::from(row), width: 50.0, height: 12.0 },
+            font_size: 10.0,
+            visible,
+            ends_line: true,
+            source: Source::TextLayer,
+        };
+        let spans = (0..6).map(|row| span(row, row < 4)).collect();
+        let mut layer = TextLayer { spans, pictures: Vec::new(), unmapped: 0, rules: Vec::new() };
+        let found = study(&layer, (600.0, 800.0));
+        assert_eq!((found.verdict, found.lines.len(), found.invisible), (Verdict::Real, 4, 2));
+        assert_eq!(left_out(&found).as_deref(), Some("2 invisible words of the embedded text left out"));
+        layer.pictures = vec![lector_sdk::Rect { x: 0.0, y: 69.0, width: 600.0, height: 30.0 }];
+        let found = study(&layer, (600.0, 800.0));
+        assert_eq!((found.lines.len(), found.invisible), (5, 1));
+        layer.spans.iter_mut().for_each(|span| span.visible = false);
+        let found = study(&layer, (600.0, 800.0));
+        assert_eq!((found.verdict, found.lines.len(), left_out(&found)), (Verdict::Hidden, 6, None));
+    }
 }

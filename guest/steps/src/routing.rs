@@ -142,7 +142,7 @@ fn parts(reading: &Reading) -> (String, f32) {
 }
 
 /// Returns whether a line has hardly any letters for its width.
-fn sparse(quad: &Quad, read: &Option<(String, f32)>) -> bool {
+pub(crate) fn sparse(quad: &Quad, read: &Option<(String, f32)>) -> bool {
     let letters = read.as_ref().map_or(0, |(text, _)| text.chars().filter(|c| !c.is_whitespace()).count());
     (letters as f32) < SPARSE * quad.width() / quad.height().max(1.0)
 }

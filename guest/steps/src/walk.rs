@@ -24,7 +24,7 @@ use crate::languages;
 use crate::lines::{self, Line};
 use crate::resolution::{self, Sheet};
 use crate::settings::{Settings, Structure};
-use crate::{pixels, rotation, stamps};
+use crate::{pixels, rotation, routing, stamps};
 
 /// Fraction of a detected box that embedded text must cover to replace it.
 const COVERED: f32 = 0.5;
@@ -43,6 +43,9 @@ const NOTHING_FOUND: &str = "the page is not empty, but no text was read on it";
 
 /// Confidence below which a line across the direction of the page leads to a warning: noise beside text is read so.
 const ACROSS_SURE: f32 = 0.75;
+
+/// Length in line heights from which a line that is hardly read leads to a warning; a shorter one may be a mark.
+const LONG_LINE: f32 = 5.0;
 
 /// Resolution at which a page of embedded text is rendered for the rules of its tables, in dots per inch.
 const RULES_DPI: f32 = 150.0;
@@ -121,7 +124,9 @@ impl Walk<'_> {
         let dpi = resolution::wanted(&self.sheet(), self.request.dpi, self.settings.dpi);
         let size = self.page.size_at(dpi);
         let fragments = embedded::fragments(&embedded.lines, self.scale(size), self.has_words());
-        (Transcript::blank(size, dpi), fragments)
+        let mut transcript = Transcript::blank(size, dpi);
+        transcript.warnings.extend(embedded::left_out(embedded));
+        (transcript, fragments)
     }
 
     /// Returns the lines that the document draws, in pixels of an image of `size`.
@@ -198,6 +203,7 @@ impl Walk<'_> {
     /// Combines real embedded text with pictures beside it, which are read from pixels.
     async fn both(&self, embedded: &Embedded) -> Result<Transcript, Error> {
         let (image, mut transcript) = self.render().await?;
+        transcript.warnings.extend(embedded::left_out(embedded));
         let size = image.size();
         let scale = self.scale(size);
         let mut fragments = embedded::fragments(&embedded.lines, scale, self.has_words());
@@ -347,6 +353,7 @@ impl Walk<'_> {
             recognizer.read(image, &quads).await?
         };
         let routing = recognizer.route(image, &mut quads, &mut readings).await?;
+        let is_routed = routing.warning.is_some();
         transcript.warnings.extend(routing.warning);
         let mut read: Vec<Line> = boxes
             .iter()
@@ -365,6 +372,8 @@ impl Walk<'_> {
             transcript.warnings.push(format!(
                 "the time of the page was not enough: {missing} of {all} lines were not read, others not checked"
             ));
+        } else if !is_routed {
+            transcript.warnings.extend(unread(&read));
         }
         Ok(read)
     }
@@ -389,6 +398,23 @@ impl Walk<'_> {
         let (width, height) = self.page.size_pt();
         (size.width as f32 / width.max(f32::EPSILON), size.height as f32 / height.max(f32::EPSILON))
     }
+}
+
+/// Returns the warning about long lines of which hardly a letter was read: the recognizers lack their script.
+fn unread(read: &[Line]) -> Option<String> {
+    let is_unread = |line: &&Line| {
+        let (width, height) = (line.quad.width(), line.quad.height());
+        let text = line.reading.text();
+        width >= LONG_LINE * height && routing::sparse(&line.quad, &Some((text, 0.0)))
+    };
+    let count = read.iter().filter(is_unread).count();
+    let lines = if count == 1 { "1 line" } else { &format!("{count} lines") };
+    (count > 0).then(|| {
+        format!(
+            "{lines} with hardly any letters read, perhaps of a script that the recognizers lack: name the languages of the page \
+             (`languages=`)"
+        )
+    })
 }
 
 /// Returns the warning about lines at right angles to most of the text that were read with a low confidence.
@@ -465,6 +491,21 @@ mod tests {
         let quad = if flipped { quad.rotated_corners(Rotation::Half) } else { quad };
         let glyph = Glyph { text: "a".to_owned(), confidence: 0.9, from: 0.0, to: 1.0 };
         Line { detected, quad, reading: Reading { glyphs: vec![glyph] }, flipped }
+    }
+
+    #[test]
+    fn long_lines_with_hardly_any_letters_are_counted() {
+        let with = |text: &str, width| {
+            let mut line = line(width, 20.0, false);
+            let glyph = |c: char| Glyph { text: c.to_string(), confidence: 0.9, from: 0.0, to: 1.0 };
+            line.reading.glyphs = text.chars().map(glyph).collect();
+            line
+        };
+        assert_eq!(unread(&[with("some words of text", 180.0), with("", 40.0)]), None);
+        let warning = unread(&[with("", 400.0), with("some words of text", 180.0), with(", .", 300.0)]);
+        assert!(
+            warning.is_some_and(|warning| warning.starts_with("2 lines ") && warning.contains("languages="))
+        );
     }
 
     #[test]

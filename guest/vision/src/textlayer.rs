@@ -119,6 +119,13 @@ pub fn uncovered(boxes: &[Quad], lines: &[LayerLine], share: f32) -> Vec<usize> 
     boxes.iter().enumerate().filter(|(_, quad)| open(quad)).map(|(i, _)| i).collect()
 }
 
+/// Returns whether a viewer shows a word, or a picture under it does: text that is drawn invisibly elsewhere is for no reader.
+pub fn is_shown(span: &Span<'_>, pictures: &[Rect]) -> bool {
+    let area = span.area.area();
+    let under = || pictures.iter().map(|picture| picture.intersection(&span.area).area()).sum::<f32>();
+    span.visible || (area > 0.0 && under() >= 0.5 * area)
+}
+
 /// Minimum side of a picture, in points; a smaller one holds no line of text.
 const PICTURE_MIN_PT: f32 = 12.0;
 /// Fraction covered by words from which the text of a picture is already embedded: dense print covers a quarter to a
