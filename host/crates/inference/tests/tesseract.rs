@@ -14,7 +14,7 @@
 mod places;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lector_core::port::{Scheduling, WorkItem};
@@ -96,8 +96,12 @@ fn text(read: &str) -> String {
     words.iter().map(|word| word.replace('\n', "")).collect::<Vec<_>>().join(" ")
 }
 
+/// Held by each test: one kills all workers of this process.
+static WORKERS: Mutex<()> = Mutex::new(());
+
 #[test]
 fn lines_of_four_scripts_are_read_in_logical_order() {
+    let _workers = WORKERS.lock().unwrap_or_else(PoisonError::into_inner);
     let truth = [
         ("rus", "Все люди рождаются свободными"),
         ("kor", "모든 인간은 태어날 때부터"),
@@ -124,6 +128,7 @@ fn lines_of_four_scripts_are_read_in_logical_order() {
 
 #[test]
 fn a_third_set_of_languages_replaces_a_worker_and_a_lost_worker_costs_one_line() {
+    let _workers = WORKERS.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(inference) = opened(&["rus", "kor"]) else { return };
     let sets: [&[&str]; 3] = [&["rus"], &["kor"], &["rus", "kor"]];
     for languages in sets.into_iter().chain(sets) {
