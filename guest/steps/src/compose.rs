@@ -9,6 +9,7 @@ use lector_vision::bidi;
 use lector_vision::geometry::{Quad, Rect, Rotation};
 use lector_vision::layout;
 use lector_vision::rules::Rule;
+use lector_vision::script;
 use lector_vision::statistics::weighted_median;
 use lector_vision::structure::{self, Analysis, Kind, Piece, Sheet, Token, Vocabulary};
 
@@ -290,15 +291,8 @@ fn is_column(text: &str, quad: &Quad) -> bool {
     let (wide, all) = text
         .chars()
         .filter(|c| c.is_alphabetic())
-        .fold((0, 0), |(wide, all), c| (wide + usize::from(is_wide(c)), all + 1));
+        .fold((0, 0), |(wide, all), c| (wide + usize::from(script::is_full_width(c)), all + 1));
     is_down && wide * 2 > all
-}
-
-/// Returns whether a character has full width: Han, kana, Hangul.
-fn is_wide(c: char) -> bool {
-    matches!(c,
-        '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}' | '\u{ff00}'..='\u{ff60}'
-        | '\u{20000}'..='\u{3ffff}')
 }
 
 /// Joins the fragments of one line; `None` without any.
@@ -307,7 +301,8 @@ fn line(members: &[&Fragment], block: u32, frame: &Frame, show_words: bool) -> O
     let quad = layout::join_line(&quads)?;
     let total: f32 = members.iter().map(|fragment| characters(fragment)).sum();
     let sum: f32 = members.iter().map(|fragment| fragment.confidence * characters(fragment)).sum();
-    let is_down = is_column(&joined(members), &quad);
+    let text = joined(members);
+    let is_down = is_column(&text, &quad);
     // The characters of a column stand upright, and so do its corners; those of other turned lines are in reading order.
     let placed = |quad: &Quad| {
         let upright = quad.rotated_corners(Rotation::ThreeQuarters);
@@ -318,7 +313,6 @@ fn line(members: &[&Fragment], block: u32, frame: &Frame, show_words: bool) -> O
         confidence: word.confidence.clamp(0.0, 1.0),
         quad: placed(&word.quad),
     });
-    let text = joined(members);
     let direction = match &text {
         text if bidi::is_right_to_left(text) => Direction::Rtl,
         _ if is_down => Direction::Ttb,

@@ -111,8 +111,12 @@ impl Page {
     fn of(lines: &Lines<'_>) -> Self {
         let read: Vec<Option<(String, f32)>> =
             lines.readings.iter().map(|own| own.as_ref().map(parts)).collect();
-        let is_sparse: Vec<bool> =
-            lines.quads.iter().zip(&read).map(|(quad, own)| sparse(quad, own)).collect();
+        let is_sparse: Vec<bool> = lines
+            .quads
+            .iter()
+            .zip(&read)
+            .map(|(quad, own)| sparse(quad, own.as_ref().map_or("", |(text, _)| text)))
+            .collect();
         let width: f32 = lines.quads.iter().map(Quad::width).sum();
         let sparse_width: f32 =
             lines.quads.iter().zip(&is_sparse).filter(|(_, own)| **own).map(|(quad, _)| quad.width()).sum();
@@ -142,8 +146,8 @@ fn parts(reading: &Reading) -> (String, f32) {
 }
 
 /// Returns whether a line has hardly any letters for its width.
-pub(crate) fn sparse(quad: &Quad, read: &Option<(String, f32)>) -> bool {
-    let letters = read.as_ref().map_or(0, |(text, _)| text.chars().filter(|c| !c.is_whitespace()).count());
+pub(crate) fn sparse(quad: &Quad, read: &str) -> bool {
+    let letters = read.chars().filter(|c| !c.is_whitespace()).count();
     (letters as f32) < SPARSE * quad.width() / quad.height().max(1.0)
 }
 

@@ -404,8 +404,7 @@ impl Walk<'_> {
 fn unread(read: &[Line]) -> Option<String> {
     let is_unread = |line: &&Line| {
         let (width, height) = (line.quad.width(), line.quad.height());
-        let text = line.reading.text();
-        width >= LONG_LINE * height && routing::sparse(&line.quad, &Some((text, 0.0)))
+        width >= LONG_LINE * height && routing::sparse(&line.quad, &line.reading.text())
     };
     let count = read.iter().filter(is_unread).count();
     let lines = if count == 1 { "1 line" } else { &format!("{count} lines") };

@@ -27,7 +27,7 @@ pub mod layout;
 pub mod orientation;
 mod rows;
 pub mod rules;
-mod script;
+pub mod script;
 pub mod stamp;
 pub mod statistics;
 mod strokes;

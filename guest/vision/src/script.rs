@@ -62,6 +62,12 @@ pub(crate) fn ends_sentence(c: char) -> bool {
     )
 }
 
+/// Returns whether a character has full width: Han, kana, Hangul, full-width forms, their punctuation.
+pub fn is_full_width(c: char) -> bool {
+    matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}'
+        | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe4f}' | '\u{ff00}'..='\u{ff60}' | '\u{20000}'..='\u{323af}')
+}
+
 /// Returns whether a character is of a script that is written without spaces between words: lines that end and start with such
 /// characters are joined without one.
 pub(crate) fn is_unspaced(c: char) -> bool {

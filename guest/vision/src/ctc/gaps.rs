@@ -71,10 +71,6 @@ fn relative_width(text: &str) -> f32 {
     }
 }
 
-/// Returns whether the text is a full-width character: Han, kana, Hangul, full-width forms, their punctuation.
 fn is_full_width(text: &str) -> bool {
-    text.chars().next().is_some_and(|c| {
-        matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}'
-            | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe4f}' | '\u{ff00}'..='\u{ff60}' | '\u{20000}'..='\u{323af}')
-    })
+    text.chars().next().is_some_and(crate::script::is_full_width)
 }
